@@ -1,0 +1,67 @@
+//! Time as the stores see it.
+//!
+//! Deadlines belong to the record and are judged by the clock of the *store*: two nodes with clocks an hour
+//! apart must agree on whether a session has ended. Embedded stores (memory, SQLite, files) take a [`Clock`],
+//! so that a test can move the time by hand.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A point in time: whole milliseconds since 1970-01-01 00:00:00 UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Later than everything: "never" for a deadline.
+    pub const NEVER: Timestamp = Timestamp(u64::MAX);
+
+    /// The point `millis` milliseconds after the epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Timestamp(millis)
+    }
+
+    /// Milliseconds since the epoch.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// This moment plus `d`; [`Timestamp::NEVER`] where that overflows.
+    #[must_use]
+    pub fn after(self, d: Duration) -> Self {
+        Timestamp(self.0.saturating_add(u64::try_from(d.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long until `later`; zero when it has passed.
+    pub fn until(self, later: Timestamp) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Timestamp::NEVER { f.write_str("never") } else { write!(f, "{}ms", self.0) }
+    }
+}
+
+/// Where an embedded store takes the time from.
+pub trait Clock: Send + Sync + 'static {
+    /// The current moment. It may jump backwards; nothing in a store relies on it being monotonic.
+    fn now(&self) -> Timestamp;
+}
+
+/// The operating system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+}

@@ -1,0 +1,54 @@
+use std::fmt;
+
+use data_encoding::BASE64URL_NOPAD;
+
+use super::{ID_BYTES, ID_LEN, StoreKey};
+
+/// An id as a client sent it: the right length and alphabet, and nothing more is known of it.
+///
+/// It can be looked up, and that is all. Parsing never allocates and never touches a store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Candidate([u8; ID_LEN]);
+
+/// The value was not of the form this server issues; the reason is deliberately not told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a session id of this server: expected {ID_LEN} characters of A-Z a-z 0-9 - _")]
+pub struct MalformedId;
+
+impl Candidate {
+    /// Accepts exactly [`ID_LEN`] characters of base64url.
+    ///
+    /// # Errors
+    /// [`MalformedId`] for everything else.
+    pub fn parse(value: &[u8]) -> Result<Self, MalformedId> {
+        let text: [u8; ID_LEN] = value.try_into().map_err(|_| MalformedId)?;
+        // 32 characters carry exactly 24 bytes, so there are no trailing bits that two spellings could differ in.
+        if text.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            Ok(Candidate(text))
+        } else {
+            Err(MalformedId)
+        }
+    }
+
+    /// The key under which a store would hold the session, if there is one. One SHA-256.
+    pub fn store_key(&self) -> StoreKey {
+        StoreKey::of_text(&self.0)
+    }
+
+    pub(crate) fn text(&self) -> &[u8; ID_LEN] {
+        &self.0
+    }
+
+    pub(crate) fn bytes(&self) -> [u8; ID_BYTES] {
+        let mut out = [0; ID_BYTES];
+        // The alphabet and the length were checked by `parse`; were they not, zeros open nothing.
+        let _ = BASE64URL_NOPAD.decode_mut(&self.0, &mut out);
+        out
+    }
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Candidate({:?})", self.store_key())
+    }
+}

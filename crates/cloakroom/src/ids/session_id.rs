@@ -1,0 +1,76 @@
+use std::fmt;
+
+use data_encoding::BASE64URL_NOPAD;
+use rand::Rng;
+use zeroize::Zeroize;
+
+use super::{Candidate, ID_BYTES, ID_LEN, StoreKey, TAG_BYTES};
+
+/// An id that this server issued. Whoever knows it is the visitor: it is a secret.
+///
+/// `Debug` shows a short prefix of the digest, there is no `Display`, and the text is wiped when dropped.
+///
+/// ```
+/// use cloakroom::SessionId;
+/// let id = SessionId::generate();
+/// assert!(!format!("{id:?}").contains(id.expose()));
+/// ```
+#[derive(Clone)]
+pub struct SessionId([u8; ID_LEN]);
+
+impl SessionId {
+    /// A new id: 24 bits of slot tag and 168 secret bits from a CSPRNG seeded by the operating system.
+    pub fn generate() -> Self {
+        let mut raw = [0u8; ID_BYTES];
+        rand::rng().fill_bytes(&mut raw);
+        Self::encode(&raw)
+    }
+
+    /// A new id of the same line: it inherits this id's slot tag, so that both live in one slot of a cluster.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let mut raw = [0u8; ID_BYTES];
+        rand::rng().fill_bytes(&mut raw);
+        let mut old = Candidate::parse(&self.0).map(|c| c.bytes()).unwrap_or(raw);
+        for (to, from) in raw.iter_mut().zip(old).take(TAG_BYTES) {
+            *to = from;
+        }
+        old.zeroize();
+        let id = Self::encode(&raw);
+        raw.zeroize();
+        id
+    }
+
+    /// The store knows this candidate: it is one of ours.
+    pub(crate) fn proven(candidate: &Candidate) -> Self {
+        SessionId(*candidate.text())
+    }
+
+    /// The id itself, for the one place that puts it into a cookie or a header. Never log it.
+    pub fn expose(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// The key under which a store holds the session. One SHA-256.
+    pub fn store_key(&self) -> StoreKey {
+        StoreKey::of_text(&self.0)
+    }
+
+    fn encode(raw: &[u8; ID_BYTES]) -> Self {
+        let mut text = [b'A'; ID_LEN];
+        BASE64URL_NOPAD.encode_mut(raw, &mut text);
+        SessionId(text)
+    }
+}
+
+impl Drop for SessionId {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SessionId({:?})", self.store_key())
+    }
+}

@@ -1,0 +1,160 @@
+//! The session's data as bytes: entries that can be found without decoding their neighbours.
+//!
+//! ```text
+//! payload = entry*
+//! entry   = key length (u16 LE) · value length (u32 LE) · key (UTF-8) · value (the codec's bytes)
+//! ```
+//!
+//! Entries keep the order of insertion. Looking one up skips over the others; a commit copies what did not
+//! change as it is.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes before an entry's key.
+const HEAD: usize = 6;
+
+/// An immutable, shared sequence of entries. Cloning is one reference count.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload(Arc<[u8]>);
+
+/// Bytes that are not a sequence of entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the stored session data is damaged at byte {at}")]
+pub struct MalformedPayload {
+    /// Offset of the entry that does not fit.
+    pub at: usize,
+}
+
+impl Payload {
+    /// No entries.
+    pub fn empty() -> Self {
+        Payload(Arc::from([]))
+    }
+
+    /// Takes over bytes that a store kept, after checking that they are entries.
+    ///
+    /// # Errors
+    /// [`MalformedPayload`] with the offset of what does not fit.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedPayload> {
+        Self::check(bytes)?;
+        Ok(Payload(bytes.into()))
+    }
+
+    /// Checks without taking over.
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), MalformedPayload> {
+        let mut at = 0;
+        while at < bytes.len() {
+            let damaged = MalformedPayload { at };
+            let rest = bytes.get(at..).ok_or(damaged)?;
+            let (key, _, len) = split(rest).ok_or(damaged)?;
+            std::str::from_utf8(key).map_err(|_| damaged)?;
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// The bytes a store keeps.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Size in bytes, keys and lengths included.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The encoded value under `key`.
+    pub fn get(&self, key: &str) -> Option<&[u8]> {
+        let mut rest = self.as_bytes();
+        while let Some((k, value, len)) = split(rest) {
+            if k == key.as_bytes() {
+                return Some(value);
+            }
+            rest = rest.get(len..)?;
+        }
+        None
+    }
+
+    /// Keys and encoded values in order of insertion.
+    pub fn iter(&self) -> Entries<'_> {
+        Entries(&self.0)
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Values belong to the visitor and keys may too: only sizes are shown.
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// Iterator over a payload; see [`Payload::iter`].
+#[derive(Clone, Debug)]
+pub struct Entries<'a>(&'a [u8]);
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, value, len) = split(self.0)?;
+        self.0 = self.0.get(len..)?;
+        Some((std::str::from_utf8(key).ok()?, value))
+    }
+}
+
+/// Key, value and whole length of the first entry.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
+    let (&[a, b, c, d, e, f], rest) = bytes.split_first_chunk::<HEAD>()?;
+    let key_len = usize::from(u16::from_le_bytes([a, b]));
+    let value_len = usize::try_from(u32::from_le_bytes([c, d, e, f])).ok()?;
+    let key = rest.get(..key_len)?;
+    let value = rest.get(key_len..key_len.checked_add(value_len)?)?;
+    Some((key, value, HEAD + key_len + value_len))
+}
+
+/// Writes entries one after another.
+#[derive(Debug, Default)]
+pub struct PayloadBuilder(Vec<u8>);
+
+impl PayloadBuilder {
+    /// A builder with room for `bytes`.
+    pub fn with_capacity(bytes: usize) -> Self {
+        PayloadBuilder(Vec::with_capacity(bytes))
+    }
+
+    /// Appends an entry. The caller sees to it that keys are distinct.
+    ///
+    /// Returns `false`, and appends nothing, when the key is longer than 65,535 bytes or the value than 4 GiB.
+    pub fn push(&mut self, key: &str, value: &[u8]) -> bool {
+        let (Ok(key_len), Ok(value_len)) = (u16::try_from(key.len()), u32::try_from(value.len())) else {
+            return false;
+        };
+        self.0.reserve(HEAD + key.len() + value.len());
+        self.0.extend_from_slice(&key_len.to_le_bytes());
+        self.0.extend_from_slice(&value_len.to_le_bytes());
+        self.0.extend_from_slice(key.as_bytes());
+        self.0.extend_from_slice(value);
+        true
+    }
+
+    /// Bytes written so far.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The finished payload.
+    pub fn finish(self) -> Payload {
+        Payload(self.0.into())
+    }
+}
