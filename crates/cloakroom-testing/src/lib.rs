@@ -1,1 +1,20 @@
-//! See the workspace's README.
+//! For testing with [`cloakroom`], and for testing stores written for it.
+//!
+//! | what | for |
+//! |---|---|
+//! | [`ManualClock`] | a clock that stands still until it is told to move |
+//! | [`SpyStore`] | which store calls did this request make, and what did they change? |
+//! | [`FaultStore`] | what happens when the n-th call fails, hangs, loses its answer or runs twice? |
+//! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
+//!
+//! [`SpyStore`] and [`FaultStore`] are stores themselves, so that they go around any store and around each other.
+
+mod clock;
+pub mod fault;
+mod reference;
+pub mod spy;
+
+pub use clock::ManualClock;
+pub use fault::{Fault, FaultStore, Gate};
+pub use reference::ReferenceStore;
+pub use spy::{Op, SpyStore};

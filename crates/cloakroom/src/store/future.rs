@@ -39,7 +39,10 @@ impl<T> StoreFuture<T> {
     }
 }
 
-impl<T: Unpin> Future for StoreFuture<T> {
+// The answer is moved out, never pinned in place.
+impl<T> Unpin for StoreFuture<T> {}
+
+impl<T> Future for StoreFuture<T> {
     type Output = Result<T, StoreError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
