@@ -1,0 +1,153 @@
+//! Finding the session's cookie among all the others, on every request.
+//!
+//! The reading is that of RFC 6265bis, tolerant the way servers are: pairs split at `;`, spaces and tabs around a
+//! name and a value do not count, names are compared byte by byte, everything else belongs to the value. A value
+//! in double quotes keeps them (browsers send back what they were given, and no id is ever sent in quotes), so
+//! it is malformed. Only space and tab are trimmed: a server that trims Unicode spaces reads a cookie which
+//! the browser did not recognise as `__Host-…`, and so did not protect.
+
+use http::HeaderMap;
+use http::header::COOKIE;
+
+use crate::ids::Candidate;
+use crate::store::MAX_CANDIDATES;
+
+/// `Cookie` fields of more than this many bytes together are not read at all: work per request is bounded, and the
+/// outcome does not depend on the order of the cookies. Browsers and servers stop long before.
+pub(crate) const MAX_COOKIE_BYTES: usize = 64 * 1024;
+
+/// What a request says its session is.
+///
+/// Candidates are distinct, in ascending order, and so independent of the order they were sent in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scanned {
+    candidates: [Option<Candidate>; MAX_CANDIDATES],
+    /// Values under the session's name that no server of this library issued (saturating).
+    pub(crate) malformed: u16,
+    /// There were more distinct candidates than are looked up; those that sort last were left out. An attacker who can
+    /// plant that many cookies can make the visitor anonymous either way; what matters is that the order does not.
+    pub(crate) excess: bool,
+    /// The header was too large to be read: there are no candidates.
+    pub(crate) oversized: bool,
+}
+
+/// Scans every `Cookie` field for the cookie called `name`.
+///
+/// Allocates nothing; linear in the size of the header, which is bounded by [`MAX_COOKIE_BYTES`].
+pub(crate) fn scan(headers: &HeaderMap, name: &str) -> Scanned {
+    let mut found = Scanned::default();
+    let mut size = 0;
+    for field in headers.get_all(COOKIE) {
+        let field = field.as_bytes();
+        size += field.len();
+        if size > MAX_COOKIE_BYTES {
+            return Scanned::oversized();
+        }
+        let mut rest = field;
+        loop {
+            let end = memchr::memchr(b';', rest);
+            let pair = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
+            if let Some(value) = value_of(pair, name.as_bytes()) {
+                found.add(value);
+            }
+            match end.and_then(|end| rest.get(end + 1..)) {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+    }
+    found
+}
+
+/// The value of a pair, if it has this name. A pair without `=` has a value and no name, so it is never ours.
+#[inline]
+fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let rest = trim_start(pair).strip_prefix(name)?;
+    let value = trim_start(rest).strip_prefix(b"=")?;
+    Some(trim(value))
+}
+
+impl Scanned {
+    /// At most [`MAX_CANDIDATES`] distinct candidates, ascending.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().flatten()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.candidates().count()
+    }
+
+    /// Whether there is nothing to look up.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.candidates, [None, ..])
+    }
+
+    /// The one candidate of nearly every request; `None` when there are none or several.
+    pub(crate) fn single(&self) -> Option<Candidate> {
+        match self.candidates {
+            [Some(only), None, ..] => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing at all was sent under the session's name.
+    pub(crate) fn saw_nothing(&self) -> bool {
+        *self == Scanned::default()
+    }
+
+    /// Nothing was read, because there was too much.
+    pub(crate) fn oversized() -> Self {
+        Scanned { oversized: true, ..Scanned::default() }
+    }
+
+    /// Takes up one value that was sent under the session's name.
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        match Candidate::parse(value) {
+            Ok(candidate) => self.insert(candidate),
+            Err(_) => self.malformed = self.malformed.saturating_add(1),
+        }
+    }
+
+    /// Keeps the smallest, in order: each candidate pushes the larger ones one place on.
+    fn insert(&mut self, candidate: Candidate) {
+        let mut carried = candidate;
+        for place in &mut self.candidates {
+            match place {
+                None => {
+                    *place = Some(carried);
+                    return;
+                }
+                Some(held) if *held == carried => return,
+                Some(held) if carried.text() < held.text() => std::mem::swap(held, &mut carried),
+                Some(_) => {}
+            }
+        }
+        self.excess = true;
+    }
+}
+
+/// Optional white space of RFC 9110 §5.6.3.
+const fn is_ows(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = bytes
+        && is_ows(*first)
+    {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Without the white space around it.
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., last] = bytes
+        && is_ows(*last)
+    {
+        bytes = rest;
+    }
+    bytes
+}

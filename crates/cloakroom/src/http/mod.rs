@@ -1,0 +1,21 @@
+//! What of a session can be seen in HTTP: cookies, caching, who is asking, cross-site requests.
+//!
+//! Plain functions over the `http` crate's types. No framework, no store, no `async`; none of them panics,
+//! whatever the bytes, and reading a request allocates nothing.
+//!
+//! | module | question it answers |
+//! |---|---|
+//! | [`transport`] | which ids does this request bring, and how is a new one told? |
+//! | [`cookie`] | how is the `Cookie` header read, and `Set-Cookie` written? |
+//! | [`security`] | did the visitor come over TLS, and from which address? |
+//! | [`cache_limiter`], [`vary`] | what may caches keep of this response? |
+
+pub(crate) mod cache_control;
+pub(crate) mod cache_limiter;
+pub(crate) mod cookie;
+pub(crate) mod forwarded;
+pub(crate) mod security;
+pub(crate) mod transport;
+pub(crate) mod trusted_proxies;
+pub(crate) mod vary;
+pub(crate) mod word;

@@ -1,0 +1,131 @@
+//! How the id travels: in a cookie, or in a header for clients that are no browsers.
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+
+use super::cookie::CookiePolicy;
+use super::cookie::format;
+use super::cookie::scan::{MAX_COOKIE_BYTES, Scanned, scan, trim};
+use crate::clock::Timestamp;
+use crate::ids::SessionId;
+
+/// How a client holds its id.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Transport {
+    /// In a cookie: the browser keeps it and sends it along by itself.
+    #[default]
+    Cookie,
+    /// In a request header of this name; a new id is told in a response header of the same name, an ended one by an
+    /// empty value. For programs: nothing is sent along by itself, so cross-site requests are no danger.
+    Header(HeaderName),
+    /// As `Authorization: Bearer ID`; a new id is told in the response header `x-session-id`.
+    Bearer,
+}
+
+impl Transport {
+    /// The header's name where none is chosen: `x-session-id`.
+    pub const DEFAULT_HEADER: HeaderName = HeaderName::from_static("x-session-id");
+
+    /// [`Transport::Header`] under its default name.
+    pub fn header() -> Self {
+        Transport::Header(Self::DEFAULT_HEADER)
+    }
+}
+
+/// What a request says its session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presented {
+    /// These ids, or none.
+    Ids(Scanned),
+    /// An id in the header and one in a cookie. Which of the two is the client's own and which was planted cannot be told:
+    /// the request is refused, not served as somebody.
+    Both,
+}
+
+/// A [`Transport`] and the cookie it may use.
+#[derive(Clone, Debug)]
+pub(crate) struct IdTransport {
+    transport: Transport,
+    cookie: CookiePolicy,
+}
+
+impl IdTransport {
+    pub(crate) fn new(transport: Transport, cookie: CookiePolicy) -> Self {
+        IdTransport { transport, cookie }
+    }
+
+    /// The ids that a request brings. Allocates nothing.
+    pub(crate) fn read(&self, headers: &HeaderMap, secure: bool) -> Presented {
+        let name = self.cookie.name(secure);
+        let held = match &self.transport {
+            Transport::Cookie => return Presented::Ids(scan(headers, name)),
+            Transport::Header(header) => from_header(headers, header, |value| Some(value)),
+            Transport::Bearer => from_header(headers, &AUTHORIZATION, bearer),
+        };
+        if !held.saw_nothing() && !scan(headers, name).saw_nothing() {
+            return Presented::Both;
+        }
+        Presented::Ids(held)
+    }
+
+    /// Tells the client its id.
+    pub(crate) fn tell(&self, response: &mut HeaderMap, id: &SessionId, secure: bool, now: Timestamp) {
+        match &self.transport {
+            Transport::Cookie => format::write(response, self.cookie.set_cookie(id, secure, now)),
+            Transport::Header(name) => insert(response, name, id.expose()),
+            Transport::Bearer => insert(response, &Transport::DEFAULT_HEADER, id.expose()),
+        }
+    }
+
+    /// Tells the client that its id is worth nothing any more.
+    pub(crate) fn forget(&self, response: &mut HeaderMap, secure: bool) {
+        match &self.transport {
+            Transport::Cookie => format::write(response, self.cookie.deletion(secure)),
+            Transport::Header(name) => insert(response, name, ""),
+            Transport::Bearer => insert(response, &Transport::DEFAULT_HEADER, ""),
+        }
+    }
+
+    /// The request header that responses vary by.
+    pub(crate) fn varies_by(&self) -> HeaderName {
+        match &self.transport {
+            Transport::Cookie => COOKIE,
+            Transport::Header(name) => name.clone(),
+            Transport::Bearer => AUTHORIZATION,
+        }
+    }
+
+    /// Whether the client's browser sends the id along by itself, so that another site can make it do so.
+    pub(crate) fn is_ambient(&self) -> bool {
+        self.transport == Transport::Cookie
+    }
+}
+
+fn from_header(headers: &HeaderMap, name: &HeaderName, id: fn(&[u8]) -> Option<&[u8]>) -> Scanned {
+    let mut found = Scanned::default();
+    let mut size = 0;
+    for field in headers.get_all(name) {
+        size += field.len();
+        if size > MAX_COOKIE_BYTES {
+            return Scanned::oversized();
+        }
+        if let Some(id) = id(trim(field.as_bytes())) {
+            found.add(id);
+        }
+    }
+    found
+}
+
+/// The token of `Bearer TOKEN`; other schemes are somebody else's.
+fn bearer(credentials: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = credentials.split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then(|| trim(token))
+}
+
+fn insert(response: &mut HeaderMap, name: &HeaderName, id: &str) {
+    // Ids are base64url, so this is always a header value.
+    if let Ok(mut value) = HeaderValue::from_str(id) {
+        value.set_sensitive(true);
+        // Fails only past 32,768 header fields.
+        let _ = response.try_insert(name.clone(), value);
+    }
+}

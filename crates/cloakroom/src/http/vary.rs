@@ -1,0 +1,46 @@
+//! `Vary`: which request headers a response depends on (RFC 9110 §12.5.5).
+
+use http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
+
+use super::cookie::scan::trim;
+
+/// Adds `name` to `Vary`, unless it is there already or `*` says more than it would.
+///
+/// What is there is kept as it is. Allocates only when there is something to add to.
+pub(crate) fn add(headers: &mut HeaderMap, name: &HeaderName) {
+    let mut listed = headers.get_all(VARY).iter().flat_map(|field| field.as_bytes().split(|b| *b == b','));
+    if listed.any(|member| covers(trim(member), name)) {
+        return;
+    }
+    // The field that is there is extended, not a second one added: some caches read only one.
+    let value = match headers.get(VARY).map(|first| trim(first.as_bytes())) {
+        None | Some(b"") => value_of(name),
+        Some(first) => {
+            let mut joined = Vec::with_capacity(first.len() + 2 + name.as_str().len());
+            joined.extend_from_slice(first);
+            joined.extend_from_slice(b", ");
+            joined.extend_from_slice(value_of(name).as_bytes());
+            // Two header values and a comma are a header value.
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(joined))
+                .unwrap_or(HeaderValue::from_static("*"))
+        }
+    };
+    match headers.get_mut(VARY) {
+        Some(first) => *first = value,
+        // Fails only past 32,768 header fields.
+        None => drop(headers.try_insert(VARY, value)),
+    }
+}
+
+fn covers(member: &[u8], name: &HeaderName) -> bool {
+    member == b"*" || member.eq_ignore_ascii_case(name.as_str().as_bytes())
+}
+
+/// In the spelling that people read.
+fn value_of(name: &HeaderName) -> HeaderValue {
+    match name.as_str() {
+        "cookie" => HeaderValue::from_static("Cookie"),
+        "authorization" => HeaderValue::from_static("Authorization"),
+        _ => HeaderValue::from(name.clone()),
+    }
+}
