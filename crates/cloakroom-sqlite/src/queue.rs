@@ -1,0 +1,132 @@
+//! The writer's queue: many callers, one thread that takes everything at once. Bounded.
+
+use std::collections::VecDeque;
+
+use parking_lot::{Condvar, Mutex};
+
+/// Why something could not be queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// As many wait already as may wait.
+    Full,
+    /// Nobody takes from it any more.
+    Closed,
+}
+
+/// A bounded queue of `T`.
+pub(crate) struct Queue<T> {
+    state: Mutex<State<T>>,
+    filled: Condvar,
+    bound: usize,
+}
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    closed: bool,
+    /// Consumers that sleep and that nobody has woken yet. Saves the system call when all are at work anyway.
+    asleep: usize,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(bound: usize) -> Self {
+        let state = State { waiting: VecDeque::new(), closed: false, asleep: 0 };
+        Queue { state: Mutex::new(state), filled: Condvar::new(), bound: bound.max(1) }
+    }
+
+    /// Appends. Never blocks for longer than the queue's own lock.
+    pub(crate) fn push(&self, item: T) -> Result<(), Refused> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Refused::Closed);
+        }
+        if state.waiting.len() >= self.bound {
+            return Err(Refused::Full);
+        }
+        state.waiting.push_back(item);
+        let wake = state.asleep > 0;
+        state.asleep -= usize::from(wake);
+        drop(state);
+        if wake {
+            self.filled.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Moves what is queued into `into`, in order; sleeps while there is nothing. `false`: closed and empty.
+    pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
+        let mut state = self.state.lock();
+        while state.waiting.is_empty() {
+            if state.closed {
+                return false;
+            }
+            state.asleep += 1;
+            self.filled.wait(&mut state);
+        }
+        into.extend(state.waiting.drain(..));
+        true
+    }
+
+    /// Takes the first one; sleeps while there is none. `None`: closed and empty. For several consumers.
+    pub(crate) fn take_one(&self) -> Option<T> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(item) = state.waiting.pop_front() {
+                return Some(item);
+            }
+            if state.closed {
+                return None;
+            }
+            state.asleep += 1;
+            self.filled.wait(&mut state);
+        }
+    }
+
+    /// Takes no more; what is queued is still handed out.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.asleep = 0;
+        drop(state);
+        self.filled.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c13_a_full_queue_refuses_and_a_closed_one_hands_out_what_it_holds() {
+        let queue = Queue::new(2);
+        queue.push(1).unwrap();
+        queue.push(2).unwrap();
+        assert_eq!(queue.push(3), Err(Refused::Full));
+        queue.close();
+        assert_eq!(queue.push(4), Err(Refused::Closed));
+        let mut out = Vec::new();
+        assert!(queue.take(&mut out));
+        assert_eq!(out, [1, 2]);
+        assert!(!queue.take(&mut out));
+    }
+
+    #[test]
+    fn a_sleeping_consumer_is_woken_by_the_first_item() {
+        let queue = std::sync::Arc::new(Queue::new(8));
+        let consumer = {
+            let queue = queue.clone();
+            std::thread::spawn(move || {
+                let mut seen = Vec::new();
+                while queue.take(&mut seen) {}
+                seen
+            })
+        };
+        for i in 0..5 {
+            while queue.push(i).is_err() {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        queue.close();
+        assert_eq!(consumer.join().unwrap(), [0, 1, 2, 3, 4]);
+    }
+}
