@@ -5,13 +5,18 @@
 //! | [`ManualClock`] | a clock that stands still until it is told to move |
 //! | [`SpyStore`] | which store calls did this request make, and what did they change? |
 //! | [`FaultStore`] | what happens when the n-th call fails, hangs, loses its answer or runs twice? |
+//! | [`conformance`] | is this a store? Every rule of the trait as a case of its own |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
+//! | [`requests`] | requests to a store with everything filled in |
 //!
 //! [`SpyStore`] and [`FaultStore`] are stores themselves, so that they go around any store and around each other.
 
 mod clock;
+pub mod conformance;
 pub mod fault;
 mod reference;
+pub mod requests;
+mod rng;
 pub mod spy;
 
 pub use clock::ManualClock;

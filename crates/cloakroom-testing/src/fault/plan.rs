@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 
 use super::Fault;
 use crate::Op;
+use crate::rng::Rng;
 
 /// A fault that was injected.
 #[derive(Clone, Debug)]
@@ -47,7 +48,7 @@ enum When {
 
 /// Faults drawn at random, reproducible from the seed as long as the calls come in the same order.
 struct Chance {
-    state: u64,
+    rng: Rng,
     per_mille: u32,
     ops: BTreeSet<Op>,
     faults: Vec<Fault>,
@@ -64,7 +65,7 @@ impl Plan {
 
     pub(super) fn chance(&self, seed: u64, per_mille: u32, ops: &[Op], faults: Vec<Fault>) {
         let ops = ops.iter().copied().collect();
-        self.0.lock().chance = Some(Chance { state: seed, per_mille, ops, faults });
+        self.0.lock().chance = Some(Chance { rng: Rng::new(seed), per_mille, ops, faults });
     }
 
     pub(super) fn heal(&self) {
@@ -118,21 +119,8 @@ impl Chance {
             return None;
         }
         // Two numbers for each call, whether used or not: the n-th call's fate depends on the seed and n alone.
-        let (strike, which) = (self.next(), self.next());
-        if strike % 1000 >= u64::from(self.per_mille) {
-            return None;
-        }
-        let among = u64::try_from(self.faults.len()).unwrap_or(u64::MAX);
-        let which = usize::try_from(which.checked_rem(among)?).ok()?;
-        self.faults.get(which).cloned()
-    }
-
-    /// SplitMix64 (Steele, Lea, Flood 2014): good enough to choose faults, and the same on every machine.
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        let strike = self.rng.next() % 1000;
+        let fault = self.rng.pick(&self.faults);
+        fault.filter(|_| strike < u64::from(self.per_mille)).cloned()
     }
 }

@@ -1,0 +1,88 @@
+//! `load` and `load_many`: reading.
+
+use cloakroom::clock::Clock;
+use cloakroom::store::{Ending, Loaded};
+
+use crate::conformance::bed::Bed;
+use crate::conformance::verdict::Verdict;
+use crate::requests;
+
+pub(crate) async fn an_unknown_key_is_missing(bed: Bed) -> Verdict {
+    bed.session().await?;
+    bed.missing(requests::key()).await
+}
+
+pub(crate) async fn many_keys_are_answered_in_their_order(bed: Bed) -> Verdict {
+    let (live, record) = bed.session().await?;
+    let (other, other_record) = bed.session().await?;
+    let (dead, _) = bed.session().await?;
+    bed.store().end(requests::end(dead)).await?;
+    let unknown = requests::key();
+
+    let answers = bed.store().load_many(vec![dead, other, unknown, live]).await?;
+    let [first, second, third, fourth]: [Loaded; 4] = match answers.try_into() {
+        Ok(four) => four,
+        Err(answers) => {
+            ensure!(false, "four keys, {} answers", answers.len());
+            return Ok(());
+        }
+    };
+    expect!(first, Loaded::Ended(Ending::Destroyed));
+    ensure_eq!(expect!(second, Loaded::Live(s) => s.record), other_record, "the second record");
+    expect!(third, Loaded::Missing);
+    ensure_eq!(expect!(fourth, Loaded::Live(s) => s.record), record, "the fourth record");
+    Ok(())
+}
+
+pub(crate) async fn one_key_asked_twice_is_answered_twice_and_no_key_not_at_all(bed: Bed) -> Verdict {
+    let (key, _) = bed.session().await?;
+    let answers = bed.store().load_many(vec![key, key]).await?;
+    let alive = answers.iter().filter(|answer| matches!(answer, Loaded::Live(_))).count();
+    ensure_eq!(alive, 2, "live answers for one key asked twice");
+    ensure_eq!(bed.store().load_many(Vec::new()).await?.len(), 0, "answers for no key");
+    Ok(())
+}
+
+pub(crate) async fn many_keys_lead_through_an_alias_like_one(bed: Bed) -> Verdict {
+    let (old, record) = bed.session().await?;
+    let new = requests::key();
+    let mut request = requests::rename(old, new, record.version, record.payload);
+    request.old = requests::alias(bed.ticks(5));
+    bed.rename(request).await?;
+    let mut answers = bed.store().load_many(vec![old]).await?;
+    let successor = expect!(answers.pop(), Some(Loaded::Alias { successor, .. }) => successor);
+    ensure_eq!(successor, new, "the successor");
+    Ok(())
+}
+
+pub(crate) async fn a_load_does_not_wait_for_a_lease(bed: Bed) -> Verdict {
+    let (key, record) = bed.session().await?;
+    bed.lease(key, 1).await?;
+    let loaded = tokio::time::timeout(requests::LEASE / 2, bed.live(key)).await;
+    ensure!(loaded.is_ok(), "a load waited for a lease");
+    if let Ok(loaded) = loaded {
+        ensure_eq!(loaded?.payload, record.payload, "the data");
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_load_changes_nothing(bed: Bed) -> Verdict {
+    let (key, record) = bed.session().await?;
+    bed.pass(1).await;
+    for _ in 0..3 {
+        ensure_eq!(bed.live(key).await?, record, "a record that was only read");
+        bed.store().load_many(vec![key]).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn an_answer_tells_the_stores_own_time(bed: Bed) -> Verdict {
+    let clock = bed.manual_clock()?.clone();
+    let (key, _) = bed.session().await?;
+    for _ in 0..3 {
+        bed.pass(1).await;
+        let now = expect!(bed.store().load(key).await?, Loaded::Live(s) => s.now);
+        ensure_eq!(now, clock.now(), "the time told");
+    }
+    Ok(())
+}
