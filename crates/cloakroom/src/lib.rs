@@ -7,6 +7,8 @@ pub mod config;
 #[allow(dead_code)]
 mod http;
 mod ids;
+#[cfg(feature = "memory")]
+mod memory;
 pub mod payload;
 pub mod record;
 pub mod store;
@@ -17,3 +19,5 @@ pub use self::http::transport::Transport;
 pub use self::http::trusted_proxies::{MalformedProxy, TrustedProxies};
 pub use self::http::word::UnknownWord;
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
+#[cfg(feature = "memory")]
+pub use memory::{MemoryStore, MemoryStoreBuilder};
