@@ -1,23 +1,41 @@
 //! HTTP sessions that are correct under concurrency, safe by default and nearly free.
 
+#[cfg(feature = "axum")]
+mod axum;
 pub mod clock;
+mod codec;
 #[cfg(feature = "config")]
 pub mod config;
-// Called by the engine and by the adapters.
-#[allow(dead_code)]
+mod engine;
+mod error;
 mod http;
 mod ids;
-#[cfg(feature = "memory")]
-mod memory;
+mod key;
+mod manager;
 pub mod payload;
 pub mod record;
+mod request;
+mod session;
+mod settings;
 pub mod store;
+#[cfg(feature = "tower")]
+mod tower;
 
+pub use self::codec::Codec;
+pub use self::engine::{Event, MetricsSnapshot, Subscriber};
+pub use self::error::{ErrorKind, SessionError};
 pub use self::http::cache_limiter::CacheLimiter;
 pub use self::http::cookie::{CookieConfig, CookieError, CookieLifetime, CookiePolicy, SameSite, Secure};
 pub use self::http::transport::Transport;
 pub use self::http::trusted_proxies::{MalformedProxy, TrustedProxies};
 pub use self::http::word::UnknownWord;
+pub use self::key::{Key, KeyOf};
+pub use self::manager::{CsrfConfig, Discarded, FailureHook, Outcome, SessionConfig, SessionManager};
+pub use self::request::RequestHead;
+pub use self::session::{
+    DeviceHandle, DeviceSession, LockGuard, RawValue, ReadOnlySession, Session, SessionHandle, current,
+};
+pub use self::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnavailable};
+#[cfg(feature = "tower")]
+pub use self::tower::{ResponseFuture, SessionBody, SessionLayer, SessionService};
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
-#[cfg(feature = "memory")]
-pub use memory::{MemoryStore, MemoryStoreBuilder};

@@ -16,7 +16,7 @@ const HEAD: usize = 6;
 
 /// An immutable, shared sequence of entries. Cloning is one reference count.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Payload(Arc<[u8]>);
+pub struct Payload(Option<Arc<[u8]>>);
 
 /// Bytes that are not a sequence of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,9 +27,9 @@ pub struct MalformedPayload {
 }
 
 impl Payload {
-    /// No entries.
-    pub fn empty() -> Self {
-        Payload(Arc::from([]))
+    /// No entries; allocates nothing.
+    pub const fn empty() -> Self {
+        Payload(None)
     }
 
     /// Takes over bytes that a store kept, after checking that they are entries.
@@ -38,7 +38,7 @@ impl Payload {
     /// [`MalformedPayload`] with the offset of what does not fit.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, MalformedPayload> {
         Self::check(bytes)?;
-        Ok(Payload(bytes.into()))
+        Ok(Payload((!bytes.is_empty()).then(|| bytes.into())))
     }
 
     /// Checks without taking over.
@@ -56,17 +56,17 @@ impl Payload {
 
     /// The bytes a store keeps.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 
     /// Size in bytes, keys and lengths included.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.as_bytes().len()
     }
 
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// The encoded value under `key`.
@@ -83,14 +83,14 @@ impl Payload {
 
     /// Keys and encoded values in order of insertion.
     pub fn iter(&self) -> Entries<'_> {
-        Entries(&self.0)
+        Entries(self.as_bytes())
     }
 }
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Values belong to the visitor and keys may too: only sizes are shown.
-        write!(f, "Payload({} bytes)", self.0.len())
+        write!(f, "Payload({} bytes)", self.len())
     }
 }
 
@@ -106,6 +106,11 @@ impl<'a> Iterator for Entries<'a> {
         self.0 = self.0.get(len..)?;
         Some((std::str::from_utf8(key).ok()?, value))
     }
+}
+
+/// Bytes an entry takes.
+pub(crate) fn entry_len(key: &str, value: &[u8]) -> usize {
+    HEAD + key.len() + value.len()
 }
 
 /// Key, value and whole length of the first entry.
@@ -155,6 +160,6 @@ impl PayloadBuilder {
 
     /// The finished payload.
     pub fn finish(self) -> Payload {
-        Payload(self.0.into())
+        Payload((!self.0.is_empty()).then(|| self.0.into()))
     }
 }

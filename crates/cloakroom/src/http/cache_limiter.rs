@@ -116,6 +116,11 @@ impl CachePolicy {
         CachePolicy { limiter, own, public }
     }
 
+    /// Whether responses without a session are made cacheable.
+    pub(crate) fn is_public(&self) -> bool {
+        matches!(self.limiter, CacheLimiter::Public { .. })
+    }
+
     /// Sets the caching headers of a response. Whatever the status: an error or a redirect says as much about the visitor
     /// as a page does, and a 304 replaces the headers of the response that it confirms.
     ///

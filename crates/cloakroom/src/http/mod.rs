@@ -13,6 +13,7 @@
 pub(crate) mod cache_control;
 pub(crate) mod cache_limiter;
 pub(crate) mod cookie;
+pub(crate) mod csrf;
 pub(crate) mod forwarded;
 pub(crate) mod security;
 pub(crate) mod transport;

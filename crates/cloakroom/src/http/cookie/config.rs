@@ -89,6 +89,11 @@ impl CookieConfig {
         Self::default()
     }
 
+    /// Whether the browser keeps the cookie when it is closed.
+    pub(crate) fn outlives_browser(&self) -> bool {
+        self.lifetime != CookieLifetime::BrowserSession
+    }
+
     /// The cookie's name. Default: `__Host-id`.
     ///
     /// A name that begins with `__Host-` or `__Secure-` (in any case) must be configured as the prefix demands. Where a

@@ -30,6 +30,13 @@ pub struct CookiePolicy {
     plain: Template,
 }
 
+/// The policy of [`CookieConfig::default`], which needs no check.
+impl Default for CookiePolicy {
+    fn default() -> Self {
+        Self::assemble(&CookieConfig::default(), CookieConfig::DEFAULT_NAME, "id", None, None)
+    }
+}
+
 impl CookiePolicy {
     pub(super) fn new(config: &CookieConfig) -> Result<Self, CookieError> {
         let name = match (&config.name, config.secure) {
@@ -67,9 +74,20 @@ impl CookiePolicy {
             CookieLifetime::Persistent(d) => Some(d.as_secs()),
         };
 
+        Ok(Self::assemble(config, name, plain_name, domain.as_deref(), max_age))
+    }
+
+    /// Puts together what was checked.
+    fn assemble(
+        config: &CookieConfig,
+        name: &str,
+        plain_name: &str,
+        domain: Option<&str>,
+        max_age: Option<u64>,
+    ) -> Self {
         let attributes = |secure: bool| Attributes {
             path: &config.path,
-            domain: domain.as_deref(),
+            domain,
             secure,
             http_only: config.http_only,
             same_site: match config.same_site {
@@ -79,11 +97,11 @@ impl CookiePolicy {
             partitioned: config.partitioned && secure,
             max_age,
         };
-        Ok(CookiePolicy {
+        CookiePolicy {
             mode: config.secure,
             secure: Template::new(name, &attributes(true)),
             plain: Template::new(plain_name, &attributes(false)),
-        })
+        }
     }
 
     /// The name by which the cookie is read and written on a request of this security.

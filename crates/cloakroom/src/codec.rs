@@ -1,0 +1,42 @@
+//! How values become bytes. Each value is encoded by itself, so that reading one does not decode the others.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ErrorKind, SessionError};
+
+/// The encoding of values. Changing it makes stored sessions unreadable; choose it once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Codec {
+    /// MessagePack with named fields: compact, quick, and fields can be added later.
+    #[default]
+    MessagePack,
+    /// JSON: larger, readable in the store by hand.
+    Json,
+}
+
+impl Codec {
+    pub(crate) fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, SessionError> {
+        match self {
+            Codec::MessagePack => {
+                rmp_serde::to_vec_named(value).map_err(|e| SessionError::caused(ErrorKind::Encode, e))
+            }
+            Codec::Json => serde_json::to_vec(value).map_err(|e| SessionError::caused(ErrorKind::Encode, e)),
+        }
+    }
+
+    pub(crate) fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, SessionError> {
+        // The decoder's own message may quote the value: only the type that was asked for is told.
+        let refused = |_| {
+            SessionError::because(
+                ErrorKind::Decode,
+                format!("a value is not a {} in {self:?}", std::any::type_name::<T>()),
+            )
+        };
+        match self {
+            Codec::MessagePack => rmp_serde::from_slice(bytes).map_err(|_| refused(())),
+            Codec::Json => serde_json::from_slice(bytes).map_err(|_| refused(())),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The commit loop: merge, try, and on a conflict merge again with what the store holds now.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Effect, Engine, Event, HeldLease, Known, seal};
+use crate::error::{ErrorKind, SessionError};
+use crate::ids::{OpId, SessionId, StoreKey};
+use crate::record::Record;
+use crate::session::{KeyConflict, MergeRule, Merged};
+use crate::settings::OnConflict;
+use crate::store::{Commit, Committed, Ending, LeaseRef, Loaded, Snapshot, StoreErrorKind};
+
+/// Conflicts after which an awaited write queues for the lease instead of racing on.
+const RACES: u32 = 3;
+/// Times an unanswered write is asked about before its outcome is reported as unknown.
+const ASKS: u32 = 3;
+/// Changes of id that a late write follows.
+const MAX_HOPS: u32 = 8;
+/// How far the store's clock may have moved on further than this process thinks.
+const CLOCK_SLACK: Duration = Duration::from_secs(2);
+/// Operations a record remembers: one as its version, three before.
+const REMEMBERED: u64 = 4;
+
+/// Who wants the write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WriteKind {
+    /// Buffered changes at a commit point of the request: follow a moved session, are dropped with an ended one.
+    Buffered,
+    /// An awaited write: of an ended or moved session it is `Gone`.
+    Awaited,
+}
+
+/// What became of a write.
+pub(crate) enum Landed {
+    /// Stored. `told` is the id the client must be told, where the old one was in its grace.
+    Stored { snapshot: Snapshot, at: Option<(SessionId, StoreKey)> },
+    /// Nothing had to be stored.
+    Unchanged,
+    /// Stored in the successor of a session that was given a new id; this request stays on its dead id.
+    Followed,
+    /// The session ended before: a buffered write is ordered before the end that took it along.
+    Dropped,
+}
+
+impl Engine {
+    /// Merges and commits until it is stored or cannot be.
+    ///
+    /// `lease` is one this request holds; it is released with the write when `release` says so.
+    pub(crate) async fn commit<F>(
+        self: &Arc<Self>,
+        known: &Known,
+        lease: Option<LeaseRef>,
+        release: bool,
+        kind: WriteKind,
+        slide: Option<Duration>,
+        mut merge: F,
+    ) -> Result<Landed, SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        let deadline = Instant::now() + self.settings.commit_deadline;
+        let rule = match self.settings.on_conflict {
+            OnConflict::Refuse => MergeRule::CheckRead,
+            OnConflict::Overwrite => MergeRule::Overwrite,
+        };
+        let mut rule = rule;
+        let mut key = known.key;
+        let mut at: Option<(SessionId, StoreKey)> = None;
+        let mut record = known.record.clone();
+        let mut own: Option<HeldLease> = None;
+        let (mut races, mut asks, mut hops) = (0, 0, 0);
+        let mut op = OpId::generate();
+
+        loop {
+            let merged = merge(&record, rule)?;
+            if merged.payload == record.payload && merged.epoch == record.epoch && asks == 0 {
+                return Ok(Landed::Unchanged);
+            }
+            self.check_size(&merged)?;
+            let proof = own.as_ref().and_then(HeldLease::proof).or(lease);
+            let releases = match &own {
+                Some(held) => held.releases_with_write(),
+                None => release,
+            };
+            let request = Commit {
+                key,
+                op,
+                expected: record.version,
+                lease: proof,
+                release: releases && proof.is_some(),
+                epoch: merged.epoch,
+                payload: merged.payload,
+                slide,
+            };
+            let answer = match self.call(Effect::Writes, self.store.commit(request)).await {
+                Ok(answer) => answer,
+                Err(error) if error.kind() == StoreErrorKind::Unknown => {
+                    // The same operation again: if it was done, the store says so; if not, it is done now.
+                    asks += 1;
+                    if asks < ASKS && Instant::now() < deadline {
+                        continue;
+                    }
+                    if let Some(held) = &mut own {
+                        held.mark_unresolved();
+                    }
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match answer {
+                Committed::Committed(snapshot) => {
+                    self.metrics.commits.one();
+                    self.metrics.overwritten.add(u64::try_from(merged.overwritten).unwrap_or(0));
+                    if let Some(held) = own
+                        && releases
+                    {
+                        held.released();
+                    }
+                    if rule == MergeRule::CheckAll {
+                        return Ok(Landed::Followed);
+                    }
+                    return Ok(Landed::Stored { snapshot, at });
+                }
+                Committed::Conflict(snapshot) => {
+                    let newer = snapshot.record.version.counter.saturating_sub(record.version.counter);
+                    if asks > 0 && newer > REMEMBERED {
+                        // It may have been done, and forgotten since: nobody can tell any more.
+                        return Err(SessionError::new(ErrorKind::Unknown));
+                    }
+                    if Instant::now() >= deadline {
+                        return Err(SessionError::because(
+                            ErrorKind::Unavailable,
+                            "too many requests changed the session at the same time",
+                        ));
+                    }
+                    self.metrics.merges.one();
+                    (op, asks) = (OpId::generate(), 0);
+                    record = snapshot.record;
+                    races += 1;
+                    if races >= RACES && kind == WriteKind::Awaited && proof.is_none() {
+                        own = Some(self.queue_for(key, &mut record).await?);
+                    }
+                }
+                Committed::Locked { .. } => {
+                    (op, asks) = (OpId::generate(), 0);
+                    own = None;
+                    match self.acquire(key).await? {
+                        Ok(locked) => {
+                            record = locked.snapshot.record;
+                            own = Some(locked.held);
+                        }
+                        // It ended while this request waited: the next try tells how.
+                        Err(_) => continue,
+                    }
+                }
+                Committed::LeaseLost => {
+                    self.metrics.leases_lost.one();
+                    return Err(SessionError::new(ErrorKind::LeaseLost));
+                }
+                Committed::Missing => return self.vanished(key, known, kind),
+                Committed::Ended(Ending::Moved { to, user_changed }) => {
+                    (op, asks) = (OpId::generate(), 0);
+                    own = None;
+                    hops += 1;
+                    if hops > MAX_HOPS {
+                        return Err(SessionError::new(ErrorKind::Gone));
+                    }
+                    if rule != MergeRule::CheckAll
+                        && let Some((id, successor, snapshot)) = self.grace(known, key, &at).await?
+                    {
+                        (key, record) = (successor, snapshot.record);
+                        at = Some((id, successor));
+                        continue;
+                    }
+                    self.metrics.resurrections_prevented.one();
+                    if kind == WriteKind::Awaited {
+                        return Err(SessionError::new(ErrorKind::Gone));
+                    }
+                    if user_changed {
+                        return Err(self.conflict(None));
+                    }
+                    match self.call(Effect::Reads, self.store.load(to)).await? {
+                        Loaded::Live(snapshot) => {
+                            (key, record, rule) = (to, snapshot.record, MergeRule::CheckAll);
+                        }
+                        Loaded::Alias { successor, snapshot, .. } => {
+                            (key, record, rule) = (successor, snapshot.record, MergeRule::CheckAll);
+                        }
+                        Loaded::Ended(Ending::Moved { .. }) => (key, rule) = (to, MergeRule::CheckAll),
+                        Loaded::Ended(_) => return Ok(Landed::Dropped),
+                        Loaded::Missing => return Ok(Landed::Dropped),
+                    }
+                }
+                Committed::Ended(ending) => return self.late(ending, kind),
+            }
+        }
+    }
+
+    /// Waits for the lease and reads the record again under it.
+    async fn queue_for(
+        self: &Arc<Self>,
+        key: StoreKey,
+        record: &mut Record,
+    ) -> Result<HeldLease, SessionError> {
+        match self.acquire(key).await? {
+            Ok(locked) => {
+                *record = locked.snapshot.record;
+                Ok(locked.held)
+            }
+            Err(_) => Err(SessionError::new(ErrorKind::Gone)),
+        }
+    }
+
+    /// The successor, if the id this request came with was renewed and is still in its grace.
+    async fn grace(
+        &self,
+        known: &Known,
+        key: StoreKey,
+        at: &Option<(SessionId, StoreKey)>,
+    ) -> Result<Option<(SessionId, StoreKey, Snapshot)>, SessionError> {
+        let id = at.as_ref().map_or(&known.id, |(id, _)| id);
+        if id.store_key() != key {
+            return Ok(None);
+        }
+        match self.call(Effect::Reads, self.store.load(key)).await? {
+            Loaded::Alias { successor, sealed, snapshot } => {
+                Ok(seal::open(id, &sealed, successor).map(|id| (id, successor, snapshot)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn late(&self, ending: Ending, kind: WriteKind) -> Result<Landed, SessionError> {
+        self.metrics.resurrections_prevented.one();
+        tracing::debug!(target: "cloakroom", ?ending, ?kind, "a write of a late request was not made");
+        match kind {
+            WriteKind::Awaited => Err(SessionError::new(ErrorKind::Gone)),
+            WriteKind::Buffered => Ok(Landed::Dropped),
+        }
+    }
+
+    /// No record and no marker: expired, or lost?
+    pub(crate) fn vanished(
+        &self,
+        key: StoreKey,
+        known: &Known,
+        kind: WriteKind,
+    ) -> Result<Landed, SessionError> {
+        // The deadline is judged by the store's clock, of which the last reading is known and has moved on since; a
+        // record that this request saw with time left can only have expired when that time is over.
+        if known.store_now().after(CLOCK_SLACK) >= known.record.deadline() {
+            return self.late(Ending::Expired, kind);
+        }
+        self.metrics.lost_records.one();
+        self.events.emit(Event::Lost(key));
+        tracing::error!(target: "cloakroom", ?key, "a session vanished from the store before its deadline");
+        Err(SessionError::new(ErrorKind::Lost))
+    }
+
+    pub(crate) fn conflict(&self, conflict: Option<KeyConflict>) -> SessionError {
+        self.metrics.conflicts_refused.one();
+        match conflict.and_then(|c| c.key) {
+            Some(key) => {
+                tracing::warn!(
+                    target: "cloakroom",
+                    key = ?key.as_str(),
+                    "another request changed this key after it was read: use `update`, `lock` or exclusive mode"
+                );
+            }
+            None => tracing::warn!(
+                target: "cloakroom",
+                "the session was cleared, or changed its user, after this request loaded it"
+            ),
+        }
+        SessionError::new(ErrorKind::Conflict)
+    }
+
+    pub(crate) fn check_size(&self, merged: &Merged) -> Result<(), SessionError> {
+        let limit = self.settings.limits.session_bytes;
+        if merged.payload.len() > limit {
+            return Err(SessionError::because(
+                ErrorKind::TooLarge,
+                format!("the session would take {} bytes, at most {limit} are allowed", merged.payload.len()),
+            ));
+        }
+        let limit = self.settings.limits.keys;
+        // A key takes more than six bytes: small sessions need not be counted.
+        if merged.payload.len() / 7 > limit {
+            let keys = merged.payload.iter().filter(|(k, _)| !k.starts_with(crate::key::RESERVED)).count();
+            if keys > limit {
+                return Err(SessionError::because(
+                    ErrorKind::TooLarge,
+                    format!("the session would hold {keys} keys, at most {limit} are allowed"),
+                ));
+            }
+        }
+        Ok(())
+    }
+}

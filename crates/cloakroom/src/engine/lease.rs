@@ -1,0 +1,426 @@
+//! Leases: taken from the store by one contender of this process at a time, and handed on within it.
+//!
+//! For each session that somebody holds or wants, there is one *baton* in the process. Whoever has the baton may ask
+//! the store for the lease; the others wait in a fair queue and cost the store nothing. A holder that is done
+//! passes the baton on, with the lease itself as long as the fairness bound allows, so that a queue of this process
+//! is served without taking the lease anew for each.
+//!
+//! Every way out passes the baton on: timeouts, dropped futures and panics included, because it is passed by `Drop`.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rand::Rng;
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::{Effect, Engine, Known, seal};
+use crate::error::{ErrorKind, SessionError};
+use crate::ids::{SessionId, StoreKey};
+use crate::store::{
+    Acquire, Acquired, Ending, LeaseOwner, LeaseRef, Loaded, Release, Renew, Renewed, Snapshot,
+};
+
+/// First and longest pause between two tries for a lease that another process holds.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The batons of this process.
+#[derive(Default)]
+pub(crate) struct LeaseQueues {
+    slots: Mutex<HashMap<StoreKey, VecDeque<oneshot::Sender<Baton>>>>,
+}
+
+impl LeaseQueues {
+    fn has_waiters(&self, key: &StoreKey) -> bool {
+        self.slots.lock().get(key).is_some_and(|waiters| waiters.iter().any(|w| !w.is_closed()))
+    }
+}
+
+/// The right to contend for, or to hold, a session's lease in this process.
+struct Baton {
+    engine: Arc<Engine>,
+    key: StoreKey,
+    /// The lease, where the previous holder hands it over.
+    lease: Option<Lease>,
+    armed: bool,
+}
+
+/// A lease in force.
+struct Lease {
+    owner: LeaseOwner,
+    hold: u64,
+    /// Holders it has been handed on to since it was taken.
+    handovers: u32,
+    renewing: Option<AbortHandle>,
+    /// Where it is; differs from the baton's key after a change of id.
+    key: StoreKey,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(task) = &self.renewing {
+            task.abort();
+        }
+    }
+}
+
+/// A lease held by this request. Dropping it gives it back, or on, without waiting.
+pub(crate) struct HeldLease {
+    baton: Baton,
+    lease: Option<Lease>,
+    /// A write under this lease is unresolved: it must not be handed on.
+    unresolved: bool,
+}
+
+/// Why a lease was not to be had, besides errors.
+pub(crate) enum NoLease {
+    Ended(Ending),
+    Missing,
+}
+
+/// A lease with the record it protects.
+pub(crate) struct Locked {
+    pub(crate) held: HeldLease,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl Engine {
+    /// Takes the lease on `key`, waiting for it at most as long as the settings say.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        key: StoreKey,
+    ) -> Result<Result<Locked, NoLease>, SessionError> {
+        let deadline = Instant::now() + self.settings.locking.wait;
+        let baton = self.baton(key, deadline).await?;
+        // From here on the store may grant the lease: if the request is dropped meanwhile, what was granted for nobody
+        // is given back at once.
+        let engine = Arc::clone(self);
+        self.tasks.detach(async move { engine.contend(baton, deadline).await }).await
+    }
+
+    /// Waits for this process's baton.
+    async fn baton(self: &Arc<Self>, key: StoreKey, deadline: Instant) -> Result<Baton, SessionError> {
+        let mut turn = {
+            let mut slots = self.leases.slots.lock();
+            match slots.get_mut(&key) {
+                None => {
+                    slots.insert(key, VecDeque::new());
+                    return Ok(Baton { engine: Arc::clone(self), key, lease: None, armed: true });
+                }
+                Some(waiters) => {
+                    waiters.retain(|w| !w.is_closed());
+                    if waiters.len() >= self.settings.locking.waiters {
+                        drop(slots);
+                        return Err(self.lock_timeout(key, "too many requests wait for it already"));
+                    }
+                    let (send, turn) = oneshot::channel();
+                    waiters.push_back(send);
+                    turn
+                }
+            }
+        };
+        let started = Instant::now();
+        self.metrics.lock_waits.one();
+        let got = tokio::time::timeout_at(deadline.into(), &mut turn).await;
+        self.metrics.lock_wait.record(started.elapsed());
+        match got {
+            Ok(Ok(baton)) => Ok(baton),
+            // Nobody drops a sender without a baton; were it so, refusing is safe.
+            Ok(Err(_)) => Err(self.lock_timeout(key, "its queue was closed")),
+            Err(_) => {
+                turn.close();
+                match turn.try_recv() {
+                    // It came with the deadline: take it.
+                    Ok(baton) => Ok(baton),
+                    Err(_) => Err(self.lock_timeout(key, "waited as long as the settings allow")),
+                }
+            }
+        }
+    }
+
+    /// Asks the store until it grants the lease.
+    async fn contend(
+        self: &Arc<Self>,
+        mut baton: Baton,
+        deadline: Instant,
+    ) -> Result<Result<Locked, NoLease>, SessionError> {
+        let key = baton.key;
+        if let Some(mut lease) = baton.lease.take() {
+            lease.hold += 1;
+            let held = HeldLease { baton, lease: Some(lease), unresolved: false };
+            // A plain read instead of taking the lease again: an end does not ask for the lease, so what the previous
+            // holder knew may be over.
+            return Ok(match self.call(Effect::Reads, self.store.load(key)).await? {
+                Loaded::Live(snapshot) => Ok(Locked { held, snapshot }),
+                Loaded::Alias { successor, .. } => {
+                    Err(NoLease::Ended(Ending::Moved { to: successor, user_changed: false }))
+                }
+                Loaded::Ended(ending) => Err(NoLease::Ended(ending)),
+                Loaded::Missing => Err(NoLease::Missing),
+            });
+        }
+        let mut rng_owner = [0u8; 16];
+        rand::rng().fill_bytes(&mut rng_owner);
+        let owner = LeaseOwner(u128::from_le_bytes(rng_owner));
+        let lease = self.settings.locking.lease;
+        // From the first try on the store may have granted it: whatever happens, it is given back.
+        let mut held = HeldLease {
+            baton,
+            lease: Some(Lease { owner, hold: 0, handovers: 0, renewing: None, key }),
+            unresolved: false,
+        };
+        let mut pause = FIRST_PAUSE;
+        let mut waited: Option<Instant> = None;
+        loop {
+            let (until, now) = match self
+                .call(Effect::Writes, self.store.acquire(Acquire { key, owner, lease }))
+                .await
+            {
+                Ok(Acquired::Acquired { snapshot, .. }) => {
+                    held.keep_renewed();
+                    if let Some(since) = waited {
+                        self.metrics.lock_wait.record(since.elapsed());
+                    }
+                    return Ok(Ok(Locked { held, snapshot }));
+                }
+                Ok(Acquired::Ended(ending)) => {
+                    held.nothing_to_release();
+                    return Ok(Err(NoLease::Ended(ending)));
+                }
+                Ok(Acquired::Missing) => {
+                    held.nothing_to_release();
+                    return Ok(Err(NoLease::Missing));
+                }
+                Ok(Acquired::Locked { until, now }) => (until, now),
+                // The same owner may ask again: at worst it gets what it already has.
+                Err(error) if error.kind() == crate::store::StoreErrorKind::Unknown && waited.is_none() => {
+                    waited = Some(Instant::now());
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if waited.is_none() {
+                self.metrics.lock_waits.one();
+                waited = Some(Instant::now());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                held.nothing_to_release();
+                return Err(self.lock_timeout(key, "another process holds it"));
+            }
+            let jitter = Duration::from_micros(rand::rng().next_u64() % 1_000);
+            let nap = pause.min(now.until(until).max(Duration::from_millis(1))).min(left) + jitter;
+            match self.store.released(key) {
+                Some(signal) => drop(tokio::time::timeout(nap, signal).await),
+                None => tokio::time::sleep(nap).await,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn lock_timeout(&self, key: StoreKey, why: &'static str) -> SessionError {
+        self.metrics.lock_timeouts.one();
+        self.events.emit(super::Event::LockTimeout(key));
+        SessionError::because(ErrorKind::LockTimeout, why)
+    }
+
+    /// Extends a lease now.
+    pub(crate) async fn extend(&self, request: Renew) -> Result<(), SessionError> {
+        match self.call(Effect::Writes, self.store.renew(request)).await? {
+            Renewed::Renewed { .. } => Ok(()),
+            Renewed::LeaseLost => Err(SessionError::new(ErrorKind::LeaseLost)),
+        }
+    }
+
+    /// Takes the lease of a session, following it where it was renewed and is in its grace.
+    pub(crate) async fn acquire_known(
+        self: &Arc<Self>,
+        id: &SessionId,
+        key: StoreKey,
+    ) -> Result<Result<(HeldLease, Known, Option<SessionId>), NoLease>, SessionError> {
+        match self.acquire(key).await? {
+            Ok(Locked { held, snapshot }) => Ok(Ok((held, Known::new(id.clone(), key, snapshot), None))),
+            Err(NoLease::Ended(Ending::Moved { to, user_changed })) => {
+                let moved = NoLease::Ended(Ending::Moved { to, user_changed });
+                let Loaded::Alias { successor, sealed, .. } =
+                    self.call(Effect::Reads, self.store.load(key)).await?
+                else {
+                    return Ok(Err(moved));
+                };
+                let Some(new_id) = seal::open(id, &sealed, successor) else { return Ok(Err(moved)) };
+                match self.acquire(successor).await? {
+                    Ok(Locked { held, snapshot }) => {
+                        let known = Known::new(new_id.clone(), successor, snapshot);
+                        Ok(Ok((held, known, Some(new_id))))
+                    }
+                    Err(no) => Ok(Err(no)),
+                }
+            }
+            Err(no) => Ok(Err(no)),
+        }
+    }
+}
+
+impl HeldLease {
+    /// The proof to show with a write.
+    pub(crate) fn proof(&self) -> Option<LeaseRef> {
+        self.lease.as_ref().map(|l| LeaseRef { owner: l.owner, hold: l.hold })
+    }
+
+    /// Whether the last write under this lease should give it back in the same step: nobody here waits for it, or
+    /// enough of them have had it in a row.
+    pub(crate) fn releases_with_write(&self) -> bool {
+        !self.may_hand_over()
+    }
+
+    /// The write that carried `release` was acknowledged.
+    pub(crate) fn released(mut self) {
+        self.nothing_to_release();
+    }
+
+    /// The record ended, or the store says the lease is not ours: there is nothing to give back.
+    pub(crate) fn nothing_to_release(&mut self) {
+        self.lease = None;
+    }
+
+    /// A write under this lease has an unknown outcome.
+    pub(crate) fn mark_unresolved(&mut self) {
+        self.unresolved = true;
+    }
+
+    /// The record has a new key now, and the lease with it.
+    pub(crate) fn moved(&mut self, key: StoreKey) {
+        if let Some(lease) = &mut self.lease {
+            lease.key = key;
+            if let Some(task) = lease.renewing.take() {
+                task.abort();
+            }
+        }
+        self.keep_renewed();
+    }
+
+    /// What to ask of the store to extend the lease to its full length.
+    pub(crate) fn extension(&self) -> Result<Renew, SessionError> {
+        let lease = self.lease.as_ref().ok_or_else(|| SessionError::new(ErrorKind::LeaseLost))?;
+        let length = self.baton.engine.settings.locking.lease;
+        Ok(Renew { key: lease.key, owner: lease.owner, lease: length })
+    }
+
+    fn may_hand_over(&self) -> bool {
+        let baton = &self.baton;
+        !self.unresolved
+            && self
+                .lease
+                .as_ref()
+                .is_some_and(|l| l.key == baton.key && l.handovers < baton.engine.settings.locking.handovers)
+            && baton.engine.leases.has_waiters(&baton.key)
+    }
+
+    /// Renews the lease at every third of its length, for as long as it is held.
+    fn keep_renewed(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        let (key, owner) = (lease.key, lease.owner);
+        // The task must not keep the engine alive, nor count as work to drain.
+        let engine = Arc::downgrade(&self.baton.engine);
+        let length = self.baton.engine.settings.locking.lease;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let task = runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(length / 3).await;
+                let Some(engine) = engine.upgrade() else { return };
+                let request = Renew { key, owner, lease: length };
+                // An error is tried again at the next third; the store refuses the write if all of them fail.
+                if let Ok(Renewed::LeaseLost) = engine.call(Effect::Writes, engine.store.renew(request)).await
+                {
+                    tracing::warn!(target: "cloakroom", ?key, "a lease was lost while it was held");
+                    return;
+                }
+            }
+        });
+        lease.renewing = Some(task.abort_handle());
+    }
+}
+
+impl Drop for HeldLease {
+    fn drop(&mut self) {
+        let hand_over = self.may_hand_over();
+        let Some(mut lease) = self.lease.take() else { return };
+        if hand_over {
+            lease.handovers += 1;
+            self.baton.lease = Some(lease);
+            // The baton's own drop passes it on.
+            return;
+        }
+        self.baton.give_back(lease);
+    }
+}
+
+impl Baton {
+    /// Releases the lease at the store, detached; the baton is passed on when that is done.
+    fn give_back(&mut self, lease: Lease) {
+        self.armed = false;
+        let baton = Baton { engine: Arc::clone(&self.engine), key: self.key, lease: None, armed: true };
+        let engine = Arc::clone(&self.engine);
+        let tasks = Arc::clone(&self.engine.tasks);
+        let request = Release { key: lease.key, owner: lease.owner };
+        // Asked for right away; only the waiting for the answer is detached.
+        let answer = engine.store.release(request);
+        match answer.try_ready() {
+            Ok(_) => drop(baton),
+            Err(pending) => {
+                tasks.spawn(async move {
+                    // Unreleased it runs out by itself.
+                    let _ = engine.call(Effect::Writes, pending).await;
+                    drop(lease);
+                    drop(baton);
+                });
+            }
+        }
+    }
+}
+
+impl Drop for Baton {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        let mut lease = self.lease.take();
+        loop {
+            let next = {
+                let mut slots = self.engine.leases.slots.lock();
+                let Some(waiters) = slots.get_mut(&self.key) else { break };
+                match waiters.pop_front() {
+                    Some(next) => next,
+                    None => {
+                        slots.remove(&self.key);
+                        break;
+                    }
+                }
+            };
+            let baton =
+                Baton { engine: Arc::clone(&self.engine), key: self.key, lease: lease.take(), armed: true };
+            match next.send(baton) {
+                Ok(()) => return,
+                Err(mut back) => {
+                    // That waiter gave up; the next one gets it.
+                    back.armed = false;
+                    lease = back.lease.take();
+                }
+            }
+        }
+        if let Some(lease) = lease {
+            // Nobody was left to take it.
+            let request = Release { key: lease.key, owner: lease.owner };
+            let engine = Arc::clone(&self.engine);
+            if let Err(pending) = self.engine.store.release(request).try_ready() {
+                self.engine.tasks.spawn(async move {
+                    let _ = engine.call(Effect::Writes, pending).await;
+                    drop(lease);
+                });
+            }
+        }
+    }
+}

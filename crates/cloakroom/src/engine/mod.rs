@@ -1,0 +1,133 @@
+//! The session engine: everything between a request's session and the store, with no HTTP in it.
+
+mod commit;
+mod create;
+mod ended;
+mod events;
+mod lease;
+mod metrics;
+mod open;
+mod purge;
+mod rename;
+mod seal;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::clock::Timestamp;
+use crate::ids::{SessionId, StoreKey};
+use crate::record::Record;
+use crate::settings::Settings;
+use crate::store::{Snapshot, Store, StoreError, StoreErrorKind, StoreFuture};
+
+pub(crate) use commit::{Landed, WriteKind};
+pub(crate) use ended::EndedBoard;
+pub(crate) use events::Events;
+pub use events::{Event, Subscriber};
+pub(crate) use lease::HeldLease;
+pub(crate) use metrics::Metrics;
+pub use metrics::MetricsSnapshot;
+pub(crate) use rename::{Binding, IdChange, Moved};
+pub(crate) use tasks::{Detached, Tasks};
+
+/// What all requests share.
+pub(crate) struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) ended: EndedBoard,
+    leases: lease::LeaseQueues,
+    purging: purge::Purging,
+}
+
+/// A session that exists, as this request knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) id: SessionId,
+    pub(crate) key: StoreKey,
+    pub(crate) record: Record,
+    /// The store's clock when the record was read.
+    pub(crate) now: Timestamp,
+    /// This process's, at the same moment.
+    read_at: Instant,
+}
+
+impl Known {
+    pub(crate) fn new(id: SessionId, key: StoreKey, snapshot: Snapshot) -> Self {
+        Known { id, key, record: snapshot.record, now: snapshot.now, read_at: Instant::now() }
+    }
+
+    pub(crate) fn update(&mut self, snapshot: Snapshot) {
+        self.record = snapshot.record;
+        self.now = snapshot.now;
+        self.read_at = Instant::now();
+    }
+
+    /// The store's clock by now, as far as this process can tell.
+    pub(crate) fn store_now(&self) -> Timestamp {
+        self.now.after(self.read_at.elapsed())
+    }
+}
+
+/// Whether a call that is not answered in time may have had an effect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Reads,
+    Writes,
+}
+
+impl Engine {
+    pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, events: Events) -> Self {
+        Engine {
+            store,
+            settings,
+            metrics: Metrics::default(),
+            events,
+            tasks: Arc::default(),
+            ended: EndedBoard::default(),
+            leases: lease::LeaseQueues::default(),
+            purging: purge::Purging::default(),
+        }
+    }
+
+    /// Awaits a store's answer within the deadline of a call.
+    pub(crate) async fn call<T: Unpin>(
+        &self,
+        effect: Effect,
+        answer: StoreFuture<T>,
+    ) -> Result<T, StoreError> {
+        let answer = match answer.try_ready() {
+            Ok(answer) => {
+                self.metrics.store_latency.instant();
+                answer
+            }
+            Err(pending) => {
+                let started = Instant::now();
+                let answer = tokio::time::timeout(self.settings.call_deadline, pending).await;
+                self.metrics.store_latency.record(started.elapsed());
+                answer.unwrap_or_else(|_| Err(overdue(effect, self.settings.call_deadline)))
+            }
+        };
+        if let Err(error) = &answer {
+            self.metrics.unavailable.one();
+            tracing::warn!(target: "cloakroom", store = self.store.name(), %error, "store call failed");
+        }
+        answer
+    }
+}
+
+fn overdue(effect: Effect, deadline: Duration) -> StoreError {
+    match effect {
+        Effect::Reads => StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("the store did not answer within {deadline:?}"),
+        ),
+        Effect::Writes => StoreError::new(
+            StoreErrorKind::Unknown,
+            format!("the store did not answer a write within {deadline:?}; it may have been made"),
+        ),
+    }
+}

@@ -1,0 +1,203 @@
+//! From what a client presented to a session, or to none.
+
+use std::sync::Arc;
+
+use super::{Effect, Engine, Event, HeldLease, Known, seal};
+use crate::error::SessionError;
+use crate::http::cookie::scan::Scanned;
+use crate::ids::{Candidate, OpId, SessionId, StoreKey};
+use crate::settings::OnObsoleteId;
+use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich};
+
+/// What was found for them.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The session.
+    pub(crate) known: Option<Known>,
+    /// The id is to be told: the one presented is in its grace.
+    pub(crate) tell: bool,
+    /// An id that was presented and has moved: a logout follows it.
+    pub(crate) moved: Option<StoreKey>,
+    /// The lease, where one was asked for.
+    pub(crate) held: Option<HeldLease>,
+}
+
+impl Engine {
+    /// Looks the candidates up, in one round trip; takes the lease of the one that lives when `exclusive`.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        presented: &Scanned,
+        exclusive: bool,
+    ) -> Result<Found, SessionError> {
+        self.metrics.opened.one();
+        self.start_purging();
+        self.metrics.malformed_ids.add(u64::from(presented.malformed));
+        if presented.is_empty() {
+            return Ok(Found::default());
+        }
+        let Some(one) = presented.single() else { return self.open_several(presented, exclusive).await };
+        if exclusive {
+            return self.open_exclusive(&one).await;
+        }
+        let key = one.store_key();
+        let loaded = self.call(Effect::Reads, self.store.load(key)).await?;
+        let mut found = Found::default();
+        self.note(&one, key, loaded, &mut found).await;
+        Ok(found)
+    }
+
+    async fn open_exclusive(self: &Arc<Self>, candidate: &Candidate) -> Result<Found, SessionError> {
+        let key = candidate.store_key();
+        // Not known to be ours yet; it becomes an id when the store grants its lease.
+        let id = SessionId::proven(candidate);
+        match self.acquire_known(&id, key).await? {
+            Ok((held, known, told)) => {
+                Ok(Found { known: Some(known), tell: told.is_some(), moved: None, held: Some(held) })
+            }
+            Err(super::lease::NoLease::Ended(ending)) => {
+                let mut found = Found::default();
+                self.note(candidate, key, Loaded::Ended(ending), &mut found).await;
+                Ok(found)
+            }
+            Err(super::lease::NoLease::Missing) => {
+                let mut found = Found::default();
+                self.note(candidate, key, Loaded::Missing, &mut found).await;
+                Ok(found)
+            }
+        }
+    }
+
+    /// Cookie tossing: the one live session wins; of two live ones neither can be trusted.
+    async fn open_several(
+        self: &Arc<Self>,
+        presented: &Scanned,
+        exclusive: bool,
+    ) -> Result<Found, SessionError> {
+        let keys: Vec<StoreKey> = presented.candidates().map(Candidate::store_key).collect();
+        let loads = self.call(Effect::Reads, self.store.load_many(keys.clone())).await?;
+        let mut found = Found::default();
+        let mut live: Option<(Found, &Candidate)> = None;
+        for ((candidate, key), loaded) in presented.candidates().zip(keys).zip(loads) {
+            let mut one = Found::default();
+            self.note(candidate, key, loaded, &mut one).await;
+            found.moved = found.moved.or(one.moved);
+            let Some(known) = &one.known else { continue };
+            match &live {
+                // An old id in its grace and its successor are one session.
+                Some((first, _)) if first.known.as_ref().map(|k| k.key) == Some(known.key) => {}
+                Some(_) => {
+                    self.metrics.ambiguous_ids.one();
+                    self.events.emit(Event::AmbiguousIds(presented.len()));
+                    tracing::warn!(target: "cloakroom", "several live sessions in one request: served as anonymous");
+                    return Ok(Found::default());
+                }
+                None => live = Some((one, candidate)),
+            }
+        }
+        match live {
+            Some((_, candidate)) if exclusive => self.open_exclusive(candidate).await,
+            Some((one, _)) => Ok(Found { moved: None, ..one }),
+            None => Ok(found),
+        }
+    }
+
+    /// Strict mode in one place: only a record that the store holds makes an id of a candidate.
+    async fn note(self: &Arc<Self>, candidate: &Candidate, key: StoreKey, loaded: Loaded, found: &mut Found) {
+        match loaded {
+            // The deadlines are checked on the record too, not only by the store.
+            Loaded::Live(snapshot) if snapshot.record.is_expired(snapshot.now) => self.saw_expired(key),
+            Loaded::Alias { snapshot, .. } if snapshot.record.is_expired(snapshot.now) => {
+                self.saw_expired(key)
+            }
+            Loaded::Live(snapshot) => {
+                found.known = Some(Known::new(SessionId::proven(candidate), key, snapshot));
+            }
+            Loaded::Alias { successor, sealed, snapshot } => {
+                match seal::open(&SessionId::proven(candidate), &sealed, successor) {
+                    Some(id) => {
+                        found.known = Some(Known::new(id, successor, snapshot));
+                        found.tell = true;
+                    }
+                    None => tracing::error!(target: "cloakroom", ?key, "a sealed successor does not open"),
+                }
+            }
+            Loaded::Ended(Ending::Moved { .. }) => {
+                found.moved = Some(key);
+                self.metrics.obsolete_ids.one();
+                self.events.emit(Event::ObsoleteId(key));
+                if self.settings.on_obsolete_id == OnObsoleteId::RevokeUser {
+                    self.end_line(key).await;
+                }
+            }
+            Loaded::Ended(Ending::Expired) => self.saw_expired(key),
+            Loaded::Ended(Ending::Destroyed | Ending::Revoked) => {}
+            Loaded::Missing => {
+                self.metrics.unknown_ids.one();
+                self.events.emit(Event::UnknownId(key));
+            }
+        }
+    }
+
+    fn saw_expired(&self, key: StoreKey) {
+        self.metrics.sessions_expired.one();
+        self.events.emit(Event::Expired(key));
+    }
+
+    /// Ends what came of an obsolete id, and everything else of the same user.
+    async fn end_line(self: &Arc<Self>, key: StoreKey) {
+        let Ok(Ended::Ended(Some(session))) = self.end(key, EndCause::Revoked).await else { return };
+        if let Some(user) = session.user {
+            let _ = self.revoke(user, RevokeWhich::All).await;
+        }
+    }
+
+    /// Ends a session, following it where it moved.
+    pub(crate) async fn end(self: &Arc<Self>, key: StoreKey, cause: EndCause) -> Result<Ended, SessionError> {
+        let request = End { key, op: OpId::generate(), cause, marker: self.settings.marker };
+        let mut ended = self.call(Effect::Writes, self.store.end(request)).await;
+        if matches!(&ended, Err(e) if e.kind() == crate::store::StoreErrorKind::Unknown) {
+            // The same operation again tells whether it was done.
+            ended = self.call(Effect::Writes, self.store.end(request)).await;
+        }
+        let ended = ended?;
+        if let Ended::Ended(summary) = &ended {
+            self.metrics.sessions_ended.one();
+            let at = summary.as_ref().map_or(key, |s| s.key);
+            self.events.emit(match cause {
+                EndCause::Destroyed => Event::Destroyed(at),
+                EndCause::Revoked => Event::Revoked(at),
+            });
+            match summary {
+                Some(summary) => self.ended.announce(summary.record_id),
+                None => self.ended.announce_all(),
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Ends sessions of a user; answers with how many.
+    pub(crate) async fn revoke(
+        self: &Arc<Self>,
+        user: crate::ids::UserId,
+        which: RevokeWhich,
+    ) -> Result<usize, SessionError> {
+        let request = Revoke { user, op: OpId::generate(), which, marker: self.settings.marker };
+        let ended = match self.call(Effect::Writes, self.store.revoke(request.clone())).await {
+            Err(error) if error.kind() == crate::store::StoreErrorKind::Unknown => {
+                self.ended.announce_all();
+                self.call(Effect::Writes, self.store.revoke(request)).await
+            }
+            other => other,
+        }?;
+        self.note_revoked(&ended);
+        Ok(ended.len())
+    }
+
+    pub(crate) fn note_revoked(&self, ended: &[crate::store::Summary]) {
+        self.metrics.sessions_ended.add(u64::try_from(ended.len()).unwrap_or(0));
+        for session in ended {
+            self.events.emit(Event::Revoked(session.key));
+            self.ended.announce(session.record_id);
+        }
+    }
+}

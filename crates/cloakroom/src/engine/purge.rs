@@ -1,0 +1,52 @@
+//! Asks the store now and then to remove what is past its time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::Engine;
+
+/// Entries in one step of a purge: a step holds the store up for as long as this takes.
+const BATCH: usize = 500;
+
+/// Whether the purging of an engine was started.
+#[derive(Debug, Default)]
+pub(crate) struct Purging(AtomicBool);
+
+impl Engine {
+    /// Starts the purging, once; called from wherever there is a runtime.
+    pub(crate) fn start_purging(self: &Arc<Self>) {
+        let Some(every) = self.settings.purge_every else { return };
+        if self.purging.0.load(Ordering::Relaxed) || self.purging.0.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(purge(Arc::downgrade(self), every));
+        } else {
+            self.purging.0.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs for as long as the engine lives. An error ends a round, never the purging.
+async fn purge(engine: Weak<Engine>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        loop {
+            let Some(engine) = engine.upgrade() else { return };
+            match engine.store.purge(BATCH).await {
+                Ok(purged) => {
+                    engine.metrics.purged.add(u64::try_from(purged.removed).unwrap_or(0));
+                    if !purged.more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(target: "cloakroom", %error, "a purge failed; it is tried again later");
+                    break;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Changing the id: regeneration, login, automatic renewal.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Effect, Engine, Event, HeldLease, Known, WriteKind, seal};
+use crate::error::{ErrorKind, SessionError};
+use crate::ids::{OpId, RecordId, SessionId, UserId};
+use crate::record::{Device, Record};
+use crate::session::{MergeRule, Merged};
+use crate::settings::OnConflict;
+use crate::store::{BindUser, Deadlines, Ending, LeaseRef, Loaded, OldId, Rename, Renamed, StoreErrorKind};
+
+const ASKS: u32 = 3;
+
+/// Who is bound to the session with the change.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) user: UserId,
+    pub(crate) device: Option<Arc<Device>>,
+}
+
+/// Why the id changes.
+#[derive(Debug, Clone)]
+pub(crate) enum IdChange {
+    /// On request; the old id is dead, or goes on as a copy for a while.
+    Regenerate {
+        /// How long the copy lives.
+        keep_old_for: Option<Duration>,
+    },
+    /// It was due; the old id is an alias for the grace.
+    Renew,
+    /// A user signs in.
+    Login {
+        /// Who.
+        binding: Binding,
+        /// Both deadlines start again.
+        restart: bool,
+    },
+}
+
+/// What became of it.
+pub(crate) enum Moved {
+    /// The session has this id now.
+    To(Known),
+    /// Another request replaced the id first, and the one presented is in its grace: this is the session.
+    ByOther(Known),
+    /// Somebody holds the session's lease; a renewal can wait for another request.
+    Busy,
+    /// The session ended before.
+    Ended,
+}
+
+impl Engine {
+    /// Gives the session a new id, with the merged changes, in one step.
+    pub(crate) async fn rename<F>(
+        self: &Arc<Self>,
+        known: &Known,
+        lease: Option<LeaseRef>,
+        change: &IdChange,
+        slide: Option<Duration>,
+        mut merge: F,
+    ) -> Result<Moved, SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        let deadline = Instant::now() + self.settings.commit_deadline;
+        let rule = match self.settings.on_conflict {
+            OnConflict::Refuse => MergeRule::CheckRead,
+            OnConflict::Overwrite => MergeRule::Overwrite,
+        };
+        let mut known = known.clone();
+        let mut own: Option<HeldLease> = None;
+        let mut request: Option<(Rename, SessionId)> = None;
+        let mut asks = 0;
+        loop {
+            // An unanswered request is asked again as it was, new id included.
+            let (ask, new_id) = match request.take() {
+                Some(again) => again,
+                None => {
+                    let merged = merge(&known.record, rule)?;
+                    self.check_size(&merged)?;
+                    let proof = own.as_ref().and_then(HeldLease::proof).or(lease);
+                    self.rename_request(&known, proof, change, slide, merged)?
+                }
+            };
+            let answer = match self.call(Effect::Writes, self.store.rename(ask.clone())).await {
+                Ok(answer) => answer,
+                Err(error) if error.kind() == StoreErrorKind::Unknown => {
+                    asks += 1;
+                    if asks < ASKS && Instant::now() < deadline {
+                        request = Some((ask, new_id));
+                        continue;
+                    }
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            match answer {
+                Renamed::Renamed { snapshot, evicted } => {
+                    self.metrics.commits.one();
+                    self.note_evicted(&evicted);
+                    self.announce(&known, &ask, change);
+                    if let Some(held) = &mut own {
+                        held.moved(ask.to);
+                    }
+                    return Ok(Moved::To(Known::new(new_id, ask.to, snapshot)));
+                }
+                Renamed::Exists => {}
+                Renamed::Conflict(snapshot) => {
+                    if Instant::now() >= deadline {
+                        return Err(SessionError::because(
+                            ErrorKind::Unavailable,
+                            "too many requests changed the session at the same time",
+                        ));
+                    }
+                    self.metrics.merges.one();
+                    known.update(snapshot);
+                }
+                Renamed::Locked { .. } if matches!(change, IdChange::Renew) => return Ok(Moved::Busy),
+                Renamed::Locked { .. } => {
+                    own = None;
+                    if let Ok(locked) = self.acquire(known.key).await? {
+                        known.update(locked.snapshot);
+                        own = Some(locked.held);
+                    }
+                }
+                Renamed::LeaseLost => {
+                    self.metrics.leases_lost.one();
+                    return Err(SessionError::new(ErrorKind::LeaseLost));
+                }
+                Renamed::Missing => {
+                    self.vanished(known.key, &known, WriteKind::Buffered)?;
+                    return Ok(Moved::Ended);
+                }
+                Renamed::Ended(Ending::Moved { .. }) => {
+                    own = None;
+                    match self.call(Effect::Reads, self.store.load(known.key)).await? {
+                        Loaded::Alias { successor, sealed, snapshot } => {
+                            let Some(id) = seal::open(&known.id, &sealed, successor) else {
+                                return Ok(Moved::Ended);
+                            };
+                            known = Known::new(id, successor, snapshot);
+                            if matches!(change, IdChange::Renew) {
+                                return Ok(Moved::ByOther(known));
+                            }
+                        }
+                        _ => return Ok(Moved::Ended),
+                    }
+                }
+                Renamed::Ended(_) => return Ok(Moved::Ended),
+            }
+        }
+    }
+
+    fn rename_request(
+        &self,
+        known: &Known,
+        lease: Option<LeaseRef>,
+        change: &IdChange,
+        slide: Option<Duration>,
+        merged: Merged,
+    ) -> Result<(Rename, SessionId), SessionError> {
+        let settings = &self.settings;
+        let new_id = known.id.successor();
+        let keep = Deadlines::Keep { renewal: settings.lifetime.renewal };
+        let (mut payload, mut epoch) = (merged.payload, merged.epoch);
+        let (old, bind, deadlines) = match change {
+            IdChange::Regenerate { keep_old_for: Some(keep_for) } => {
+                if known.record.user.is_some() {
+                    return Err(SessionError::because(
+                        ErrorKind::Config,
+                        "the old id of a session that is bound to a user cannot be kept",
+                    ));
+                }
+                let copy = OldId::Copy { record_id: RecordId::generate(), keep: *keep_for };
+                (copy, None, keep)
+            }
+            IdChange::Regenerate { keep_old_for: None } => (OldId::Dead, None, keep),
+            IdChange::Renew => {
+                let sealed = seal::seal(&known.id, &new_id).ok_or_else(|| {
+                    SessionError::because(ErrorKind::Encode, "the successor's id cannot be sealed")
+                })?;
+                (OldId::Alias { sealed, grace: settings.grace }, None, keep)
+            }
+            IdChange::Login { binding, restart } => {
+                match &known.record.user {
+                    Some(user) if *user == binding.user => {}
+                    Some(_) => {
+                        // Another user's data is none of this one's business.
+                        payload = crate::payload::Payload::empty();
+                        epoch = epoch.wrapping_add(1);
+                    }
+                    None => epoch = epoch.wrapping_add(1),
+                }
+                let bind = BindUser {
+                    user: binding.user.clone(),
+                    device: binding.device.clone(),
+                    cap: settings.sessions_per_user,
+                };
+                let deadlines = if *restart { Deadlines::Restart(settings.lifetime) } else { keep };
+                (OldId::Dead, Some(bind), deadlines)
+            }
+        };
+        let request = Rename {
+            from: known.key,
+            to: new_id.store_key(),
+            op: OpId::generate(),
+            expected: known.record.version,
+            lease,
+            epoch,
+            payload,
+            bind,
+            deadlines,
+            slide,
+            old,
+            marker: settings.marker,
+        };
+        Ok((request, new_id))
+    }
+
+    fn announce(&self, known: &Known, done: &Rename, change: &IdChange) {
+        let (from, to) = (known.key, done.to);
+        match change {
+            IdChange::Renew => {
+                self.metrics.sessions_renewed.one();
+                self.events.emit(Event::Renewed { from, to });
+            }
+            IdChange::Regenerate { .. } => {
+                self.metrics.sessions_regenerated.one();
+                self.events.emit(Event::Regenerated { from, to });
+            }
+            IdChange::Login { binding, .. } => {
+                self.metrics.sessions_regenerated.one();
+                self.metrics.logins.one();
+                self.events.emit(Event::Regenerated { from, to });
+                self.events.emit(Event::LoggedIn { key: to, user: binding.user.clone() });
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The successor's id, sealed under the old id.
+//!
+//! During the grace after an automatic renewal, whoever presents the old id must be told the new one, on any node;
+//! yet the store may hold nothing that a cookie can be made of. So the successor's id lies there encrypted under a
+//! key that only the raw old id yields, and the store has never seen that.
+
+use aes_gcm::aead::{Aead, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce};
+use sha2::{Digest, Sha256};
+
+use crate::ids::{Candidate, SessionId, StoreKey};
+use crate::store::SealedId;
+
+const PURPOSE: &[u8] = b"cloakroom: successor of a renewed session id, v1\0";
+
+/// Seals `successor` under `old`.
+///
+/// The nonce is fixed: the key is derived from 168 secret bits that are replaced once, and of several requests that
+/// try to replace them at the same time only one stores its sealed id; what another one sealed is never kept.
+/// Should both be seen nevertheless, they reveal the difference of two random ids, one of which never existed.
+pub(crate) fn seal(old: &SessionId, successor: &SessionId) -> Option<SealedId> {
+    let sealed = cipher(old.expose().as_bytes())?.encrypt(&nonce(), successor.expose().as_bytes()).ok()?;
+    Some(SealedId(sealed.into()))
+}
+
+/// Opens what was sealed under the id that a client presented; `None` unless it is the id of `successor`.
+pub(crate) fn open(old: &SessionId, sealed: &SealedId, successor: StoreKey) -> Option<SessionId> {
+    let text = cipher(old.expose().as_bytes())?.decrypt(&nonce(), &*sealed.0).ok()?;
+    let candidate = Candidate::parse(&text).ok()?;
+    // The store may have been tampered with: only the id that belongs to the record is ever handed out.
+    (candidate.store_key() == successor).then(|| SessionId::proven(&candidate))
+}
+
+fn cipher(old: &[u8]) -> Option<Aes256Gcm> {
+    let mut key = Sha256::new();
+    key.update(PURPOSE);
+    key.update(old);
+    Aes256Gcm::new_from_slice(&key.finalize()).ok()
+}
+
+fn nonce() -> Nonce<aes_gcm::aead::consts::U12> {
+    Default::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s30_only_the_old_id_opens_the_seal_and_only_for_its_successor() {
+        let (old, new, other) = (SessionId::generate(), SessionId::generate(), SessionId::generate());
+        let sealed = seal(&old, &new).unwrap();
+        assert_eq!(open(&old, &sealed, new.store_key()).unwrap().expose(), new.expose());
+        assert!(open(&other, &sealed, new.store_key()).is_none());
+        assert!(open(&old, &sealed, other.store_key()).is_none());
+        assert!(!sealed.0.windows(8).any(|w| new.expose().as_bytes().windows(8).any(|n| n == w)));
+    }
+}

@@ -1,0 +1,216 @@
+//! What can go wrong, as one type.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::store::{StoreError, StoreErrorKind};
+
+/// Why a session operation was refused.
+///
+/// The text says what to do and never holds an id, a key's value or an address. [`kind`](SessionError::kind) is for
+/// deciding; [`status`](SessionError::status) is what the adapters answer when a handler returns the error.
+pub struct SessionError {
+    kind: ErrorKind,
+    detail: Option<Box<Detail>>,
+}
+
+#[derive(Default)]
+struct Detail {
+    text: Option<String>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What kind of refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store cannot be asked right now. Nothing was changed. 503.
+    Unavailable,
+    /// The store was asked and its answer was lost, and reading back did not settle it: the change was made as a
+    /// whole or not at all. 503.
+    Unknown,
+    /// The session ended while this request ran (logout, revocation, deadline, new id): an awaited write was not
+    /// made. 410.
+    Gone,
+    /// The record vanished from the store before its time (evicted, flushed). 503.
+    Lost,
+    /// A key that this request read and then wrote was changed by another request in between. Nothing buffered
+    /// was committed. Use `update`, `lock`, exclusive mode, or `OnConflict::Overwrite`. 409.
+    Conflict,
+    /// The lease was not to be had in time, or too many requests wait for it. 423.
+    LockTimeout,
+    /// The lease ran out or was taken over while it was thought to be held; the write was refused. 409.
+    LeaseLost,
+    /// This request holds the lock already. 500: a mistake in the program.
+    AlreadyLocked,
+    /// A key, a value, the number of keys or the session is over its limit. Nothing was changed. 413.
+    TooLarge,
+    /// A key is empty or holds control characters. Nothing was changed. 400.
+    InvalidKey,
+    /// What is stored cannot be read, or not as the type that was asked for. It is left as it is. 500.
+    Decode,
+    /// The value cannot be stored in the session's encoding. 500.
+    Encode,
+    /// The response's head has left: no session can be made and no id changed any more. 500.
+    HeadSent,
+    /// The store takes no new sessions. 503.
+    Full,
+    /// There is no session layer around this code. 500.
+    NoLayer,
+    /// A CSRF token is missing or wrong, or the request comes from another site. 403.
+    CrossSite,
+    /// The configuration makes no sense. 500.
+    Config,
+}
+
+impl ErrorKind {
+    /// The word used in error bodies and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Unknown => "unknown",
+            ErrorKind::Gone => "gone",
+            ErrorKind::Lost => "lost",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::LockTimeout => "lock_timeout",
+            ErrorKind::LeaseLost => "lease_lost",
+            ErrorKind::AlreadyLocked => "already_locked",
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::InvalidKey => "invalid_key",
+            ErrorKind::Decode => "decode",
+            ErrorKind::Encode => "encode",
+            ErrorKind::HeadSent => "head_sent",
+            ErrorKind::Full => "full",
+            ErrorKind::NoLayer => "no_layer",
+            ErrorKind::CrossSite => "cross_site",
+            ErrorKind::Config => "config",
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            ErrorKind::Unavailable => {
+                "the session store is unavailable; nothing was changed, try again later"
+            }
+            ErrorKind::Unknown => {
+                "the session store's answer was lost; the change was made as a whole or not at all: read before \
+                 trying again"
+            }
+            ErrorKind::Gone => "the session ended while this request ran; the write was not made",
+            ErrorKind::Lost => {
+                "the session vanished from the store before its deadline; check the store's eviction and persistence"
+            }
+            ErrorKind::Conflict => {
+                "another request changed a key that this request read and then wrote; nothing buffered was \
+                 committed: use `update`, `lock`, exclusive mode, or OnConflict::Overwrite"
+            }
+            ErrorKind::LockTimeout => "the session is locked by another request and was not freed in time",
+            ErrorKind::LeaseLost => {
+                "the lock ran out or was taken over before the write; nothing was written"
+            }
+            ErrorKind::AlreadyLocked => {
+                "this request holds the session's lock already; commit or drop the guard first"
+            }
+            ErrorKind::TooLarge => "the session would exceed a limit; nothing was changed",
+            ErrorKind::InvalidKey => "a session key must not be empty nor hold control characters",
+            ErrorKind::Decode => "the stored session data cannot be read as asked; it was left as it is",
+            ErrorKind::Encode => "the value cannot be encoded for the session",
+            ErrorKind::HeadSent => {
+                "the response's head has been sent: a session can no longer be started nor its id be changed"
+            }
+            ErrorKind::Full => {
+                "the session store takes no new sessions; raise its bound or shorten lifetimes"
+            }
+            ErrorKind::NoLayer => "no session layer is around this handler; add SessionLayer to the router",
+            ErrorKind::CrossSite => {
+                "the request was refused as coming from another site; send the CSRF token"
+            }
+            ErrorKind::Config => "the session configuration is not valid",
+        }
+    }
+}
+
+impl SessionError {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        SessionError { kind, detail: None }
+    }
+
+    pub(crate) fn because(kind: ErrorKind, text: impl Into<String>) -> Self {
+        SessionError { kind, detail: Some(Box::new(Detail { text: Some(text.into()), source: None })) }
+    }
+
+    pub(crate) fn caused(kind: ErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        SessionError { kind, detail: Some(Box::new(Detail { text: None, source: Some(source.into()) })) }
+    }
+
+    /// What kind of refusal.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The HTTP status that says it.
+    pub fn status(&self) -> http::StatusCode {
+        use http::StatusCode as S;
+        match self.kind {
+            ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Lost | ErrorKind::Full => {
+                S::SERVICE_UNAVAILABLE
+            }
+            ErrorKind::Gone => S::GONE,
+            ErrorKind::Conflict | ErrorKind::LeaseLost => S::CONFLICT,
+            ErrorKind::LockTimeout => S::LOCKED,
+            ErrorKind::TooLarge => S::PAYLOAD_TOO_LARGE,
+            ErrorKind::InvalidKey => S::BAD_REQUEST,
+            ErrorKind::CrossSite => S::FORBIDDEN,
+            ErrorKind::AlreadyLocked
+            | ErrorKind::Decode
+            | ErrorKind::Encode
+            | ErrorKind::HeadSent
+            | ErrorKind::NoLayer
+            | ErrorKind::Config => S::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        let kind = match error.kind() {
+            StoreErrorKind::Unavailable => ErrorKind::Unavailable,
+            StoreErrorKind::Unknown => ErrorKind::Unknown,
+            StoreErrorKind::Corrupt => ErrorKind::Decode,
+            StoreErrorKind::Full => ErrorKind::Full,
+        };
+        SessionError::caused(kind, error)
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.advice())?;
+        match self.detail.as_deref() {
+            Some(Detail { text: Some(text), .. }) => write!(f, ": {text}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SessionError");
+        out.field("kind", &self.kind);
+        if let Some(detail) = &self.detail {
+            if let Some(text) = &detail.text {
+                out.field("text", text);
+            }
+            if let Some(source) = &detail.source {
+                out.field("source", source);
+            }
+        }
+        out.finish()
+    }
+}
+
+impl Error for SessionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.detail.as_deref()?.source.as_deref().map(|e| e as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,121 @@
+//! The commit point before the response's head, and what the head says of the session.
+
+use std::sync::Arc;
+
+use ::http::header::SET_COOKIE;
+use ::http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::SessionManager;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::error::SessionError;
+use crate::http::cache_limiter::Involvement;
+use crate::http::vary;
+use crate::session::{HandlerEnd, SessionHandle, Tell};
+
+/// What came of a request's session.
+#[derive(Debug)]
+#[must_use = "a failed commit must not be answered with the handler's success response"]
+pub enum Outcome {
+    /// It was never asked for: the response is as it was.
+    Untouched,
+    /// What was buffered is committed, and the head says what it must.
+    Done,
+    /// What was buffered could not be committed: answer with [`SessionManager::replace`] instead.
+    Failed(SessionError),
+}
+
+impl SessionManager {
+    /// The response's head is about to leave: commits what the handler buffered, gives the lease back, and writes cookie,
+    /// caching and `Vary` headers.
+    ///
+    /// The commit runs detached: dropping this future drops only the answer. A response with a 5xx status takes the
+    /// buffered changes back, unless configured otherwise; a change of id is told to the client in any case.
+    pub async fn close(
+        &self,
+        handle: &SessionHandle,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Outcome {
+        let end = self.handler_end(status);
+        if handle.0.must_finish(end) {
+            let finished = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(end)).await;
+            if let Err(error) = finished {
+                handle.0.head_sent(HandlerEnd::Failed);
+                return Outcome::Failed(error);
+            }
+        }
+        self.write_head(handle, end, status, headers)
+    }
+
+    pub(crate) fn handler_end(&self, status: StatusCode) -> HandlerEnd {
+        if status.is_server_error() && !self.0.engine.settings.commit_on_5xx {
+            HandlerEnd::Failed
+        } else {
+            HandlerEnd::Completed
+        }
+    }
+
+    /// Everything is committed: writes the headers.
+    pub(crate) fn write_head(
+        &self,
+        handle: &SessionHandle,
+        end: HandlerEnd,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Outcome {
+        let touched = handle.0.head_sent(end);
+        let (asked, tell) = handle.0.told(touched && self.0.http.persistent);
+        self.write_headers(handle, asked, &tell, status, headers);
+        if asked { Outcome::Done } else { Outcome::Untouched }
+    }
+
+    /// Writes what the response says of the session.
+    pub(super) fn write_headers(
+        &self,
+        handle: &SessionHandle,
+        asked: bool,
+        tell: &Tell,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) {
+        let http = &self.0.http;
+        let secure = handle.0.request.secure;
+        // The cookie's date and the limiter's are the client's business: this process's clock.
+        let mut clock = LazyNow::default();
+        match tell {
+            Tell::Nothing => {}
+            Tell::Id(id) => http.transport.tell(headers, id, secure, clock.get()),
+            Tell::Forget => {
+                http.transport.forget(headers, secure);
+                if http.clear_site_data {
+                    headers.insert(
+                        "clear-site-data",
+                        HeaderValue::from_static("\"cache\", \"cookies\", \"storage\""),
+                    );
+                }
+            }
+        }
+        let involvement = Involvement { opened: asked, sets_cookie: !matches!(tell, Tell::Nothing) };
+        if asked || http.cache.is_public() {
+            http.cache.apply(status, headers, involvement, clock.get_if(http.cache.is_public()));
+        }
+        if asked {
+            vary::add(headers, &http.varies_by);
+        }
+        debug_assert!(asked || matches!(tell, Tell::Nothing) || headers.contains_key(SET_COOKIE));
+    }
+}
+
+/// Reads the clock when it is needed, once.
+#[derive(Default)]
+struct LazyNow(Option<Timestamp>);
+
+impl LazyNow {
+    fn get(&mut self) -> Timestamp {
+        *self.0.get_or_insert_with(|| SystemClock.now())
+    }
+
+    fn get_if(&mut self, needed: bool) -> Timestamp {
+        if needed { self.get() } else { Timestamp::default() }
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether a request was caused by another site.
+
+use std::future::Future;
+
+use super::SessionManager;
+use crate::error::{ErrorKind, SessionError};
+use crate::http::csrf::{self, Verdict};
+use crate::request::RequestHead;
+use crate::session::SessionHandle;
+
+/// What is to be done with a request before its handler runs.
+pub(crate) enum CrossSiteVerdict {
+    /// Its own site's, or harmless.
+    Fine,
+    /// Another site's: refused.
+    Refused,
+    /// Nothing in the head tells: the session's token must be there.
+    AskFor(PresentedToken),
+}
+
+/// A token that a request presents, or none.
+pub(crate) struct PresentedToken(Option<String>);
+
+impl PresentedToken {
+    /// Opens the session and checks the token against it.
+    pub(crate) fn check(
+        self,
+        handle: SessionHandle,
+    ) -> impl Future<Output = Result<(), SessionError>> + Send + 'static {
+        async move {
+            let Some(token) = self.0 else { return Err(SessionError::new(ErrorKind::CrossSite)) };
+            handle.read_only().await?;
+            if handle.0.csrf_token_fits(&token) {
+                Ok(())
+            } else {
+                Err(SessionError::new(ErrorKind::CrossSite))
+            }
+        }
+    }
+}
+
+impl SessionManager {
+    /// Fetch metadata first, then `Origin`, then the token; only where the id travels by itself, in a cookie.
+    pub(crate) fn cross_site(&self, head: &RequestHead<'_>, handle: &SessionHandle) -> CrossSiteVerdict {
+        let http = &self.0.http;
+        let Some(csrf) = &http.csrf else { return CrossSiteVerdict::Fine };
+        if !http.transport.is_ambient() {
+            return CrossSiteVerdict::Fine;
+        }
+        let request = csrf::Asked {
+            method: head.method,
+            uri: head.uri,
+            headers: head.headers,
+            secure: handle.0.request.secure,
+        };
+        match csrf::check(&request, &csrf.allowed_origins) {
+            Verdict::Safe | Verdict::SameOrigin => CrossSiteVerdict::Fine,
+            Verdict::Refused(reason) => {
+                tracing::info!(target: "cloakroom", ?reason, "a request from another site was refused");
+                CrossSiteVerdict::Refused
+            }
+            Verdict::NeedsToken => {
+                let token = head.headers.get(&csrf.header).and_then(|v| v.to_str().ok()).map(str::to_owned);
+                CrossSiteVerdict::AskFor(PresentedToken(token))
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The answer in place of a success response that must not leave.
+
+use std::sync::Arc;
+
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use ::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+
+use super::SessionManager;
+use crate::error::SessionError;
+use crate::session::SessionHandle;
+
+/// The head of the response that the handler made and that does not leave.
+#[derive(Debug)]
+pub struct Discarded<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+}
+
+/// Makes the response for a failed commit; see [`SessionConfig::on_failure`](super::SessionConfig::on_failure).
+pub type FailureHook = Arc<dyn Fn(&SessionError, Discarded<'_>) -> Response<Bytes> + Send + Sync>;
+
+impl SessionManager {
+    /// The response to send instead of the handler's, after [`Outcome::Failed`](super::Outcome::Failed).
+    ///
+    /// It comes from the configured hook, or says the error's kind in a line of JSON. Where an id was changed for good
+    /// before the failure, it carries the new cookie: the client would be locked out of its session otherwise.
+    pub fn replace(
+        &self,
+        handle: &SessionHandle,
+        error: &SessionError,
+        discarded: Discarded<'_>,
+    ) -> Response<Bytes> {
+        tracing::warn!(target: "cloakroom", %error, "a response was replaced because its session could not be committed");
+        let mut response = match &self.0.http.on_failure {
+            Some(hook) => hook(error, discarded),
+            None => error_response(error),
+        };
+        let (_, tell) = handle.0.told(false);
+        let status = response.status();
+        self.write_headers(handle, true, &tell, status, response.headers_mut());
+        response
+    }
+}
+
+/// `{"error":"kind"}` with the kind's status: no id, no key, no address.
+pub(crate) fn error_response(error: &SessionError) -> Response<Bytes> {
+    let body = format!("{{\"error\":\"{}\"}}", error.kind().as_str());
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = error.status();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

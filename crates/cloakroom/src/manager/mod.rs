@@ -1,0 +1,111 @@
+//! The seam between HTTP and the engine. Every adapter uses [`open`](SessionManager::open) and
+//! [`close`](SessionManager::close), and nothing else.
+
+mod admin;
+mod close;
+mod config;
+mod cross_site;
+mod failure;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::http::header::HeaderName;
+
+pub use close::Outcome;
+pub use config::{CsrfConfig, SessionConfig};
+pub(crate) use cross_site::{CrossSiteVerdict, PresentedToken};
+pub(crate) use failure::error_response;
+pub use failure::{Discarded, FailureHook};
+
+use crate::engine::Engine;
+use crate::error::SessionError;
+use crate::http::cache_limiter::CachePolicy;
+use crate::http::transport::IdTransport;
+use crate::http::trusted_proxies::TrustedProxies;
+use crate::request::{RequestFacts, RequestHead};
+use crate::session::{SessionHandle, Shared};
+use crate::store::Store;
+
+/// Sessions over one store, with one configuration. Cheap to clone; clones are the same manager.
+///
+/// An application has one for each session cookie. Adapters call [`open`](SessionManager::open) when a request's head
+/// has arrived and [`close`](SessionManager::close) before the response's head leaves:
+///
+/// ```
+/// # async fn example() -> Result<(), cloakroom::SessionError> {
+/// use cloakroom::{MemoryStore, Outcome, SessionConfig, SessionManager};
+/// let sessions = SessionManager::new(MemoryStore::new(), SessionConfig::new())?;
+///
+/// let request = http::Request::new(());
+/// let handle = sessions.open(&request, None);
+/// let session = handle.open().await?;
+/// session.set("visits", 1)?;
+///
+/// let mut response = http::Response::new("hello");
+/// match sessions.close(&handle, response.status(), response.headers_mut()).await {
+///     Outcome::Failed(error) => { /* answer with `sessions.replace(…)` instead */ }
+///     _ => assert!(response.headers().contains_key("set-cookie")),
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct SessionManager(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) http: HttpPolicy,
+}
+
+/// Everything about sessions that is about HTTP, checked and prepared.
+pub(crate) struct HttpPolicy {
+    pub(crate) transport: IdTransport,
+    pub(crate) varies_by: HeaderName,
+    pub(crate) cache: CachePolicy,
+    pub(crate) proxies: TrustedProxies,
+    pub(crate) csrf: Option<CsrfConfig>,
+    pub(crate) clear_site_data: bool,
+    /// The cookie outlives the browser session: it is sent anew whenever the idle deadline slides.
+    pub(crate) persistent: bool,
+    pub(crate) on_failure: Option<FailureHook>,
+}
+
+impl SessionManager {
+    /// A manager over `store`.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) when the configuration contradicts itself; the text says what to change.
+    pub fn new(store: impl Store, config: SessionConfig) -> Result<Self, SessionError> {
+        Self::over(Arc::new(store), config)
+    }
+
+    /// As [`new`](SessionManager::new), over a store that is shared or chosen at run time.
+    ///
+    /// # Errors
+    /// As [`new`](SessionManager::new).
+    pub fn over(store: Arc<dyn Store>, config: SessionConfig) -> Result<Self, SessionError> {
+        let (settings, events, http) = config.prepare()?;
+        Ok(SessionManager(Arc::new(Inner { engine: Arc::new(Engine::new(store, settings, events)), http })))
+    }
+
+    /// A manager over `store` with the default configuration, which is known to be valid.
+    pub fn with_defaults(store: Arc<dyn Store>) -> Self {
+        let (settings, events, http) = SessionConfig::new().prepare_defaults();
+        SessionManager(Arc::new(Inner { engine: Arc::new(Engine::new(store, settings, events)), http }))
+    }
+
+    /// A request has arrived. Notes what it says of a session; asks nothing of the store, allocates once.
+    ///
+    /// `peer` is the address of the other end of the connection; without it the request is taken to be remote, and
+    /// cookies are `Secure`.
+    pub fn open<'a>(&self, head: impl Into<RequestHead<'a>>, peer: Option<SocketAddr>) -> SessionHandle {
+        let facts = RequestFacts::note(head.into(), peer, &self.0.http);
+        SessionHandle(Shared::new(Arc::clone(&self.0), facts))
+    }
+}
+
+impl std::fmt::Debug for SessionManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionManager").field("store", &self.0.engine.store.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,87 @@
+//! What the session needs to know of a request, noted when it arrives and read if the session is opened.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ::http::header::USER_AGENT;
+use ::http::{HeaderMap, HeaderValue, Method, Uri};
+
+use crate::error::{ErrorKind, SessionError};
+use crate::http::cookie::scan::Scanned;
+use crate::http::security;
+use crate::http::transport::Presented;
+use crate::manager::HttpPolicy;
+use crate::record::Device;
+
+/// Bytes of the `User-Agent` that are kept.
+const AGENT_BYTES: usize = 256;
+
+/// The head of a request, borrowed from whatever type carries it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The target.
+    pub uri: &'a Uri,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+}
+
+impl<'a, B> From<&'a http::Request<B>> for RequestHead<'a> {
+    fn from(request: &'a http::Request<B>) -> Self {
+        RequestHead { method: request.method(), uri: request.uri(), headers: request.headers() }
+    }
+}
+
+impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
+    fn from(parts: &'a http::request::Parts) -> Self {
+        RequestHead { method: &parts.method, uri: &parts.uri, headers: &parts.headers }
+    }
+}
+
+/// Noted without an allocation and without a store call.
+pub(crate) struct RequestFacts {
+    presented: Presented,
+    pub(crate) secure: bool,
+    address: Option<IpAddr>,
+    agent: Option<HeaderValue>,
+}
+
+impl RequestFacts {
+    pub(crate) fn note(head: RequestHead<'_>, peer: Option<SocketAddr>, policy: &HttpPolicy) -> Self {
+        let secure = security::is_secure(head.uri, head.headers, peer, &policy.proxies);
+        RequestFacts {
+            presented: policy.transport.read(head.headers, secure),
+            secure,
+            address: security::client_address(head.headers, peer, &policy.proxies),
+            agent: head.headers.get(USER_AGENT).cloned(),
+        }
+    }
+
+    /// The ids the request came with.
+    pub(crate) fn candidates(&self) -> Result<&Scanned, SessionError> {
+        match &self.presented {
+            Presented::Ids(ids) => Ok(ids),
+            Presented::Both => Err(SessionError::because(
+                ErrorKind::CrossSite,
+                "a session id in the header and one in a cookie; send one of them",
+            )),
+        }
+    }
+
+    /// Where the visitor comes from, for the list of a user's devices.
+    pub(crate) fn device(&self) -> Option<Arc<Device>> {
+        let agent = self.agent.as_ref().map(|a| String::from_utf8_lossy(a.as_bytes()));
+        if self.address.is_none() && agent.is_none() {
+            return None;
+        }
+        let mut agent: String = agent.unwrap_or_default().chars().filter(|c| !c.is_control()).collect();
+        let mut end = agent.len().min(AGENT_BYTES);
+        while !agent.is_char_boundary(end) {
+            end -= 1;
+        }
+        agent.truncate(end);
+        let address = self.address.map(|a| a.to_string()).unwrap_or_default();
+        Some(Arc::new(Device { address, agent }))
+    }
+}

@@ -1,0 +1,241 @@
+//! The exclusive lock of a session, across every process.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::shared::{Identity, LeaseState};
+use super::view::{Changes, View};
+use super::{Session, Shared};
+use crate::engine::{Landed, WriteKind};
+use crate::error::{ErrorKind, SessionError};
+use crate::key::KeyOf;
+use crate::payload::Payload;
+use crate::record::Record;
+
+/// An exclusive transaction on a session, over data that was read when the lock was taken.
+///
+/// While it is held, a write of any other request, in any process, waits. Reads never wait. Its changes are its own until
+/// [`commit`](LockGuard::commit); dropping it discards them and releases the lock. Not re-entrant: a second `lock` in the
+/// same request is [`AlreadyLocked`](ErrorKind::AlreadyLocked).
+#[must_use = "a guard that is dropped releases the lock at once"]
+pub struct LockGuard {
+    shared: Arc<Shared>,
+    view: View,
+    done: bool,
+}
+
+impl Session {
+    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed first.
+    ///
+    /// Before a session exists there is nobody to exclude: the guard then holds nothing until its commit. One store
+    /// call when nobody holds it; one more for the commit.
+    ///
+    /// # Errors
+    /// [`LockTimeout`](ErrorKind::LockTimeout), [`Gone`](ErrorKind::Gone) when the session ended meanwhile,
+    /// [`AlreadyLocked`](ErrorKind::AlreadyLocked), [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the
+    /// store can fail with.
+    pub async fn lock(&self) -> Result<LockGuard, SessionError> {
+        let shared = &self.0;
+        let wanted = {
+            let mut state = shared.state.lock();
+            state.check_writable()?;
+            if state.lease.has_guard() {
+                return Err(SessionError::new(ErrorKind::AlreadyLocked));
+            }
+            let lease = std::mem::take(&mut state.lease);
+            match (&state.identity, lease) {
+                (Identity::Known(_), LeaseState::Mode(held)) => {
+                    state.lease = LeaseState::GuardInMode(held);
+                    None
+                }
+                (Identity::Known(known), _) => Some((known.id.clone(), known.key)),
+                _ => {
+                    state.lease = LeaseState::GuardOnly;
+                    None
+                }
+            }
+        };
+        if let Some((id, key)) = wanted {
+            let (held, known, told) = match shared.engine().acquire_known(&id, key).await? {
+                Ok(taken) => taken,
+                Err(_) => return Err(SessionError::new(ErrorKind::Gone)),
+            };
+            let mut state = shared.state.lock();
+            if state.lease.has_guard() {
+                return Err(SessionError::new(ErrorKind::AlreadyLocked));
+            }
+            let record = &known.record;
+            state.view.refresh_unread(record.payload.clone(), record.epoch);
+            state.become_known(known, told.is_some());
+            state.lease = LeaseState::Guard(held);
+        }
+        let mut guard =
+            LockGuard { shared: Arc::clone(shared), view: View::new(Payload::empty(), 0), done: false };
+        shared.commit_buffered(WriteKind::Awaited).await?;
+        let state = shared.state.lock();
+        guard.view = match state.known() {
+            Some(known) => View::new(known.record.payload.clone(), known.record.epoch),
+            None => View::new(state.view.payload().clone(), state.view.epoch()),
+        };
+        drop(state);
+        Ok(guard)
+    }
+}
+
+impl LockGuard {
+    /// The value under `key`, this guard's own changes included.
+    ///
+    /// # Errors
+    /// [`Decode`](ErrorKind::Decode) when what is stored is not a `T`.
+    pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, SessionError> {
+        let codec = self.shared.engine().settings.codec;
+        self.view.peek(key.name()).map(|bytes| codec.decode(bytes)).transpose()
+    }
+
+    /// Whether there is a value under `key`.
+    pub fn has(&self, key: &str) -> bool {
+        self.view.peek(key).is_some()
+    }
+
+    /// Sets `key`; stored by [`commit`](LockGuard::commit).
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge), [`InvalidKey`](ErrorKind::InvalidKey), [`Encode`](ErrorKind::Encode).
+    pub fn set<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {
+        self.shared.check_key(key.name())?;
+        let value = self.shared.engine().settings.codec.encode(&value)?;
+        self.view.set(key.name(), value);
+        Ok(())
+    }
+
+    /// Removes `key`; stored by [`commit`](LockGuard::commit).
+    pub fn remove(&mut self, key: &str) {
+        self.view.remove(key);
+    }
+
+    /// Removes everything; stored by [`commit`](LockGuard::commit).
+    pub fn clear(&mut self) {
+        self.view.clear();
+    }
+
+    /// Stores the changes, all or nothing, and releases the lock, in one store call. Without changes it only releases.
+    ///
+    /// # Errors
+    /// [`LeaseLost`](ErrorKind::LeaseLost) when the lease ran out, [`Gone`](ErrorKind::Gone) when the session ended, and what
+    /// the store can fail with. The lock is released in any case.
+    pub async fn commit(mut self) -> Result<(), SessionError> {
+        let changes = self.view.take_changes();
+        let epoch = self.view.epoch();
+        if changes.is_empty() {
+            self.finish(false);
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        let tasks = Arc::clone(&shared.engine().tasks);
+        // The guard travels with the write, so that the lock outlives a dropped request until the write is settled.
+        tasks.detach(async move { self.commit_now(changes, epoch).await }).await
+    }
+
+    async fn commit_now(mut self, changes: Changes, epoch: u32) -> Result<(), SessionError> {
+        let shared = Arc::clone(&self.shared);
+        let (known, proof, slide) = shared.target()?;
+        let Some(known) = known else {
+            self.finish(false);
+            return shared.commit_changes(changes, epoch, WriteKind::Awaited, false).await;
+        };
+        let release = match &shared.state.lock().lease {
+            LeaseState::Guard(held) => held.releases_with_write(),
+            _ => false,
+        };
+        // Other awaited writes of this same request may have gone before: keys are merged as ever, but nobody else's
+        // change can have come between.
+        let merge = |record: &Record, _| {
+            Ok(super::view::Merged {
+                payload: changes.apply(&record.payload),
+                epoch: changes.epoch_after(record.epoch),
+                overwritten: 0,
+            })
+        };
+        let landed = shared.engine().commit(&known, proof, release, WriteKind::Awaited, slide, merge).await;
+        match &landed {
+            Ok(Landed::Unchanged) => self.finish(false),
+            Ok(_) => self.finish(release),
+            Err(error) => {
+                let mut state = shared.state.lock();
+                if let Some(held) = state.lease.held_mut() {
+                    match error.kind() {
+                        ErrorKind::Unknown => held.mark_unresolved(),
+                        ErrorKind::LeaseLost | ErrorKind::Gone | ErrorKind::Lost => held.nothing_to_release(),
+                        _ => {}
+                    }
+                }
+                drop(state);
+                self.finish(false);
+            }
+        }
+        shared.landed(landed?, &changes);
+        Ok(())
+    }
+
+    /// Discards the changes and releases the lock. The same as dropping the guard, said aloud.
+    pub async fn rollback(mut self) {
+        self.finish(false);
+    }
+
+    /// Starts the lease anew at its full length. It is renewed by itself while the guard is held; this is for code that
+    /// wants to know that it still is.
+    ///
+    /// # Errors
+    /// [`LeaseLost`](ErrorKind::LeaseLost) when it is not, [`Unavailable`](ErrorKind::Unavailable).
+    pub async fn extend(&self) -> Result<(), SessionError> {
+        let request = {
+            let state = self.shared.state.lock();
+            match state.lease.held() {
+                Some(held) => held.extension(),
+                None => return Ok(()),
+            }
+        };
+        self.shared.engine().extend(request?).await
+    }
+
+    fn finish(&mut self, released: bool) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let mut state = self.shared.state.lock();
+        let lease = match std::mem::take(&mut state.lease) {
+            LeaseState::Guard(mut held) => {
+                if released {
+                    held.nothing_to_release();
+                }
+                Some(held)
+            }
+            LeaseState::GuardInMode(held) => {
+                state.lease = LeaseState::Mode(held);
+                None
+            }
+            LeaseState::GuardOnly => None,
+            other => {
+                state.lease = other;
+                None
+            }
+        };
+        drop(state);
+        // Given back or on, outside the state's lock.
+        drop(lease);
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        self.finish(false);
+    }
+}
+
+impl std::fmt::Debug for LockGuard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LockGuard").field(&self.shared.state.lock().key()).finish()
+    }
+}

@@ -1,0 +1,82 @@
+//! The session before it is asked for.
+
+use std::sync::Arc;
+
+use super::shared::{Identity, Shared};
+use super::{ReadOnlySession, Session};
+use crate::error::{ErrorKind, SessionError};
+
+tokio::task_local! {
+    static CURRENT: SessionHandle;
+}
+
+/// The session of a request, opened or not. Nothing is asked of the store until it is opened.
+///
+/// Every request that passes the layer has one; extractors, middleware and [`current`] all give the same.
+#[derive(Clone)]
+pub struct SessionHandle(pub(crate) Arc<Shared>);
+
+impl SessionHandle {
+    /// Opens the session: loads it if the visitor has one. In exclusive mode, waits for its lease.
+    ///
+    /// Costs one store call the first time when the visitor brought an id, else none.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable) when the store cannot be asked, [`Decode`](ErrorKind::Decode) when the
+    /// record is damaged, [`LockTimeout`](ErrorKind::LockTimeout) in exclusive mode.
+    pub async fn open(&self) -> Result<Session, SessionError> {
+        self.0.open(true).await?;
+        Ok(Session(Arc::clone(&self.0)))
+    }
+
+    /// Opens the session only if the visitor has one: otherwise `None`, and no session can come of it.
+    ///
+    /// # Errors
+    /// As [`open`](SessionHandle::open).
+    pub async fn open_existing(&self) -> Result<Option<Session>, SessionError> {
+        self.0.open(true).await?;
+        let exists = matches!(self.0.state.lock().identity, Identity::Known(_));
+        Ok(exists.then(|| Session(Arc::clone(&self.0))))
+    }
+
+    /// Opens the session for reading: never waits for a lease, cannot write.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable), [`Decode`](ErrorKind::Decode).
+    pub async fn read_only(&self) -> Result<ReadOnlySession, SessionError> {
+        self.0.open(false).await?;
+        Ok(ReadOnlySession(Arc::clone(&self.0)))
+    }
+
+    /// Whether the session was opened in this request.
+    pub fn is_open(&self) -> bool {
+        self.0.is_open()
+    }
+
+    /// This request is not a sign of life (polling, a background refresh): the idle deadline does not slide.
+    pub fn mark_background(&self) {
+        self.0.state.lock().background = true;
+    }
+}
+
+impl std::fmt::Debug for SessionHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionHandle").field("open", &self.is_open()).finish()
+    }
+}
+
+/// The session of the request this code runs for, wherever it is called: the analogue of PHP's `$_SESSION`.
+///
+/// It comes from a task-local that the layer sets, so concurrent requests never see each other's. A task that the
+/// handler spawns is another task: hand it a clone.
+///
+/// # Errors
+/// [`NoLayer`](ErrorKind::NoLayer) outside a request that passed the session layer.
+pub fn current() -> Result<SessionHandle, SessionError> {
+    CURRENT.try_with(Clone::clone).map_err(|_| SessionError::new(ErrorKind::NoLayer))
+}
+
+/// Runs `f`, one poll of a request's future, with `handle` as the [`current`] one.
+pub(crate) fn scoped<R>(handle: &SessionHandle, f: impl FnOnce() -> R) -> R {
+    CURRENT.sync_scope(handle.clone(), f)
+}

@@ -1,0 +1,200 @@
+//! Changing who the session belongs to and under which id it goes, and ending it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shared::{Identity, Tell};
+use super::view::Changes;
+use super::{Session, Shared};
+use crate::engine::{Binding, IdChange, Moved};
+use crate::error::{ErrorKind, SessionError};
+use crate::ids::UserId;
+use crate::payload::Payload;
+use crate::record::Record;
+use crate::store::{EndCause, Ended};
+
+impl Session {
+    /// Gives the session a new id and keeps its data. The old id is dead when this returns. What is buffered is
+    /// committed in the same step. Call it whenever privileges change; [`login`](Session::login) does it by itself.
+    ///
+    /// Without a session there is nothing to do: the first write makes a new id anyway. One store call.
+    ///
+    /// # Errors
+    /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`HeadSent`](ErrorKind::HeadSent),
+    /// [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the store can fail with.
+    pub async fn regenerate(&self) -> Result<(), SessionError> {
+        self.0.change_id(IdChange::Regenerate { keep_old_for: None }).await
+    }
+
+    /// As [`regenerate`](Session::regenerate), but the old id keeps an independent copy of the data for this long: for
+    /// clients that lose the new cookie. Never for a session that is bound to a user.
+    ///
+    /// # Errors
+    /// As [`regenerate`](Session::regenerate); [`Config`](ErrorKind::Config) for a session that is bound to a user.
+    pub async fn regenerate_keeping_old_for(&self, keep: Duration) -> Result<(), SessionError> {
+        let keep_old_for = (!keep.is_zero()).then_some(keep);
+        self.0.change_id(IdChange::Regenerate { keep_old_for }).await
+    }
+
+    /// Signs `user` in: a new id, and both deadlines start again. An anonymous visitor's data is kept; a different
+    /// user's is not. Starts a session if there is none. What is buffered is committed in the same step. One store call.
+    ///
+    /// # Errors
+    /// As [`regenerate`](Session::regenerate); [`TooLarge`](ErrorKind::TooLarge) for a user name that is empty or longer
+    /// than [`UserId::MAX_LEN`].
+    pub async fn login(&self, user: &str) -> Result<(), SessionError> {
+        self.0.bind(user, true).await
+    }
+
+    /// As [`login`](Session::login), without restarting the deadlines: for a second factor, or a switch of role.
+    ///
+    /// # Errors
+    /// As [`login`](Session::login).
+    pub async fn bind_user(&self, user: &str) -> Result<(), SessionError> {
+        self.0.bind(user, false).await
+    }
+
+    /// Ends the session: its data is gone when this returns, the cookie is expired, and no request in flight can bring
+    /// it back, under this id or one it was given meanwhile. Twice is fine. A later `set` starts a new session. It
+    /// does not wait for the session's lock. One store call.
+    ///
+    /// # Errors
+    /// What the store can fail with; the session then lives on.
+    pub async fn destroy(&self) -> Result<(), SessionError> {
+        let shared = Arc::clone(&self.0);
+        self.0.detached_id_change(async move { shared.destroy().await }).await
+    }
+
+    /// Completes when the session has ended, wherever and however: for long-lived connections, which should close then.
+    /// Never completes for a visitor without a session. At once for ends in this process, within two seconds for others.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let watched = self.0.state.lock().known().map(|k| (k.record.id, k.key));
+        let engine = Arc::clone(self.0.engine());
+        async move {
+            match watched {
+                Some((id, key)) => engine.has_ended(id, key).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn bind(self: &Arc<Self>, user: &str, restart: bool) -> Result<(), SessionError> {
+        let user = UserId::new(user).ok_or_else(|| {
+            SessionError::because(
+                ErrorKind::TooLarge,
+                format!("a user name has between 1 and {} bytes", UserId::MAX_LEN),
+            )
+        })?;
+        let binding = Binding { user, device: self.request.device() };
+        self.change_id(IdChange::Login { binding, restart }).await
+    }
+
+    async fn change_id(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
+        self.state.lock().check_head()?;
+        let shared = Arc::clone(self);
+        self.detached_id_change(async move { shared.change_id_now(change).await }).await
+    }
+
+    async fn change_id_now(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
+        let (changes, epoch) = {
+            let mut state = self.state.lock();
+            (state.view.take_changes(), state.view.epoch())
+        };
+        let (known, proof, slide) = self.target()?;
+        let Some(known) = known else {
+            return self.start_as(changes.apply(&Payload::empty()), change).await;
+        };
+        let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
+        match self.engine().rename(&known, proof, &change, slide, merge).await? {
+            Moved::To(now) | Moved::ByOther(now) => {
+                let mut state = self.state.lock();
+                let record = &now.record;
+                if record.epoch == epoch {
+                    state.view.refresh(record.payload.clone(), record.epoch, &changes);
+                } else {
+                    // Another user, or cleared: nothing that was read before is comparable.
+                    state.view.reset(record.payload.clone(), record.epoch);
+                }
+                state.slid = true;
+                state.become_known(now, true);
+                Ok(())
+            }
+            Moved::Busy | Moved::Ended => Err(SessionError::new(ErrorKind::Gone)),
+        }
+    }
+
+    /// There is no session yet: a new one has a new id anyway.
+    async fn start_as(self: &Arc<Self>, payload: Payload, change: IdChange) -> Result<(), SessionError> {
+        let bind = match change {
+            IdChange::Login { binding, .. } => Some(binding),
+            IdChange::Regenerate { .. } | IdChange::Renew if payload.is_empty() => return Ok(()),
+            IdChange::Regenerate { .. } | IdChange::Renew => None,
+        };
+        let known = self.engine().create(payload, bind).await?;
+        let mut state = self.state.lock();
+        state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
+        state.slid = true;
+        state.become_known(known, true);
+        Ok(())
+    }
+
+    async fn destroy(self: &Arc<Self>) -> Result<(), SessionError> {
+        let key = {
+            let mut state = self.state.lock();
+            state.view.discard_changes();
+            if matches!(state.identity, Identity::Unreachable) {
+                return Err(SessionError::new(ErrorKind::Unavailable));
+            }
+            state.key().or(state.moved)
+        };
+        let Some(key) = key else { return Ok(()) };
+        let ended = self.engine().end(key, EndCause::Destroyed).await?;
+        let mut state = self.state.lock();
+        state.become_nobody();
+        state.moved = None;
+        state.tell = match ended {
+            Ended::Ended(_) => Tell::Forget,
+            // Somebody else ended it: whoever did has told the client, or it will find out.
+            Ended::NotLive => Tell::Nothing,
+        };
+        Ok(())
+    }
+
+    /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the
+    /// response waits for it.
+    pub(super) async fn detached_id_change<F>(self: &Arc<Self>, change: F) -> Result<(), SessionError>
+    where
+        F: Future<Output = Result<(), SessionError>> + Send + 'static,
+    {
+        let pending = PendingChange::begin(self);
+        self.engine()
+            .tasks
+            .detach(async move {
+                let _pending = pending;
+                change.await
+            })
+            .await
+    }
+}
+
+/// A change of id that is under way, also when nobody awaits it any more.
+struct PendingChange(Arc<Shared>);
+
+impl PendingChange {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.state.lock().id_changes += 1;
+        PendingChange(Arc::clone(shared))
+    }
+}
+
+impl Drop for PendingChange {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.id_changes = state.id_changes.saturating_sub(1);
+        drop(state);
+        self.0.id_settled.notify_waiters();
+    }
+}

@@ -1,0 +1,43 @@
+//! A request's session: handles for handlers, and the state behind them.
+
+mod csrf;
+mod devices;
+mod finish;
+mod flash;
+mod guard;
+mod handle;
+mod identity;
+mod read_only;
+mod reading;
+mod shared;
+mod value;
+mod view;
+mod writing;
+
+pub use devices::{DeviceHandle, DeviceSession};
+pub use guard::LockGuard;
+pub use handle::{SessionHandle, current};
+pub use read_only::ReadOnlySession;
+pub use value::RawValue;
+
+pub(crate) use finish::HandlerEnd;
+pub(crate) use handle::scoped;
+pub(crate) use shared::{Shared, Tell};
+pub(crate) use view::{KeyConflict, MergeRule, Merged};
+
+use std::sync::Arc;
+
+/// The session of the request at hand, loaded.
+///
+/// **What is not `async` is buffered; what you `.await` is stored when it returns.** Buffered changes are committed
+/// together, all or nothing, before the response's head is sent; a response with a 5xx status commits none of them.
+///
+/// Cloning is cheap and gives the same session. Keep a clone to change the session while a response body streams.
+#[derive(Clone)]
+pub struct Session(pub(crate) Arc<Shared>);
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Session").field(&self.0.state.lock().key()).finish()
+    }
+}

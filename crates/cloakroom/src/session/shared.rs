@@ -1,0 +1,280 @@
+//! What all handles of one request share.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, OnceCell};
+
+use super::view::{Changes, View};
+use crate::engine::{Engine, HeldLease, Known};
+use crate::error::{ErrorKind, SessionError};
+use crate::ids::{SessionId, StoreKey};
+use crate::manager::Inner;
+use crate::payload::Payload;
+use crate::request::RequestFacts;
+use crate::settings::{Mode, OnUnavailable};
+use crate::store::{LeaseRef, Snapshot};
+
+/// One request's session, opened or not.
+pub(crate) struct Shared {
+    pub(crate) manager: Arc<Inner>,
+    pub(crate) request: RequestFacts,
+    /// Loaded at most once, however many ask.
+    opened: OnceCell<()>,
+    pub(crate) state: Mutex<State>,
+    /// A change of id that is under way has ended.
+    pub(crate) id_settled: Notify,
+}
+
+pub(crate) struct State {
+    pub(crate) identity: Identity,
+    pub(crate) view: View,
+    pub(crate) tell: Tell,
+    pub(crate) phase: Phase,
+    /// Whether anything asked for the session: the response then depends on it.
+    pub(crate) asked: bool,
+    /// The idle deadline does not slide.
+    pub(crate) background: bool,
+    /// An id was presented that has moved: a logout follows it.
+    pub(crate) moved: Option<StoreKey>,
+    pub(crate) lease: LeaseState,
+    /// Changes of id under way.
+    pub(crate) id_changes: usize,
+    /// A commit of this request has slid the idle deadline.
+    pub(crate) slid: bool,
+}
+
+/// Whose session it is, as far as this request knows.
+pub(crate) enum Identity {
+    /// No session exists: the first write makes one.
+    Nobody,
+    /// This one.
+    Known(Box<Known>),
+    /// The store could not be asked, and the settings say to go on without.
+    Unreachable,
+}
+
+/// What the response tells the client about its id.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Tell {
+    /// Nothing changed.
+    #[default]
+    Nothing,
+    /// The id it must use from now on.
+    Id(SessionId),
+    /// Forget the id: a session was ended.
+    Forget,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The handler runs.
+    Handling,
+    /// The response's head has left; its body may still stream.
+    HeadSent,
+    /// The request is over.
+    Over,
+}
+
+/// The lease this request holds.
+#[derive(Default)]
+pub(crate) enum LeaseState {
+    #[default]
+    None,
+    /// Taken by exclusive mode when the session was opened.
+    Mode(HeldLease),
+    /// Taken by `lock`, until its guard is done.
+    Guard(HeldLease),
+    /// A guard is alive without a lease of its own: over a session that does not exist yet.
+    GuardOnly,
+    /// A guard is alive under the lease of exclusive mode.
+    GuardInMode(HeldLease),
+}
+
+impl LeaseState {
+    pub(crate) fn held(&self) -> Option<&HeldLease> {
+        match self {
+            LeaseState::Mode(held) | LeaseState::Guard(held) | LeaseState::GuardInMode(held) => Some(held),
+            LeaseState::None | LeaseState::GuardOnly => None,
+        }
+    }
+
+    pub(crate) fn held_mut(&mut self) -> Option<&mut HeldLease> {
+        match self {
+            LeaseState::Mode(held) | LeaseState::Guard(held) | LeaseState::GuardInMode(held) => Some(held),
+            LeaseState::None | LeaseState::GuardOnly => None,
+        }
+    }
+
+    pub(crate) fn has_guard(&self) -> bool {
+        matches!(self, LeaseState::Guard(_) | LeaseState::GuardOnly | LeaseState::GuardInMode(_))
+    }
+}
+
+impl State {
+    pub(crate) fn known(&self) -> Option<&Known> {
+        match &self.identity {
+            Identity::Known(known) => Some(known),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn key(&self) -> Option<StoreKey> {
+        self.known().map(|k| k.key)
+    }
+
+    pub(crate) fn proof(&self) -> Option<LeaseRef> {
+        self.lease.held().and_then(HeldLease::proof)
+    }
+
+    /// Takes over what a commit stored.
+    pub(crate) fn stored(
+        &mut self,
+        at: Option<(SessionId, StoreKey)>,
+        snapshot: Snapshot,
+        written: &Changes,
+    ) {
+        self.view.refresh(snapshot.record.payload.clone(), snapshot.record.epoch, written);
+        self.slid |= !self.background;
+        if let Identity::Known(known) = &mut self.identity {
+            if let Some((id, key)) = at {
+                self.tell = Tell::Id(id.clone());
+                **known = Known::new(id, key, snapshot);
+            } else if snapshot.record.version.counter >= known.record.version.counter {
+                known.update(snapshot);
+            }
+        }
+    }
+
+    /// The session of this request is this one now.
+    pub(crate) fn become_known(&mut self, known: Known, tell: bool) {
+        if tell {
+            self.tell = Tell::Id(known.id.clone());
+        }
+        let moved = self.key() != Some(known.key);
+        if let Some(held) = self.lease.held_mut()
+            && moved
+        {
+            held.moved(known.key);
+        }
+        self.identity = Identity::Known(Box::new(known));
+    }
+
+    /// There is no session any more; a later write starts another one.
+    pub(crate) fn become_nobody(&mut self) {
+        self.identity = Identity::Nobody;
+        self.view.reset(Payload::empty(), 0);
+        if let Some(held) = self.lease.held_mut() {
+            held.nothing_to_release();
+        }
+    }
+
+    /// Whether a session could be started or an id be changed: both need a head to tell the client in.
+    pub(crate) fn check_head(&self) -> Result<(), SessionError> {
+        match self.phase {
+            Phase::Handling => Ok(()),
+            Phase::HeadSent | Phase::Over => Err(SessionError::new(ErrorKind::HeadSent)),
+        }
+    }
+
+    /// Whether the session can be written to at all.
+    pub(crate) fn check_writable(&self) -> Result<(), SessionError> {
+        match (&self.identity, self.phase) {
+            (Identity::Unreachable, _) => Err(SessionError::new(ErrorKind::Unavailable)),
+            (Identity::Nobody, _) | (_, Phase::Over) => self.check_head(),
+            (Identity::Known(_), _) => Ok(()),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(manager: Arc<Inner>, request: RequestFacts) -> Arc<Self> {
+        Arc::new(Shared {
+            manager,
+            request,
+            opened: OnceCell::new(),
+            state: Mutex::new(State {
+                identity: Identity::Nobody,
+                view: View::new(Payload::empty(), 0),
+                tell: Tell::Nothing,
+                phase: Phase::Handling,
+                asked: false,
+                background: false,
+                moved: None,
+                lease: LeaseState::None,
+                id_changes: 0,
+                slid: false,
+            }),
+            id_settled: Notify::new(),
+        })
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.manager.engine
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.opened.initialized()
+    }
+
+    /// Loads the session, once; takes its lease when exclusive mode asks for it and `writes` is set.
+    pub(crate) async fn open(self: &Arc<Self>, writes: bool) -> Result<(), SessionError> {
+        let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
+        self.opened.get_or_try_init(|| self.load(exclusive)).await?;
+        if exclusive {
+            self.upgrade().await?;
+        }
+        Ok(())
+    }
+
+    async fn load(self: &Arc<Self>, exclusive: bool) -> Result<(), SessionError> {
+        self.state.lock().asked = true;
+        let engine = self.engine();
+        let found = match engine.open(self.request.candidates()?, exclusive).await {
+            Ok(found) => found,
+            Err(error)
+                if error.kind() == ErrorKind::Unavailable
+                    && engine.settings.on_unavailable == OnUnavailable::Anonymous =>
+            {
+                self.state.lock().identity = Identity::Unreachable;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let mut state = self.state.lock();
+        state.moved = found.moved;
+        if let Some(known) = found.known {
+            state.view.reset(known.record.payload.clone(), known.record.epoch);
+            state.become_known(known, found.tell);
+        }
+        if let Some(held) = found.held {
+            state.lease = LeaseState::Mode(held);
+        }
+        Ok(())
+    }
+
+    /// The session was opened without its lease (read only, or after the head); exclusive mode wants it now.
+    async fn upgrade(self: &Arc<Self>) -> Result<(), SessionError> {
+        let (id, key) = {
+            let state = self.state.lock();
+            match (&state.identity, &state.lease, state.phase) {
+                (Identity::Known(known), LeaseState::None, Phase::Handling) => (known.id.clone(), known.key),
+                _ => return Ok(()),
+            }
+        };
+        let taken = self.engine().acquire_known(&id, key).await?;
+        let mut state = self.state.lock();
+        match taken {
+            Ok((held, known, told)) => {
+                // Another handle of this request may have been quicker; then this one is simply given back.
+                if matches!(state.lease, LeaseState::None) {
+                    state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
+                    state.become_known(known, told.is_some());
+                    state.lease = LeaseState::Mode(held);
+                }
+            }
+            Err(_) => state.become_nobody(),
+        }
+        Ok(())
+    }
+}

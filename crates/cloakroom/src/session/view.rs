@@ -1,0 +1,354 @@
+//! What a request sees of a session: the record as loaded, and this request's own changes over it.
+//!
+//! The view is plain data. It remembers which keys were read, and at what value, so that a merge can tell a
+//! *blind* write from one that rests on what was read: the first may be applied to any version of the record, the
+//! second only where the value is still the one that was read.
+
+use compact_str::CompactString;
+
+use crate::key::RESERVED;
+use crate::payload::{Payload, PayloadBuilder, entry_len};
+
+/// Reads and buffered changes over a payload.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    /// The newest payload this request knows of.
+    payload: Payload,
+    /// Its epoch: see [`Record::epoch`](crate::record::Record::epoch).
+    epoch: u32,
+    /// Keys that were read, each with the payload it was read in. Kept until `reload`.
+    reads: Vec<(CompactString, Payload)>,
+    changes: Changes,
+}
+
+/// Buffered changes, at most one for each key.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Changes {
+    /// Everything was cleared before the other changes; the payload that was cleared.
+    cleared: Option<Payload>,
+    list: Vec<Change>,
+}
+
+/// A buffered change of one key.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) key: CompactString,
+    /// The new value; `None` removes.
+    pub(crate) value: Option<Vec<u8>>,
+    /// The payload this change was decided on.
+    seen: Payload,
+    /// Whether the key's value in `seen` was read before it was changed.
+    read: bool,
+}
+
+/// How strictly changes are held against what they were decided on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MergeRule {
+    /// Read-then-written keys must be unchanged; blind changes apply.
+    CheckRead,
+    /// Every changed key must be unchanged: the record moved to a successor meanwhile.
+    CheckAll,
+    /// Last write wins.
+    Overwrite,
+}
+
+/// A key that was changed by somebody else meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyConflict {
+    /// The key, or `None` when the whole session was cleared meanwhile.
+    pub(crate) key: Option<CompactString>,
+}
+
+/// The outcome of a merge.
+#[derive(Debug)]
+pub(crate) struct Merged {
+    pub(crate) payload: Payload,
+    pub(crate) epoch: u32,
+    /// Keys that were overwritten although they had changed ([`MergeRule::Overwrite`]).
+    pub(crate) overwritten: usize,
+}
+
+impl View {
+    pub(crate) fn new(payload: Payload, epoch: u32) -> Self {
+        View { payload, epoch, reads: Vec::new(), changes: Changes::default() }
+    }
+
+    pub(crate) fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// The encoded value of `key`, noting the read.
+    pub(crate) fn read(&mut self, key: &str) -> Option<&[u8]> {
+        if self.changes.of(key).is_none() && self.changes.cleared.is_none() {
+            let at = match self.reads.iter().position(|(k, _)| k == key) {
+                Some(at) => at,
+                None => {
+                    self.reads.push((CompactString::from(key), self.payload.clone()));
+                    self.reads.len().saturating_sub(1)
+                }
+            };
+            return self.reads.get(at).and_then(|(_, payload)| payload.get(key));
+        }
+        self.peek(key)
+    }
+
+    /// The encoded value of `key` without noting a read.
+    pub(crate) fn peek(&self, key: &str) -> Option<&[u8]> {
+        if let Some(change) = self.changes.of(key) {
+            return change.value.as_deref();
+        }
+        if self.changes.cleared.is_some() {
+            return None;
+        }
+        match self.reads.iter().find(|(k, _)| k == key) {
+            Some((_, payload)) => payload.get(key),
+            None => self.payload.get(key),
+        }
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: Vec<u8>) {
+        self.change(key, Some(value));
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.change(key, None);
+    }
+
+    /// Removes everything, the engine's own entries included.
+    pub(crate) fn clear(&mut self) {
+        self.changes.list.clear();
+        // A key that was read and is now cleared rests on what was read, like any other removal.
+        for (key, payload) in &self.reads {
+            self.changes.list.push(Change {
+                key: key.clone(),
+                value: None,
+                seen: payload.clone(),
+                read: true,
+            });
+        }
+        self.changes.cleared = Some(self.payload.clone());
+    }
+
+    fn change(&mut self, key: &str, value: Option<Vec<u8>>) {
+        if let Some(change) = self.changes.list.iter_mut().find(|c| c.key == key) {
+            change.value = value;
+            return;
+        }
+        let (seen, read) = match self.reads.iter().find(|(k, _)| k == key) {
+            Some((_, payload)) => (payload.clone(), true),
+            None => (self.payload.clone(), false),
+        };
+        self.changes.list.push(Change { key: CompactString::from(key), value, seen, read });
+    }
+
+    /// Keys in order of insertion, this request's own at the end.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let stored = self.changes.cleared.is_none();
+        let kept = self
+            .payload
+            .iter()
+            .map(|(k, _)| k)
+            .filter(move |k| stored && !matches!(self.changes.of(k), Some(Change { value: None, .. })));
+        let added = self.changes.list.iter().filter(|c| c.value.is_some()).map(|c| c.key.as_str());
+        kept.chain(added.filter(move |k| !stored || self.payload.get(k).is_none()))
+    }
+
+    /// Bytes the session would take with `key` set to `value`; exact only where the cheap upper bound is over `limit`.
+    pub(crate) fn size_with(&self, key: &str, value: &[u8], limit: usize) -> usize {
+        let stored = if self.changes.cleared.is_some() { 0 } else { self.payload.len() };
+        let bound = stored + self.changes.added() + entry_len(key, value);
+        if bound <= limit {
+            return bound;
+        }
+        let old = self.peek(key).map_or(0, |old| entry_len(key, old));
+        self.changes.apply(&self.payload).len() - old + entry_len(key, value)
+    }
+
+    /// Whether there are `n` keys of the application's or more.
+    pub(crate) fn count_at_least(&self, n: usize) -> bool {
+        // An entry takes more than six bytes: small sessions need not be counted.
+        (self.payload.len() / 7 + self.changes.list.len()) >= n
+            && self.keys().filter(|k| !k.starts_with(RESERVED)).count() >= n
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        self.changes.cleared.is_some() || !self.changes.list.is_empty()
+    }
+
+    /// Takes the buffered changes out, for a commit.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Takes the change of one key out, so that an awaited write can consume it.
+    pub(crate) fn take_change(&mut self, key: &str) -> Option<Change> {
+        let at = self.changes.list.iter().position(|c| c.key == key)?;
+        Some(self.changes.list.remove(at))
+    }
+
+    /// A change of `key` to `value` as an awaited write makes it: it counts as resting on what was read.
+    pub(crate) fn awaited(&self, key: &str, value: Option<Vec<u8>>) -> Changes {
+        let (seen, read) = match self.reads.iter().find(|(k, _)| k == key) {
+            Some((_, payload)) => (payload.clone(), true),
+            None => (self.payload.clone(), false),
+        };
+        Changes { cleared: None, list: vec![Change { key: CompactString::from(key), value, seen, read }] }
+    }
+
+    /// Takes buffered removals of keys with this prefix back.
+    pub(crate) fn undo_removals(&mut self, prefix: &str) {
+        self.changes.list.retain(|c| c.value.is_some() || !c.key.starts_with(prefix));
+    }
+
+    pub(crate) fn discard_changes(&mut self) {
+        self.changes = Changes::default();
+    }
+
+    /// Whether everything was cleared in the buffer: an awaited write must store that first.
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.changes.cleared.is_some()
+    }
+
+    /// The record as it is now. Keys that were read keep the value they were read at, save those just written.
+    pub(crate) fn refresh(&mut self, payload: Payload, epoch: u32, written: &Changes) {
+        if written.cleared.is_some() {
+            self.reads.clear();
+        } else {
+            for (key, seen) in &mut self.reads {
+                if written.of(key).is_some() {
+                    *seen = payload.clone();
+                }
+            }
+        }
+        self.payload = payload;
+        self.epoch = epoch;
+    }
+
+    /// The record as it is now, for keys that were not read yet; what is buffered stays.
+    pub(crate) fn refresh_unread(&mut self, payload: Payload, epoch: u32) {
+        self.payload = payload;
+        if !self.has_changes() {
+            self.epoch = epoch;
+        }
+    }
+
+    /// Forgets reads and changes: `reload`, or a fresh record under a lease.
+    pub(crate) fn reset(&mut self, payload: Payload, epoch: u32) {
+        *self = View::new(payload, epoch);
+    }
+
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+}
+
+impl Change {
+    /// Whether the key still has the value this change rests on, if it rests on one.
+    pub(crate) fn fits(&self, current: &Payload) -> bool {
+        !self.read || self.seen.get(&self.key) == current.get(&self.key)
+    }
+
+    pub(crate) fn conflict(&self) -> KeyConflict {
+        KeyConflict { key: Some(self.key.clone()) }
+    }
+}
+
+impl Changes {
+    fn of(&self, key: &str) -> Option<&Change> {
+        self.list.iter().find(|c| c.key == key)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cleared.is_none() && self.list.is_empty()
+    }
+
+    /// Bytes of the entries that the changes write.
+    fn added(&self) -> usize {
+        self.list.iter().filter_map(|c| c.value.as_ref().map(|v| entry_len(&c.key, v))).sum()
+    }
+
+    /// An awaited write rests on whatever the buffered change rested on that it replaces.
+    pub(crate) fn rest_on(&mut self, consumed: &Change) {
+        if let Some(change) = self.list.iter_mut().find(|c| c.key == consumed.key) {
+            change.seen = consumed.seen.clone();
+            change.read |= consumed.read;
+        }
+    }
+
+    /// The epoch of a record at `epoch` once these changes are in it.
+    pub(crate) fn epoch_after(&self, epoch: u32) -> u32 {
+        if self.cleared.is_some() { epoch.wrapping_add(1) } else { epoch }
+    }
+
+    /// A change that rests on nothing.
+    pub(crate) fn blind(key: &str, value: Option<Vec<u8>>) -> Changes {
+        let change = Change { key: CompactString::from(key), value, seen: Payload::empty(), read: false };
+        Changes { cleared: None, list: vec![change] }
+    }
+
+    /// Applies the changes to `current`, which is at `current_epoch`; they were decided at `epoch`.
+    pub(crate) fn merge(
+        &self,
+        current: &Payload,
+        current_epoch: u32,
+        epoch: u32,
+        rule: MergeRule,
+    ) -> Result<Merged, KeyConflict> {
+        if current_epoch != epoch {
+            return Err(KeyConflict { key: None });
+        }
+        let mut overwritten = 0;
+        if rule == MergeRule::CheckAll
+            && let Some(seen) = &self.cleared
+            && seen != current
+        {
+            return Err(KeyConflict { key: None });
+        }
+        for change in &self.list {
+            if !(change.read || rule == MergeRule::CheckAll) {
+                continue;
+            }
+            if change.seen.get(&change.key) != current.get(&change.key) {
+                if rule != MergeRule::Overwrite {
+                    return Err(KeyConflict { key: Some(change.key.clone()) });
+                }
+                overwritten += 1;
+            }
+        }
+        Ok(Merged { payload: self.apply(current), epoch: self.epoch_after(epoch), overwritten })
+    }
+
+    /// Applies the changes whatever is there: stored entries keep their places, new ones follow.
+    pub(crate) fn apply(&self, current: &Payload) -> Payload {
+        let kept = if self.cleared.is_some() { 0 } else { current.len() };
+        let mut out = PayloadBuilder::with_capacity(kept + self.added());
+        let mut placed = vec![false; self.list.len()];
+        if self.cleared.is_none() {
+            for (key, value) in current.iter() {
+                match self.list.iter().position(|c| c.key == key) {
+                    None => push(&mut out, key, value),
+                    Some(at) => {
+                        if let Some(done) = placed.get_mut(at) {
+                            *done = true;
+                        }
+                        if let Some(Change { value: Some(value), .. }) = self.list.get(at) {
+                            push(&mut out, key, value);
+                        }
+                    }
+                }
+            }
+        }
+        for (change, placed) in self.list.iter().zip(placed) {
+            if let (false, Some(value)) = (placed, &change.value) {
+                push(&mut out, &change.key, value);
+            }
+        }
+        out.finish()
+    }
+}
+
+/// Keys and sizes are within the session's limits, which are far below those of the format.
+fn push(out: &mut PayloadBuilder, key: &str, value: &[u8]) {
+    let fits = out.push(key, value);
+    debug_assert!(fits, "limits are checked before values are buffered");
+}

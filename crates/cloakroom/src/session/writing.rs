@@ -1,0 +1,385 @@
+//! Writing: buffered by the sync calls, stored by the awaited ones.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::shared::{Identity, State};
+use super::view::{Change, Changes, MergeRule, Merged};
+use super::{Session, Shared};
+use crate::engine::{Landed, WriteKind};
+use crate::error::{ErrorKind, SessionError};
+use crate::key::{self, KeyOf};
+use crate::payload::Payload;
+use crate::record::Record;
+
+impl Session {
+    /// Sets `key`, buffered. Makes a session at the commit if there is none yet.
+    ///
+    /// # Errors
+    /// [`TooLarge`](ErrorKind::TooLarge), [`InvalidKey`](ErrorKind::InvalidKey), [`Encode`](ErrorKind::Encode): the
+    /// value is then not readable afterwards either. [`HeadSent`](ErrorKind::HeadSent) when a session would have to be
+    /// started after the response's head.
+    pub fn set<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {
+        self.0.set(key.name(), &value)
+    }
+
+    /// Removes `key`, buffered. Removing what is not there is fine.
+    ///
+    /// # Errors
+    /// [`InvalidKey`](ErrorKind::InvalidKey); [`Unavailable`](ErrorKind::Unavailable) in an anonymous fallback.
+    pub fn remove(&self, key: &str) -> Result<(), SessionError> {
+        self.0.check_key(key)?;
+        let mut state = self.0.state.lock();
+        state.check_writable_or_nothing()?;
+        if state.view.peek(key).is_some() || state.known().is_some() {
+            state.view.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Reads `key` and removes it, buffered: a read and a write.
+    ///
+    /// # Errors
+    /// [`Decode`](ErrorKind::Decode): the value then stays.
+    pub fn take<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, SessionError> {
+        let taken = self.get::<T>(key.name())?;
+        if taken.is_some() {
+            self.remove(key.name())?;
+        }
+        Ok(taken)
+    }
+
+    /// Removes everything, buffered. The session itself, its id and its user stay; [`destroy`](Session::destroy) ends it.
+    ///
+    /// # Errors
+    /// [`Unavailable`](ErrorKind::Unavailable) in an anonymous fallback.
+    pub fn clear(&self) -> Result<(), SessionError> {
+        let mut state = self.0.state.lock();
+        state.check_writable_or_nothing()?;
+        if state.known().is_some() {
+            state.view.clear();
+        } else {
+            state.view.discard_changes();
+        }
+        Ok(())
+    }
+
+    /// Sets `key`, stored when it returns. Other buffered changes stay buffered. One store call when nobody interferes.
+    ///
+    /// # Errors
+    /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Conflict`](ErrorKind::Conflict) when this request
+    /// read the key before and another one changed it since, and what the store can fail with.
+    pub async fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {
+        let key = key.name();
+        self.0.check_key(key)?;
+        let value = self.0.engine().settings.codec.encode(&value)?;
+        self.0.flush_clear().await?;
+        let (mut changes, consumed) = {
+            let mut state = self.0.state.lock();
+            state.check_writable()?;
+            let consumed = state.view.take_change(key);
+            (state.view.awaited(key, Some(value)), consumed)
+        };
+        if let Some(consumed) = consumed {
+            changes.rest_on(&consumed);
+        }
+        self.0.write(changes).await
+    }
+
+    /// Reads `key`, applies `f`, stores the result: atomically, so that N concurrent increments add N.
+    ///
+    /// `f` is run again on the fresh value when another request was quicker; keep it free of side effects. Returns what
+    /// was stored. A buffered change of the same key is applied first. One store call when nobody interferes.
+    ///
+    /// # Errors
+    /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`LockTimeout`](ErrorKind::LockTimeout) when somebody
+    /// holds the lock for too long, and what the store can fail with.
+    pub async fn update<T, F>(&self, key: impl KeyOf<T>, f: F) -> Result<T, SessionError>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: FnMut(Option<T>) -> T + Send,
+    {
+        let key = key.name();
+        self.0.check_key(key)?;
+        self.0.flush_clear().await?;
+        let consumed = {
+            let mut state = self.0.state.lock();
+            state.check_writable()?;
+            state.view.take_change(key)
+        };
+        self.0.update(key, consumed, f).await
+    }
+
+    /// Adds `by` to the whole number under `key` (0 where there is none), atomically; returns the sum. It stays at the
+    /// ends of the range instead of wrapping.
+    ///
+    /// # Errors
+    /// As [`update`](Session::update).
+    pub async fn increment(&self, key: impl KeyOf<i64>, by: i64) -> Result<i64, SessionError> {
+        self.update(key.name(), |n: Option<i64>| n.unwrap_or(0).saturating_add(by)).await
+    }
+
+    /// Commits what is buffered, now. One store call, none when nothing changed.
+    ///
+    /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict), [`TooLarge`](ErrorKind::TooLarge), and what the store can fail with: what was
+    /// buffered is then discarded. Changes of a session that ended meanwhile are [`Gone`](ErrorKind::Gone).
+    pub async fn save(&self) -> Result<(), SessionError> {
+        self.0.commit_buffered(WriteKind::Awaited).await
+    }
+
+    /// Discards what is buffered and reads the record again. One store call.
+    ///
+    /// # Errors
+    /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Unavailable`](ErrorKind::Unavailable).
+    pub async fn reload(&self) -> Result<(), SessionError> {
+        self.0.reload().await
+    }
+
+    /// Gives the lease of exclusive mode back early, after `save`; PHP's `session_write_close`. The session then goes
+    /// on in merge mode. Nothing happens without such a lease.
+    pub fn release(&self) {
+        use super::shared::LeaseState;
+        let mut state = self.0.state.lock();
+        if matches!(state.lease, LeaseState::Mode(_)) {
+            let lease = std::mem::take(&mut state.lease);
+            drop(state);
+            drop(lease);
+        }
+    }
+}
+
+impl State {
+    /// Checked here, where the handler can still answer otherwise, and once more on the merged record.
+    pub(super) fn check_room(&self, key: &str, value: &[u8], limit: usize) -> Result<(), SessionError> {
+        let bytes = self.view.size_with(key, value, limit);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let text = format!("the session would take {bytes} bytes, at most {limit} are allowed");
+        Err(SessionError::because(ErrorKind::TooLarge, text))
+    }
+
+    /// As [`check_writable`](State::check_writable), for changes that make no session.
+    fn check_writable_or_nothing(&self) -> Result<(), SessionError> {
+        match &self.identity {
+            Identity::Nobody => Ok(()),
+            _ => self.check_writable(),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn check_key(&self, name: &str) -> Result<(), SessionError> {
+        key::check(name, self.engine().settings.limits.key_bytes)
+    }
+
+    pub(super) fn set<T: Serialize + ?Sized>(&self, key: &str, value: &T) -> Result<(), SessionError> {
+        self.check_key(key)?;
+        let value = self.engine().settings.codec.encode(value)?;
+        let mut state = self.state.lock();
+        state.check_writable()?;
+        let limits = &self.engine().settings.limits;
+        let known = state.view.peek(key).is_some();
+        if !known && state.view.count_at_least(limits.keys) {
+            return Err(SessionError::because(
+                ErrorKind::TooLarge,
+                format!("the session holds {} keys already, as many as are allowed", limits.keys),
+            ));
+        }
+        state.check_room(key, &value, limits.session_bytes)?;
+        state.view.set(key, value);
+        Ok(())
+    }
+
+    /// A buffered `clear` touches every key: it is stored before an awaited write of one of them.
+    async fn flush_clear(self: &Arc<Self>) -> Result<(), SessionError> {
+        if self.state.lock().view.is_cleared() {
+            return self.commit_buffered(WriteKind::Awaited).await;
+        }
+        Ok(())
+    }
+
+    /// Stores changes of an awaited write.
+    pub(super) async fn write(self: &Arc<Self>, changes: Changes) -> Result<(), SessionError> {
+        let (known, proof, slide) = self.target()?;
+        let Some(known) = known else {
+            let shared = Arc::clone(self);
+            return self
+                .detached_id_change(async move { shared.start(changes.apply(&Payload::empty())).await })
+                .await;
+        };
+        let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
+        let landed = self.engine().commit(&known, proof, false, WriteKind::Awaited, slide, merge).await;
+        self.landed(landed?, &changes);
+        Ok(())
+    }
+
+    async fn update<T, F>(
+        self: &Arc<Self>,
+        key: &str,
+        consumed: Option<Change>,
+        mut f: F,
+    ) -> Result<T, SessionError>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: FnMut(Option<T>) -> T + Send,
+    {
+        let codec = self.engine().settings.codec;
+        let mut result: Option<T> = None;
+        let mut written = Changes::default();
+        let mut apply = |current: &Payload| -> Result<Changes, SessionError> {
+            let base = match &consumed {
+                None => current.get(key),
+                Some(change) if change.fits(current) => change.value.as_deref(),
+                Some(change) => return Err(self.engine().conflict(Some(change.conflict()))),
+            };
+            let value = f(base.map(|bytes| codec.decode(bytes)).transpose()?);
+            let changes = Changes::blind(key, Some(codec.encode(&value)?));
+            result = Some(value);
+            Ok(changes)
+        };
+        let (known, proof, slide) = self.target()?;
+        match known {
+            None => {
+                let payload = apply(&Payload::empty())?.apply(&Payload::empty());
+                let shared = Arc::clone(self);
+                self.detached_id_change(async move { shared.start(payload).await }).await?;
+            }
+            Some(known) => {
+                let merge = |record: &Record, rule| {
+                    let changes = apply(&record.payload)?;
+                    let merged = self.merged(&changes, record, record.epoch, rule);
+                    written = changes;
+                    merged
+                };
+                let landed =
+                    self.engine().commit(&known, proof, false, WriteKind::Awaited, slide, merge).await?;
+                self.landed(landed, &written);
+            }
+        }
+        result.ok_or_else(|| SessionError::new(ErrorKind::Unknown))
+    }
+
+    /// Commits what is buffered. In the caller while the store answers at once, detached from there on.
+    pub(super) async fn commit_buffered(self: &Arc<Self>, kind: WriteKind) -> Result<(), SessionError> {
+        let (changes, epoch) = {
+            let mut state = self.state.lock();
+            if !state.view.has_changes() {
+                return Ok(());
+            }
+            (state.view.take_changes(), state.view.epoch())
+        };
+        let shared = Arc::clone(self);
+        self.detached_id_change(async move { shared.commit_changes(changes, epoch, kind, false).await }).await
+    }
+
+    /// Stores a set of changes, whoever the session belongs to by now.
+    pub(super) async fn commit_changes(
+        self: &Arc<Self>,
+        changes: Changes,
+        epoch: u32,
+        kind: WriteKind,
+        release: bool,
+    ) -> Result<(), SessionError> {
+        let (known, proof, slide) = self.target()?;
+        match known {
+            None => {
+                let payload = changes.apply(&Payload::empty());
+                // Setting and removing again makes no session.
+                if payload.is_empty() { Ok(()) } else { self.start(payload).await }
+            }
+            Some(known) => {
+                let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
+                let landed = self.engine().commit(&known, proof, release, kind, slide, merge).await?;
+                self.landed(landed, &changes);
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts a session with this data.
+    pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
+        self.state.lock().check_head()?;
+        self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
+        let known = self.engine().create(payload, None).await?;
+        let mut state = self.state.lock();
+        let record = &known.record;
+        state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
+        state.slid = true;
+        state.become_known(known, true);
+        Ok(())
+    }
+
+    async fn reload(self: &Arc<Self>) -> Result<(), SessionError> {
+        use crate::engine::Effect;
+        use crate::store::Loaded;
+        let Some(key) = ({
+            let mut state = self.state.lock();
+            state.view.discard_changes();
+            state.key()
+        }) else {
+            return Ok(());
+        };
+        let engine = self.engine();
+        match engine.call(Effect::Reads, engine.store.load(key)).await? {
+            Loaded::Live(snapshot) | Loaded::Alias { snapshot, .. } => {
+                let mut state = self.state.lock();
+                state.view.reset(snapshot.record.payload.clone(), snapshot.record.epoch);
+                if let Identity::Known(known) = &mut state.identity
+                    && known.key == key
+                {
+                    known.update(snapshot);
+                }
+                Ok(())
+            }
+            Loaded::Ended(_) => Err(SessionError::new(ErrorKind::Gone)),
+            Loaded::Missing => {
+                let known = self.state.lock().known().cloned();
+                match known {
+                    Some(known) => engine.vanished(key, &known, WriteKind::Awaited).map(drop),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// What a write is aimed at: the session as known, the lease to show, how far to slide the idle deadline.
+    pub(super) fn target(&self) -> Result<Target, SessionError> {
+        let state = self.state.lock();
+        let slide = (!state.background).then_some(self.engine().settings.lifetime.idle);
+        match &state.identity {
+            Identity::Known(known) => Ok((Some((**known).clone()), state.proof(), slide)),
+            Identity::Nobody => {
+                state.check_head()?;
+                Ok((None, None, slide))
+            }
+            Identity::Unreachable => Err(SessionError::new(ErrorKind::Unavailable)),
+        }
+    }
+
+    pub(super) fn merged(
+        &self,
+        changes: &Changes,
+        record: &Record,
+        epoch: u32,
+        rule: MergeRule,
+    ) -> Result<Merged, SessionError> {
+        changes
+            .merge(&record.payload, record.epoch, epoch, rule)
+            .map_err(|conflict| self.engine().conflict(Some(conflict)))
+    }
+
+    pub(super) fn landed(&self, landed: Landed, written: &Changes) {
+        let mut state = self.state.lock();
+        match landed {
+            Landed::Stored { snapshot, at } => state.stored(at, snapshot, written),
+            Landed::Unchanged => {}
+            Landed::Followed | Landed::Dropped => state.become_nobody(),
+        }
+    }
+}
+
+type Target = (Option<crate::engine::Known>, Option<crate::store::LeaseRef>, Option<std::time::Duration>);

@@ -1,0 +1,149 @@
+//! What can be set, with the defaults.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::codec::Codec;
+use crate::record::Lifetime;
+
+/// Whether requests of one session wait for one another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// They do not; their changes are merged key by key. A key that was read and then written is never
+    /// overwritten unseen.
+    #[default]
+    Merge,
+    /// They do, as in PHP: opening the session takes its lease, the response's head gives it back.
+    Exclusive,
+}
+
+/// What happens to a key that this request read and then wrote, and another request changed in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnConflict {
+    /// The request is answered 409 and nothing of what it buffered is committed.
+    #[default]
+    Refuse,
+    /// The last write wins; counted and traced.
+    Overwrite,
+}
+
+/// What a request gets when the store cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnavailable {
+    /// An error: 503 unless the handler does otherwise.
+    #[default]
+    Fail,
+    /// An empty session that cannot be written to. No cookie is set or deleted.
+    Anonymous,
+}
+
+/// What happens when somebody presents an id that was replaced and is past its grace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnObsoleteId {
+    /// An event is emitted; the request is anonymous.
+    #[default]
+    Report,
+    /// As well, the session that came of it is ended, and all others of the same user. Note that a slow but honest
+    /// request that was under way when its id was replaced looks the same as a thief.
+    RevokeUser,
+}
+
+/// Bounds. What exceeds one is refused with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) before anything is
+/// written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a whole session, keys included. 64 KiB.
+    pub session_bytes: usize,
+    /// Keys in a session. 256.
+    pub keys: usize,
+    /// Bytes in a key. 256.
+    pub key_bytes: usize,
+    /// Flash messages waiting to be shown; the oldest give way. 32.
+    pub flashes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { session_bytes: 64 * 1024, keys: 256, key_bytes: 256, flashes: 32 }
+    }
+}
+
+/// How leases are taken and waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locking {
+    /// A holder that neither renews nor releases loses the lease after this long. 10 s.
+    pub lease: Duration,
+    /// A request waits for a lease at most this long. 10 s.
+    pub wait: Duration,
+    /// Requests of this process that wait for one session, at most. 128.
+    pub waiters: usize,
+    /// Holders in a row that take the lease over within the process before other processes get their chance. 16.
+    pub handovers: u32,
+}
+
+impl Default for Locking {
+    fn default() -> Self {
+        Locking { lease: Duration::from_secs(10), wait: Duration::from_secs(10), waiters: 128, handovers: 16 }
+    }
+}
+
+/// Everything about sessions that is not about HTTP.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) lifetime: Lifetime,
+    /// How long the old id stays an alias after an automatic renewal.
+    pub(crate) grace: Duration,
+    /// The part of the idle time after which a mere read slides the deadline.
+    pub(crate) touch_after: f64,
+    pub(crate) locking: Locking,
+    pub(crate) commit_deadline: Duration,
+    pub(crate) call_deadline: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) sessions_per_user: Option<NonZeroU32>,
+    pub(crate) marker: Duration,
+    pub(crate) mode: Mode,
+    pub(crate) on_conflict: OnConflict,
+    pub(crate) on_unavailable: OnUnavailable,
+    pub(crate) on_obsolete_id: OnObsoleteId,
+    pub(crate) commit_on_5xx: bool,
+    pub(crate) codec: Codec,
+    /// How often the engine asks the store to remove what is past its time.
+    pub(crate) purge_every: Option<Duration>,
+    /// How often `ended` asks the store.
+    pub(crate) ended_poll: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            lifetime: Lifetime {
+                idle: Duration::from_secs(3 * 3600),
+                absolute: Duration::from_secs(7 * 24 * 3600),
+                renewal: None,
+            },
+            grace: Duration::from_secs(30),
+            touch_after: 0.1,
+            locking: Locking::default(),
+            commit_deadline: Duration::from_secs(5),
+            call_deadline: Duration::from_secs(2),
+            limits: Limits::default(),
+            sessions_per_user: None,
+            marker: Duration::from_secs(60),
+            mode: Mode::default(),
+            on_conflict: OnConflict::default(),
+            on_unavailable: OnUnavailable::default(),
+            on_obsolete_id: OnObsoleteId::default(),
+            commit_on_5xx: false,
+            codec: Codec::default(),
+            purge_every: Some(Duration::from_secs(30)),
+            ended_poll: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Settings {
+    /// The idle time that must have passed before a read touches the record.
+    pub(crate) fn touch_threshold(&self) -> Duration {
+        self.lifetime.idle.mul_f64(self.touch_after.clamp(0.0, 1.0))
+    }
+}

@@ -1,0 +1,152 @@
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::engine::Detached;
+use crate::session::{SessionHandle, Shared, scoped};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+pin_project! {
+    /// The body of a response with a session.
+    ///
+    /// Where something still holds the session while the body streams, what it changes is committed before the end of the
+    /// body is told; a failure aborts the body. Dropped early, it discards them. Otherwise it is the inner body.
+    pub struct SessionBody<R> {
+        #[pin]
+        kind: Kind<R>,
+    }
+}
+
+pin_project! {
+    #[project = KindProj]
+    enum Kind<R> {
+        Plain { #[pin] inner: R },
+        Streaming { #[pin] inner: R, stream: Box<Stream> },
+        Text { text: Option<Bytes> },
+    }
+}
+
+/// A session that may change while the body streams.
+struct Stream {
+    handle: SessionHandle,
+    commit: Option<Detached<()>>,
+    /// The last frame of a body of known length waits for the commit: its bytes end the response.
+    held_back: Option<Frame<Bytes>>,
+    over: bool,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.over {
+            self.handle.0.abandon();
+        }
+    }
+}
+
+impl<R> SessionBody<R> {
+    /// Watches over `inner` if anything besides the layer still holds the session.
+    pub(super) fn around(inner: R, handle: &SessionHandle) -> Self {
+        let kind = if Arc::strong_count(&handle.0) > 1 {
+            let stream = Stream { handle: handle.clone(), commit: None, held_back: None, over: false };
+            Kind::Streaming { inner, stream: Box::new(stream) }
+        } else {
+            Kind::Plain { inner }
+        };
+        SessionBody { kind }
+    }
+
+    pub(super) fn text(text: Bytes) -> Self {
+        SessionBody { kind: Kind::Text { text: Some(text).filter(|t| !t.is_empty()) } }
+    }
+}
+
+impl Stream {
+    /// Commits what was changed since the head left.
+    fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        let shared: &Arc<Shared> = &self.handle.0;
+        let commit =
+            self.commit.get_or_insert_with(|| shared.engine().tasks.detach(Arc::clone(shared).finish_body()));
+        let committed = ready!(Pin::new(commit).poll(cx));
+        self.over = true;
+        Poll::Ready(committed.map_err(|error| {
+            tracing::error!(target: "cloakroom", %error, "changes made while the body streamed were not committed");
+            error.into()
+        }))
+    }
+}
+
+impl<R> Body for SessionBody<R>
+where
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match self.project().kind.project() {
+            KindProj::Plain { inner } => inner.poll_frame(cx).map_err(Into::into),
+            KindProj::Text { text } => Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
+            KindProj::Streaming { mut inner, stream } => {
+                if stream.over {
+                    return Poll::Ready(None);
+                }
+                if stream.held_back.is_none() && stream.commit.is_none() {
+                    let frame = ready!(scoped(&stream.handle, || inner.as_mut().poll_frame(cx)));
+                    match frame {
+                        Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                        Some(Ok(frame)) => {
+                            let ends = frame.is_data()
+                                && (inner.is_end_stream() || inner.size_hint().exact() == Some(0));
+                            if !ends {
+                                return Poll::Ready(Some(Ok(frame)));
+                            }
+                            stream.held_back = Some(frame);
+                        }
+                        None => {}
+                    }
+                }
+                if let Err(error) = ready!(stream.poll_commit(cx)) {
+                    return Poll::Ready(Some(Err(error)));
+                }
+                Poll::Ready(stream.held_back.take().map(Ok))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Plain { inner } => inner.is_end_stream(),
+            Kind::Text { text } => text.is_none(),
+            // Not before the changes are committed; an empty body has nobody left to change anything.
+            Kind::Streaming { inner, stream } => {
+                stream.over || (inner.is_end_stream() && !stream.handle.0.has_changes())
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Plain { inner } => inner.size_hint(),
+            Kind::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
+            Kind::Streaming { inner, stream } => match &stream.held_back {
+                None => inner.size_hint(),
+                Some(frame) => SizeHint::with_exact(frame.data_ref().map_or(0, |d| d.len() as u64)),
+            },
+        }
+    }
+}
+
+impl<R> std::fmt::Debug for SessionBody<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionBody")
+    }
+}
