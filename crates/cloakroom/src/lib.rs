@@ -12,6 +12,8 @@ mod http;
 mod ids;
 mod key;
 mod manager;
+#[cfg(feature = "memory")]
+mod memory;
 pub mod payload;
 pub mod record;
 mod request;
@@ -39,3 +41,5 @@ pub use self::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnav
 #[cfg(feature = "tower")]
 pub use self::tower::{ResponseFuture, SessionBody, SessionLayer, SessionService};
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
+#[cfg(feature = "memory")]
+pub use memory::{MemoryStore, MemoryStoreBuilder};
