@@ -2,6 +2,8 @@
 
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(feature = "body")]
+mod body;
 pub mod clock;
 mod codec;
 #[cfg(feature = "config")]
@@ -23,6 +25,8 @@ pub mod store;
 #[cfg(feature = "tower")]
 mod tower;
 
+#[cfg(feature = "body")]
+pub use self::body::{BodyError, SessionBody};
 pub use self::codec::Codec;
 pub use self::engine::{Event, MetricsSnapshot, Subscriber};
 pub use self::error::{ErrorKind, SessionError};
@@ -39,7 +43,7 @@ pub use self::session::{
 };
 pub use self::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnavailable};
 #[cfg(feature = "tower")]
-pub use self::tower::{ResponseFuture, SessionBody, SessionLayer, SessionService};
+pub use self::tower::{ResponseFuture, SessionLayer, SessionService};
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};

@@ -47,6 +47,28 @@ impl SessionManager {
         self.write_head(handle, end, status, headers)
     }
 
+    /// As [`close`](SessionManager::close), for a handler that panicked: whatever the configuration says of 5xx answers, what
+    /// it had buffered is discarded. Its lease is given back, and an id that it changed for good is told.
+    ///
+    /// `status` and `headers` are those of the error response that leaves instead.
+    pub async fn close_panicked(
+        &self,
+        handle: &SessionHandle,
+        status: StatusCode,
+        headers: &mut HeaderMap,
+    ) -> Outcome {
+        // Only a commit can fail, and there is none.
+        let _ = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(HandlerEnd::Failed)).await;
+        self.write_head(handle, HandlerEnd::Failed, status, headers)
+    }
+
+    /// The request was dropped before its response left, because the client hung up for one: discards what is buffered and
+    /// gives the lease back, without waiting. An adapter calls it where its future is dropped before
+    /// [`close`](SessionManager::close) is done; a commit that is under way by then is carried to its end all the same.
+    pub fn abandon(&self, handle: &SessionHandle) {
+        handle.0.abandon();
+    }
+
     pub(crate) fn handler_end(&self, status: StatusCode) -> HandlerEnd {
         if status.is_server_error() && !self.0.engine.settings.commit_on_5xx {
             HandlerEnd::Failed

@@ -40,6 +40,26 @@ impl PresentedToken {
 }
 
 impl SessionManager {
+    /// Whether a request may reach its handler, where protection against other sites' requests is on
+    /// ([`SessionConfig::csrf`](super::SessionConfig::csrf)); always, where it is off.
+    ///
+    /// Opens the session only where nothing but a token can tell.
+    ///
+    /// # Errors
+    /// [`CrossSite`](ErrorKind::CrossSite): answer with [`replace`](SessionManager::replace) and leave the handler alone. What
+    /// the store can fail with, where the session had to be opened.
+    pub async fn admit(
+        &self,
+        head: impl Into<RequestHead<'_>>,
+        handle: &SessionHandle,
+    ) -> Result<(), SessionError> {
+        match self.cross_site(&head.into(), handle) {
+            CrossSiteVerdict::Fine => Ok(()),
+            CrossSiteVerdict::Refused => Err(SessionError::new(ErrorKind::CrossSite)),
+            CrossSiteVerdict::AskFor(token) => token.check(handle.clone()).await,
+        }
+    }
+
     /// Fetch metadata first, then `Origin`, then the token; only where the id travels by itself, in a cookie.
     pub(crate) fn cross_site(&self, head: &RequestHead<'_>, handle: &SessionHandle) -> CrossSiteVerdict {
         let http = &self.0.http;

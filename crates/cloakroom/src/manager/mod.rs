@@ -1,5 +1,13 @@
-//! The seam between HTTP and the engine. Every adapter uses [`open`](SessionManager::open) and
-//! [`close`](SessionManager::close), and nothing else.
+//! The seam between HTTP and the engine: what an adapter for a framework calls, and nothing else.
+//!
+//! | when | call |
+//! |---|---|
+//! | the request's head is there | [`open`](SessionManager::open), then [`admit`](SessionManager::admit) |
+//! | while the handler runs | [`SessionHandle::scope`] around it, for [`current`](crate::current) |
+//! | before the response's head leaves | [`close`](SessionManager::close), and [`replace`](SessionManager::replace) if that failed |
+//! | the handler panicked | [`close_panicked`](SessionManager::close_panicked) |
+//! | the response has a body that streams | [`wrap_body`](SessionManager::wrap_body) |
+//! | the request was dropped before `close` | [`abandon`](SessionManager::abandon) |
 
 mod admin;
 mod close;

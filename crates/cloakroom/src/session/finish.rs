@@ -30,6 +30,8 @@ impl Shared {
 
     /// Commits what is buffered, renews the id if it is due, gives the lease back. After it the head may leave.
     pub(crate) async fn finish(self: Arc<Self>, end: HandlerEnd) -> Result<(), SessionError> {
+        // From here on the handler counts as finished: a client that hangs up takes nothing of it back.
+        self.state.lock().finishing = true;
         self.settle_ids().await;
         let committed = match end {
             HandlerEnd::Failed => {
@@ -90,6 +92,10 @@ impl Shared {
     /// The request was dropped, or its body cut: what is buffered is discarded, its lease given back.
     pub(crate) fn abandon(&self) {
         let mut state = self.state.lock();
+        if state.finishing && state.phase == Phase::Handling {
+            // Its commit is under way, needs the lease, and gives it back.
+            return;
+        }
         state.phase = Phase::Over;
         state.view.discard_changes();
         let lease = if matches!(state.lease, LeaseState::Mode(_)) {

@@ -1,5 +1,6 @@
 //! The session before it is asked for.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use super::shared::{Identity, Shared};
@@ -46,6 +47,11 @@ impl SessionHandle {
     pub async fn read_only(&self) -> Result<ReadOnlySession, SessionError> {
         self.0.open(false).await?;
         Ok(ReadOnlySession(Arc::clone(&self.0)))
+    }
+
+    /// Runs `handler` with this session as the [`current`] one.
+    pub fn scope<F: Future>(&self, handler: F) -> impl Future<Output = F::Output> + use<F> {
+        CURRENT.scope(self.clone(), handler)
     }
 
     /// Whether the session was opened in this request.

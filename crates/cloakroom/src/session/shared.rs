@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) id_changes: usize,
     /// A commit of this request has slid the idle deadline.
     pub(crate) slid: bool,
+    /// The handler is done and what it buffered is being committed.
+    pub(crate) finishing: bool,
 }
 
 /// Whose session it is, as far as this request knows.
@@ -204,6 +206,7 @@ impl Shared {
                 lease: LeaseState::None,
                 id_changes: 0,
                 slid: false,
+                finishing: false,
             }),
             id_settled: Notify::new(),
         })

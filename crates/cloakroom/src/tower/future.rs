@@ -9,7 +9,7 @@ use bytes::Bytes;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::SessionBody;
+use crate::body::SessionBody;
 use crate::engine::Detached;
 use crate::error::{ErrorKind, SessionError};
 use crate::manager::{Discarded, Outcome, PresentedToken, SessionManager};
@@ -185,7 +185,7 @@ impl Open {
         match self.manager.write_head(&self.handle, end, parts.status, &mut parts.headers) {
             Outcome::Untouched | Outcome::Done | Outcome::Failed(_) => {}
         }
-        Response::from_parts(parts, SessionBody::around(body, &self.handle))
+        Response::from_parts(parts, self.manager.wrap_body(&self.handle, body))
     }
 
     /// Another response leaves in its place.
@@ -203,13 +203,13 @@ impl Open {
             None => (error.status(), http::HeaderMap::new()),
         };
         let discarded = Discarded { status, headers: &headers };
-        self.manager.replace(&self.handle, error, discarded).map(SessionBody::text)
+        self.manager.replace(&self.handle, error, discarded).map(SessionBody::from)
     }
 
     fn after_panic<R>(&mut self) -> Response<SessionBody<R>> {
         self.over = true;
         tracing::error!(target: "cloakroom", "a handler panicked; its buffered changes were discarded");
-        let mut response = Response::new(SessionBody::text(Bytes::new()));
+        let mut response = Response::new(SessionBody::from(Bytes::new()));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         let status = response.status();
         let _ = self.manager.write_head(&self.handle, HandlerEnd::Failed, status, response.headers_mut());

@@ -7,12 +7,10 @@
 //! A panic of the handler is answered with 500: what was buffered is discarded, the lease is given back, and an id that was
 //! changed for good is still told to the client. Put a layer that reports panics *inside* this one.
 
-mod body;
 mod future;
 mod layer;
 mod service;
 
-pub use body::SessionBody;
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;
 pub use service::SessionService;

@@ -4,8 +4,9 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use tower_service::Service;
 
+use super::ResponseFuture;
 use super::layer::PeerSource;
-use super::{ResponseFuture, SessionBody};
+use crate::body::SessionBody;
 use crate::manager::{CrossSiteVerdict, SessionManager};
 use crate::request::RequestHead;
 

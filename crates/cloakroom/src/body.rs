@@ -1,3 +1,5 @@
+//! The body of a response whose session may still change while it streams.
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -7,9 +9,30 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::engine::Detached;
+use crate::manager::SessionManager;
 use crate::session::{SessionHandle, Shared, scoped};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a body broke off: an error of the inner body, or what it changed could not be committed (then the
+/// [`source`](std::error::Error::source) is a [`SessionError`](crate::SessionError)).
+///
+/// A type of its own, not a boxed error: where a connection with a boxed error in it is spawned, rustc cannot prove the
+/// conversion of the box to itself "general enough".
+#[derive(Debug)]
+pub struct BodyError(BoxError);
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the response body broke off")
+    }
+}
+
+impl std::error::Error for BodyError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
 
 pin_project! {
     /// The body of a response with a session.
@@ -48,9 +71,27 @@ impl Drop for Stream {
     }
 }
 
+impl SessionManager {
+    /// The body to send with a response that [`close`](SessionManager::close) was called for.
+    ///
+    /// Where the body itself still holds the session (a stream that writes to it), what it changes is committed before the
+    /// end of the body is told, and discarded when the body is dropped early. Call it when nothing but the adapter and
+    /// the body holds the session any more: for all other bodies it then costs nothing.
+    pub fn wrap_body<R>(&self, handle: &SessionHandle, body: R) -> SessionBody<R> {
+        SessionBody::around(body, handle)
+    }
+}
+
+/// A body of these bytes: what [`replace`](SessionManager::replace) answers with.
+impl<R> From<Bytes> for SessionBody<R> {
+    fn from(text: Bytes) -> Self {
+        SessionBody { kind: Kind::Text { text: Some(text).filter(|t| !t.is_empty()) } }
+    }
+}
+
 impl<R> SessionBody<R> {
-    /// Watches over `inner` if anything besides the layer still holds the session.
-    pub(super) fn around(inner: R, handle: &SessionHandle) -> Self {
+    /// Watches over `inner` if anything besides the adapter still holds the session.
+    fn around(inner: R, handle: &SessionHandle) -> Self {
         let kind = if Arc::strong_count(&handle.0) > 1 {
             let stream = Stream { handle: handle.clone(), commit: None, held_back: None, over: false };
             Kind::Streaming { inner, stream: Box::new(stream) }
@@ -59,15 +100,11 @@ impl<R> SessionBody<R> {
         };
         SessionBody { kind }
     }
-
-    pub(super) fn text(text: Bytes) -> Self {
-        SessionBody { kind: Kind::Text { text: Some(text).filter(|t| !t.is_empty()) } }
-    }
 }
 
 impl Stream {
     /// Commits what was changed since the head left.
-    fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_commit(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
         let shared: &Arc<Shared> = &self.handle.0;
         let commit =
             self.commit.get_or_insert_with(|| shared.engine().tasks.detach(Arc::clone(shared).finish_body()));
@@ -75,7 +112,7 @@ impl Stream {
         self.over = true;
         Poll::Ready(committed.map_err(|error| {
             tracing::error!(target: "cloakroom", %error, "changes made while the body streamed were not committed");
-            error.into()
+            BodyError(error.into())
         }))
     }
 }
@@ -86,14 +123,14 @@ where
     R::Error: Into<BoxError>,
 {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = BodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.project().kind.project() {
-            KindProj::Plain { inner } => inner.poll_frame(cx).map_err(Into::into),
+            KindProj::Plain { inner } => inner.poll_frame(cx).map_err(|e| BodyError(e.into())),
             KindProj::Text { text } => Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
             KindProj::Streaming { mut inner, stream } => {
                 if stream.over {
@@ -102,7 +139,7 @@ where
                 if stream.held_back.is_none() && stream.commit.is_none() {
                     let frame = ready!(scoped(&stream.handle, || inner.as_mut().poll_frame(cx)));
                     match frame {
-                        Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                        Some(Err(error)) => return Poll::Ready(Some(Err(BodyError(error.into())))),
                         Some(Ok(frame)) => {
                             let ends = frame.is_data()
                                 && (inner.is_end_stream() || inner.size_hint().exact() == Some(0));
