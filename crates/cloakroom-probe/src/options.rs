@@ -1,0 +1,321 @@
+//! The command line, parsed into what the rest needs. Whatever is not built or makes no sense is refused here, at start.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use cloakroom::{
+    CacheLimiter, CookieConfig, CookieLifetime, CsrfConfig, Limits, Locking, Mode, OnConflict, SameSite,
+    Secure, SessionConfig, Transport, TrustedProxies,
+};
+
+use crate::store::StoreUrl;
+
+/// What a run is to be like.
+pub(crate) struct Setup {
+    pub(crate) store: StoreUrl,
+    pub(crate) framework: Framework,
+    pub(crate) listen: SocketAddr,
+    pub(crate) mode: Mode,
+    pub(crate) sessions: SessionConfig,
+}
+
+/// The framework the routes are served through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framework {
+    Axum,
+    Hyper,
+}
+
+/// Reads the command line.
+pub(crate) fn from_command_line() -> Result<Setup, Refused> {
+    Options::try_parse().map_err(Refused::Usage)?.into_setup()
+}
+
+/// Why the probe does not start.
+pub(crate) enum Refused {
+    /// clap has something to say: a mistake, or the help that was asked for.
+    Usage(clap::Error),
+    /// One line about it.
+    Start(String),
+}
+
+impl Refused {
+    pub(crate) fn start(what: &str, error: &dyn std::error::Error) -> Self {
+        Refused::Start(format!("{what}: {error}"))
+    }
+
+    fn option(option: &str, why: &str) -> Self {
+        Refused::Start(format!("{option} {why}"))
+    }
+
+    /// One line on standard error and exit status 2; help goes to standard output.
+    pub(crate) fn exit(&self) -> ExitCode {
+        let text = match self {
+            Refused::Usage(help) if !help.use_stderr() => {
+                print!("{help}");
+                return ExitCode::SUCCESS;
+            }
+            // clap explains over several lines; what follows the first empty one is about its own usage.
+            Refused::Usage(error) => {
+                let text = error.to_string();
+                let lines = text.lines().map(str::trim).take_while(|line| !line.is_empty());
+                lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").to_owned()
+            }
+            Refused::Start(text) => text.lines().map(str::trim).collect::<Vec<_>>().join(" "),
+        };
+        eprintln!("cloakroom-probe: {text}");
+        ExitCode::from(2)
+    }
+}
+
+/// Serves every public operation of Cloakroom under a fixed route.
+#[derive(Parser, Debug)]
+#[command(name = "cloakroom-probe", version)]
+struct Options {
+    /// Where sessions are kept: memory: or sqlite:PATH
+    #[arg(long, value_name = "URL")]
+    store: StoreUrl,
+    /// The framework in front
+    #[arg(long, value_enum, default_value = "axum")]
+    framework: FrameworkWord,
+    /// The address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Whether requests of one session wait for one another
+    #[arg(long, value_enum, default_value = "merge")]
+    mode: ModeWord,
+    /// What becomes of a key that was read, changed by another request, and then written
+    #[arg(long, value_enum, default_value = "refuse")]
+    on_conflict: OnConflictWord,
+    /// How sessions are laid out in the store
+    #[arg(long, default_value = "native")]
+    layout: String,
+    /// The session format of a PHP layout
+    #[arg(long)]
+    php_serializer: Option<String>,
+    /// Keep what was read in the process
+    #[arg(long)]
+    near_cache: bool,
+    #[arg(long, value_name = "NAME")]
+    cookie_name: Option<String>,
+    /// auto, always or never
+    #[arg(long, value_name = "WHEN")]
+    secure: Option<Secure>,
+    /// A proxy whose forwarding headers count; may be given several times
+    #[arg(long, value_name = "CIDR")]
+    trusted_proxy: Vec<String>,
+    /// lax, strict or none
+    #[arg(long)]
+    same_site: Option<SameSite>,
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+    #[arg(long)]
+    partitioned: bool,
+    /// How long the browser keeps the cookie; 0: until it is closed
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none)]
+    cookie_lifetime: Option<Duration>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_sessions_per_user: Option<u32>,
+    /// Send Clear-Site-Data at a logout
+    #[arg(long)]
+    clear_site_data: bool,
+    /// The form of ids in a PHP layout
+    #[arg(long, value_name = "LENGTH,BITS")]
+    id_format: Option<String>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    idle: Option<Duration>,
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    absolute: Option<Duration>,
+    /// Replace ids by themselves, this often
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    renewal: Option<Duration>,
+    /// How long a replaced id works on; needs --renewal
+    #[arg(long, value_name = "SECONDS", value_parser = seconds_or_none, requires = "renewal")]
+    grace: Option<Duration>,
+    #[arg(long, value_name = "N", value_parser = milliseconds)]
+    lock_lease_ms: Option<Duration>,
+    #[arg(long, value_name = "N", value_parser = milliseconds)]
+    lock_wait_ms: Option<Duration>,
+    /// nocache, private, private_no_expire, public or none
+    #[arg(long, value_name = "WORD")]
+    cache_limiter: Option<CacheLimiter>,
+    /// Encrypt what is stored; may be given several times
+    #[arg(long, value_name = "HEX")]
+    encrypt_key: Vec<String>,
+    /// Compress what is stored
+    #[arg(long)]
+    compress: bool,
+    /// The size of a session, at most
+    #[arg(long, value_name = "N")]
+    max_bytes: Option<usize>,
+    /// Also commit what a handler buffered that answers 5xx
+    #[arg(long)]
+    commit_on_5xx: bool,
+    /// Refuse unsafe requests of other sites
+    #[arg(long)]
+    csrf: bool,
+    /// How ids travel
+    #[arg(long, value_enum, default_value = "cookie")]
+    transport: TransportWord,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+enum FrameworkWord {
+    Axum,
+    Actix,
+    Hyper,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum ModeWord {
+    Merge,
+    Exclusive,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum OnConflictWord {
+    Refuse,
+    Overwrite,
+}
+
+#[derive(ValueEnum, Debug, Clone, Copy)]
+enum TransportWord {
+    Cookie,
+    Header,
+}
+
+const LAYOUTS: [&str; 9] =
+    ["phpredis", "uma", "phalcon", "amp", "resonance", "laravel", "symfony", "mini", "php-files"];
+
+impl Options {
+    fn into_setup(self) -> Result<Setup, Refused> {
+        self.refuse_what_is_not_built()?;
+        let framework = match self.framework {
+            FrameworkWord::Axum => Framework::Axum,
+            FrameworkWord::Hyper => Framework::Hyper,
+            FrameworkWord::Actix => return Err(Refused::option("--framework actix", "is not built yet")),
+        };
+        let mode = match self.mode {
+            ModeWord::Merge => Mode::Merge,
+            ModeWord::Exclusive => Mode::Exclusive,
+        };
+        let sessions = self.sessions(mode)?;
+        Ok(Setup { store: self.store, framework, listen: self.listen, mode, sessions })
+    }
+
+    fn refuse_what_is_not_built(&self) -> Result<(), Refused> {
+        let refuse = |option: &str| Err(Refused::option(option, "is not built yet"));
+        match self.layout.as_str() {
+            "native" => {}
+            layout if LAYOUTS.contains(&layout) => return refuse(&format!("--layout {layout}")),
+            _ => {
+                let accepted = LAYOUTS.join(", ");
+                return Err(Refused::option("--layout", &format!("must be one of native, {accepted}")));
+            }
+        }
+        if self.php_serializer.is_some() {
+            return Err(Refused::option("--php-serializer", "needs a PHP layout, and none is built yet"));
+        }
+        if self.id_format.is_some() {
+            return Err(Refused::option("--id-format", "needs a PHP layout, and none is built yet"));
+        }
+        for (given, option) in [
+            (self.near_cache, "--near-cache"),
+            (!self.encrypt_key.is_empty(), "--encrypt-key"),
+            (self.compress, "--compress"),
+        ] {
+            if given {
+                return refuse(option);
+            }
+        }
+        Ok(())
+    }
+
+    fn sessions(&self, mode: Mode) -> Result<SessionConfig, Refused> {
+        let proxies = TrustedProxies::parse(&self.trusted_proxy)
+            .map_err(|error| Refused::start("--trusted-proxy", &error))?;
+        let mut locking = Locking::default();
+        locking.lease = self.lock_lease_ms.unwrap_or(locking.lease);
+        locking.wait = self.lock_wait_ms.unwrap_or(locking.wait);
+        let mut limits = Limits::default();
+        limits.session_bytes = self.max_bytes.unwrap_or(limits.session_bytes);
+        let mut config = SessionConfig::new()
+            .mode(mode)
+            .on_conflict(match self.on_conflict {
+                OnConflictWord::Refuse => OnConflict::Refuse,
+                OnConflictWord::Overwrite => OnConflict::Overwrite,
+            })
+            .cookie(self.cookie())
+            .transport(match self.transport {
+                TransportWord::Cookie => Transport::Cookie,
+                TransportWord::Header => Transport::header(),
+            })
+            .cache_limiter(self.cache_limiter.unwrap_or_default())
+            .trusted_proxies(proxies)
+            .locking(locking)
+            .limits(limits)
+            .clear_site_data(self.clear_site_data)
+            .commit_on_5xx(self.commit_on_5xx);
+        if let Some(idle) = self.idle {
+            config = config.idle(idle);
+        }
+        if let Some(absolute) = self.absolute {
+            config = config.absolute(absolute);
+        }
+        if let Some(every) = self.renewal {
+            config = config.renewal(every, self.grace.unwrap_or(Duration::from_secs(30)));
+        }
+        if let Some(cap) = self.max_sessions_per_user {
+            config = config.sessions_per_user(cap);
+        }
+        if self.csrf {
+            config = config.csrf(CsrfConfig::default());
+        }
+        Ok(config)
+    }
+
+    fn cookie(&self) -> CookieConfig {
+        let mut cookie = CookieConfig::new()
+            .secure(self.secure.unwrap_or_default())
+            .same_site(self.same_site.unwrap_or_default())
+            .partitioned(self.partitioned);
+        if let Some(name) = &self.cookie_name {
+            cookie = cookie.name(name);
+        }
+        if let Some(domain) = &self.domain {
+            cookie = cookie.domain(domain);
+        }
+        if let Some(lifetime) = self.cookie_lifetime.filter(|d| !d.is_zero()) {
+            cookie = cookie.lifetime(CookieLifetime::Persistent(lifetime));
+        }
+        cookie
+    }
+}
+
+/// Seconds, with or without a fraction.
+fn seconds_or_none(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected a number of seconds, such as 1800 or 0.5".to_owned();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    seconds_or_none(text).and_then(|d| if d.is_zero() { Err("must not be zero".to_owned()) } else { Ok(d) })
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_millis).map_err(|_| "expected a whole number of milliseconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Options::command().debug_assert();
+    }
+}

@@ -1,0 +1,73 @@
+//! The store that `--store` names.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cloakroom::MemoryStore;
+use cloakroom::store::Store;
+use cloakroom_sqlite::SqliteStore;
+
+use crate::options::Refused;
+
+/// Where sessions are to be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoreUrl {
+    /// `memory:`
+    Memory,
+    /// `sqlite:PATH`
+    Sqlite(PathBuf),
+}
+
+impl std::str::FromStr for StoreUrl {
+    type Err = String;
+
+    fn from_str(url: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = url.split_once(':') else {
+            return Err("expected memory: or sqlite:PATH".to_owned());
+        };
+        match scheme {
+            "memory" if rest.is_empty() => Ok(StoreUrl::Memory),
+            "memory" => Err("nothing can follow memory:".to_owned()),
+            "sqlite" if rest.is_empty() => Err("sqlite: needs the path of a file".to_owned()),
+            "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::from(rest))),
+            "file" | "redis" | "rediss" | "redis+unix" | "redis-sentinel" | "redis-cluster" | "postgres"
+            | "mysql" => Err(format!("the {scheme} store is not built yet; use memory: or sqlite:PATH")),
+            _ => Err("expected memory: or sqlite:PATH".to_owned()),
+        }
+    }
+}
+
+/// An open store.
+pub(crate) enum OpenStore {
+    Memory(MemoryStore),
+    Sqlite(SqliteStore),
+}
+
+pub(crate) async fn open(url: &StoreUrl) -> Result<OpenStore, Refused> {
+    match url {
+        StoreUrl::Memory => Ok(OpenStore::Memory(MemoryStore::new())),
+        StoreUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path).await;
+            store.map(OpenStore::Sqlite).map_err(|error| Refused::start("the store cannot be opened", &error))
+        }
+    }
+}
+
+impl OpenStore {
+    /// The store, as the manager takes it.
+    pub(crate) fn shared(&self) -> Arc<dyn Store> {
+        match self {
+            OpenStore::Memory(store) => Arc::new(store.clone()),
+            OpenStore::Sqlite(store) => Arc::new(store.clone()),
+        }
+    }
+
+    /// Writes out what is queued and closes files.
+    pub(crate) async fn close(self) {
+        if let OpenStore::Sqlite(store) = self
+            && let Err(error) = store.close().await
+        {
+            tracing::error!(%error, "the store did not close cleanly");
+        }
+    }
+}
