@@ -294,6 +294,10 @@ impl Store for SqliteStore {
     fn stats(&self) -> StoreFuture<StoreStats> {
         self.0.readers.submit(|reader| reader.stats())
     }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        StoreFuture::ready(Ok(self.0.clock.now()))
+    }
 }
 
 impl std::fmt::Debug for SqliteStore {

@@ -167,6 +167,10 @@ impl Store for ReferenceStore {
             Ok(StoreStats { live: u64::try_from(live).ok(), bytes: None })
         })
     }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        StoreFuture::ready(Ok(self.clock.now()))
+    }
 }
 
 impl Default for ReferenceStore {

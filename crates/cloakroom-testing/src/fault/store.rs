@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use cloakroom::clock::Timestamp;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
     Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreFuture, StoreStats, Summary,
@@ -157,6 +158,10 @@ impl Store for FaultStore {
 
     fn stats(&self) -> StoreFuture<StoreStats> {
         self.run(Op::Stats, &[], |store| store.stats())
+    }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        self.inner.now()
     }
 
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {

@@ -22,6 +22,7 @@ mod log;
 
 use std::sync::Arc;
 
+use cloakroom::clock::Timestamp;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
     Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreError, StoreFuture, StoreStats,
@@ -265,6 +266,10 @@ impl Store for SpyStore {
         self.observe(call, self.inner.stats(), |log, call, answer| {
             log.answered(call, Answer::of(answer, |_| Answer::Stats));
         })
+    }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        self.inner.now()
     }
 
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {

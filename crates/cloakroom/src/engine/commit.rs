@@ -17,8 +17,6 @@ const RACES: u32 = 3;
 const ASKS: u32 = 3;
 /// Changes of id that a late write follows.
 const MAX_HOPS: u32 = 8;
-/// How far the store's clock may have moved on further than this process thinks.
-const CLOCK_SLACK: Duration = Duration::from_secs(2);
 /// Operations a record remembers: one as its version, three before.
 const REMEMBERED: u64 = 4;
 
@@ -158,7 +156,7 @@ impl Engine {
                     self.metrics.leases_lost.one();
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }
-                Committed::Missing => return self.vanished(key, known, kind),
+                Committed::Missing => return self.vanished(key, known, kind).await,
                 Committed::Ended(Ending::Moved { to, user_changed }) => {
                     (op, asks) = (OpId::generate(), 0);
                     own = None;
@@ -241,15 +239,14 @@ impl Engine {
     }
 
     /// No record and no marker: expired, or lost?
-    pub(crate) fn vanished(
+    pub(crate) async fn vanished(
         &self,
         key: StoreKey,
         known: &Known,
         kind: WriteKind,
     ) -> Result<Landed, SessionError> {
-        // The deadline is judged by the store's clock, of which the last reading is known and has moved on since; a
-        // record that this request saw with time left can only have expired when that time is over.
-        if known.store_now().after(CLOCK_SLACK) >= known.record.deadline() {
+        // Others may have slid the deadline since this request read it, never pulled it forward.
+        if self.call(Effect::Reads, self.store.now()).await? >= known.record.deadline() {
             return self.late(Ending::Expired, kind);
         }
         self.metrics.lost_records.one();

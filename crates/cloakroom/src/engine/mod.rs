@@ -51,24 +51,16 @@ pub(crate) struct Known {
     pub(crate) record: Record,
     /// The store's clock when the record was read.
     pub(crate) now: Timestamp,
-    /// This process's, at the same moment.
-    read_at: Instant,
 }
 
 impl Known {
     pub(crate) fn new(id: SessionId, key: StoreKey, snapshot: Snapshot) -> Self {
-        Known { id, key, record: snapshot.record, now: snapshot.now, read_at: Instant::now() }
+        Known { id, key, record: snapshot.record, now: snapshot.now }
     }
 
     pub(crate) fn update(&mut self, snapshot: Snapshot) {
         self.record = snapshot.record;
         self.now = snapshot.now;
-        self.read_at = Instant::now();
-    }
-
-    /// The store's clock by now, as far as this process can tell.
-    pub(crate) fn store_now(&self) -> Timestamp {
-        self.now.after(self.read_at.elapsed())
     }
 }
 

@@ -130,7 +130,7 @@ impl Engine {
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }
                 Renamed::Missing => {
-                    self.vanished(known.key, &known, WriteKind::Buffered)?;
+                    self.vanished(known.key, &known, WriteKind::Buffered).await?;
                     return Ok(Moved::Ended);
                 }
                 Renamed::Ended(Ending::Moved { .. }) => {

@@ -197,6 +197,10 @@ impl Store for MemoryStore {
         let bounds = &self.0.bounds;
         StoreFuture::ready(Ok(StoreStats { live: Some(bounds.sessions()), bytes: Some(bounds.bytes()) }))
     }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        StoreFuture::ready(Ok(self.0.clock.now()))
+    }
 }
 
 impl Inner {

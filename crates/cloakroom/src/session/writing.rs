@@ -339,7 +339,7 @@ impl Shared {
             Loaded::Missing => {
                 let known = self.state.lock().known().cloned();
                 match known {
-                    Some(known) => engine.vanished(key, &known, WriteKind::Awaited).map(drop),
+                    Some(known) => engine.vanished(key, &known, WriteKind::Awaited).await.map(drop),
                     None => Ok(()),
                 }
             }

@@ -26,6 +26,7 @@ pub use request::{
     Rename, Renew, Revoke, RevokeWhich, ScanFrom, SealedId, Touch,
 };
 
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::ids::{StoreKey, UserId};
 
 /// Candidates that are looked up for one request, at most.
@@ -108,6 +109,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// What the store can say about itself, cheaply.
     fn stats(&self) -> StoreFuture<StoreStats>;
+
+    /// The clock by which this store judges deadlines. Asked only when a record is gone without a marker: whether it had
+    /// expired or was lost. The default, the operating system's clock, is right for a store that uses it.
+    fn now(&self) -> StoreFuture<Timestamp> {
+        StoreFuture::ready(Ok(SystemClock.now()))
+    }
 
     /// Completes when the lease on `key` may have become free, where the store can tell: the engine then contends
     /// at once instead of at its next timed try. `None`: this store sends no signal.
