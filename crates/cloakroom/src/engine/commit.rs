@@ -72,7 +72,11 @@ impl Engine {
 
         loop {
             let merged = merge(&record, rule)?;
-            if merged.payload == record.payload && merged.epoch == record.epoch && asks == 0 {
+            // A buffered write of what was there when the request began may be ordered there. An awaited one began later:
+            // only the store can tell what is there now, and whether there still is a session.
+            let same = merged.payload == record.payload && merged.epoch == record.epoch;
+            if same && asks == 0 && kind == WriteKind::Buffered {
+                self.note_overwritten(merged.overwritten);
                 return Ok(Landed::Unchanged);
             }
             self.check_size(&merged)?;
@@ -109,7 +113,7 @@ impl Engine {
             match answer {
                 Committed::Committed(snapshot) => {
                     self.metrics.commits.one();
-                    self.metrics.overwritten.add(u64::try_from(merged.overwritten).unwrap_or(0));
+                    self.note_overwritten(merged.overwritten);
                     if let Some(held) = own
                         && releases
                     {
@@ -192,6 +196,17 @@ impl Engine {
                 }
                 Committed::Ended(ending) => return self.late(ending, kind),
             }
+        }
+    }
+
+    fn note_overwritten(&self, keys: usize) {
+        if keys > 0 {
+            self.metrics.overwritten.add(u64::try_from(keys).unwrap_or(0));
+            tracing::info!(
+                target: "cloakroom",
+                keys,
+                "last write wins: values that another request had changed meanwhile were overwritten"
+            );
         }
     }
 
