@@ -1,0 +1,131 @@
+//! HTTP/1.1 by hand over a socket of its own, so that what is sent is what the test says, and hanging up is hanging up.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Response;
+
+/// A request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    method: String,
+    path: String,
+    host: Option<String>,
+    headers: Vec<(String, Vec<u8>)>,
+    keep_alive: bool,
+}
+
+impl Request {
+    pub fn get(path: &str) -> Self {
+        Self::new("GET", path)
+    }
+
+    pub fn post(path: &str) -> Self {
+        Self::new("POST", path)
+    }
+
+    pub fn new(method: &str, path: &str) -> Self {
+        Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            host: None,
+            headers: Vec::new(),
+            keep_alive: false,
+        }
+    }
+
+    /// Adds a header field, whatever is in it.
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// As a visitor of this site, not of the loopback address.
+    pub fn host(mut self, host: &str) -> Self {
+        self.host = Some(host.to_owned());
+        self
+    }
+
+    /// Sends it over a connection of its own.
+    pub async fn send(self, to: SocketAddr) -> InFlight {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        self.write(&mut stream, to).await;
+        InFlight { stream, received: Vec::new(), head_only: self.method == "HEAD" }
+    }
+
+    async fn write(&self, stream: &mut TcpStream, to: SocketAddr) {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
+        let host = self.host.clone().unwrap_or_else(|| to.to_string());
+        text.extend_from_slice(format!("host: {host}\r\n").as_bytes());
+        if !self.keep_alive {
+            text.extend_from_slice(b"connection: close\r\n");
+        }
+        if self.method == "POST" {
+            text.extend_from_slice(b"content-length: 0\r\n");
+        }
+        for (name, value) in &self.headers {
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value);
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"\r\n");
+        stream.write_all(&text).await.unwrap();
+    }
+}
+
+/// A request that was sent. Dropping it is a client that hangs up.
+pub struct InFlight {
+    stream: TcpStream,
+    received: Vec<u8>,
+    head_only: bool,
+}
+
+impl InFlight {
+    /// The response, whole or as far as it came.
+    pub async fn response(mut self) -> Response {
+        // Reset by the server in the middle of a body: what came before counts.
+        let _ = self.stream.read_to_end(&mut self.received).await;
+        Response::parse(&self.received, self.head_only)
+    }
+
+    /// Waits until some of the response has come, and tells it.
+    pub async fn until_received(&mut self, text: &str) {
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&self.received).contains(text) {
+            let read = tokio::time::timeout(Duration::from_secs(10), self.stream.read(&mut buffer));
+            let n = read.await.expect("the response did not come").unwrap();
+            assert!(n > 0, "the connection ended before {text:?} came");
+            self.received.extend_from_slice(&buffer[..n]);
+        }
+    }
+
+    /// The client is gone.
+    pub fn hang_up(self) {}
+}
+
+/// Asks the same many times over one connection.
+pub async fn ask_again_and_again(to: SocketAddr, path: &str, times: usize) -> Vec<Response> {
+    let mut request = Request::get(path);
+    request.keep_alive = true;
+    let mut stream = TcpStream::connect(to).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut received = Vec::new();
+    let mut responses = Vec::with_capacity(times);
+    for _ in 0..times {
+        request.write(&mut stream, to).await;
+        received.clear();
+        loop {
+            if let Some(response) = Response::parse_if_whole(&received) {
+                responses.push(response);
+                break;
+            }
+            assert!(stream.read_buf(&mut received).await.unwrap() > 0, "the connection ended");
+        }
+    }
+    responses
+}

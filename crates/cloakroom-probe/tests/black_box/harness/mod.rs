@@ -1,0 +1,83 @@
+//! Starting the probe and talking to it.
+
+pub mod client;
+pub mod probe;
+pub mod response;
+pub mod visitor;
+
+pub use client::{InFlight, Request};
+pub use probe::{Place, Probe};
+pub use response::{Response, SetCookie};
+pub use visitor::Visitor;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Makes a test of each case for each store behind each framework.
+macro_rules! everywhere {
+    ($($case:ident),* $(,)?) => { $(
+        mod $case {
+            use crate::harness::{Place, run};
+
+            #[test]
+            fn memory_axum() { run(super::$case(Place::MEMORY_AXUM)) }
+            #[test]
+            fn memory_hyper() { run(super::$case(Place::MEMORY_HYPER)) }
+            #[test]
+            fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
+            #[test]
+            fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
+        }
+    )* };
+}
+
+/// As `everywhere`, for what only a store with a file can show.
+macro_rules! on_sqlite {
+    ($($case:ident),* $(,)?) => { $(
+        mod $case {
+            use crate::harness::{Place, run};
+
+            #[test]
+            fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
+            #[test]
+            fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
+        }
+    )* };
+}
+
+pub(crate) use {everywhere, on_sqlite};
+
+/// Runs a case; one that hangs is a failure.
+pub fn run(case: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), case).await.expect("the case took over a minute");
+    });
+}
+
+pub async fn sleep_ms(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+/// Asks `make(0)`, `make(1)`, … `times` times, at most `at_once` of them at the same time; the answers in no order.
+pub async fn in_parallel<F, T>(times: usize, at_once: usize, make: impl Fn(usize) -> F) -> Vec<T>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(at_once));
+    let mut asked = JoinSet::new();
+    for i in 0..times {
+        let room = Arc::clone(&room);
+        let answer = make(i);
+        asked.spawn(async move {
+            let _turn = room.acquire().await.unwrap();
+            answer.await
+        });
+    }
+    asked.join_all().await
+}

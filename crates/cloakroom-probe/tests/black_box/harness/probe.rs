@@ -1,0 +1,144 @@
+//! A probe process of the test's own.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::{Request, Response, Visitor};
+
+/// A store behind a framework.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub store: &'static str,
+    pub framework: &'static str,
+}
+
+impl Place {
+    pub const MEMORY_AXUM: Place = Place { store: "memory", framework: "axum" };
+    pub const MEMORY_HYPER: Place = Place { store: "memory", framework: "hyper" };
+    pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum" };
+    pub const SQLITE_HYPER: Place = Place { store: "sqlite", framework: "hyper" };
+
+    /// Starts a probe here, on a free port, over an empty store.
+    pub fn start(self, flags: &[&str]) -> Probe {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        self.start_in(dir, flags)
+    }
+
+    fn start_in(self, dir: Arc<TempDir>, flags: &[&str]) -> Probe {
+        let store = match self.store {
+            "sqlite" => format!("sqlite:{}", dir.path().join("sessions.db").display()),
+            other => format!("{other}:"),
+        };
+        let mut child = command()
+            .args(["--store", &store, "--framework", self.framework])
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let Some(address) = line.trim_end().strip_prefix("listening on http://") else {
+            let mut why = String::new();
+            let _ = child.stderr.unwrap().read_to_string(&mut why);
+            panic!("the probe did not start: {line:?} {why}");
+        };
+        Probe { place: self, address: address.parse().unwrap(), child, dir }
+    }
+}
+
+/// The probe, not yet started.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom-probe"));
+    // Panics on purpose need no pages of explanation.
+    command.env("RUST_BACKTRACE", "0").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+}
+
+/// A running probe; killed when dropped.
+pub struct Probe {
+    pub place: Place,
+    pub address: SocketAddr,
+    child: Child,
+    pub dir: Arc<TempDir>,
+}
+
+impl Probe {
+    /// Somebody who has not been here before.
+    pub fn visitor(&self) -> Visitor {
+        Visitor::new(self.address)
+    }
+
+    /// A visitor with a session that holds `seed: 1`.
+    pub async fn visitor_with_session(&self) -> Visitor {
+        let visitor = self.visitor();
+        visitor.get("/set/seed/1").await.ok();
+        assert!(visitor.cookie().is_some());
+        visitor
+    }
+
+    /// A visitor who is logged in.
+    pub async fn logged_in(&self, user: &str) -> Visitor {
+        let visitor = self.visitor();
+        visitor.get(&format!("/login/{user}")).await.ok();
+        visitor
+    }
+
+    /// A request without any cookie.
+    pub async fn get(&self, path: &str) -> Response {
+        self.ask(Request::get(path)).await
+    }
+
+    pub async fn ask(&self, request: Request) -> Response {
+        request.send(self.address).await.response().await
+    }
+
+    /// A request with this in its `cookie` header.
+    pub async fn get_with(&self, cookie: &str, path: &str) -> Response {
+        self.ask(Request::get(path).header("cookie", cookie)).await
+    }
+
+    /// A counter of `/metrics`, by its name without prefix and suffix.
+    pub async fn counter(&self, name: &str) -> u64 {
+        let text = self.get("/metrics").await.ok();
+        let line = text.lines().find_map(|l| l.strip_prefix(&format!("cloakroom_{name}_total ")));
+        line.unwrap_or_else(|| panic!("no counter {name} in {text}")).parse().unwrap()
+    }
+
+    /// Asks the process to stop, as a supervisor does, and waits until it has.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+
+    /// Ends the process without notice.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts another process over the same store; for stores that outlive one.
+    pub fn start_again(&self, flags: &[&str]) -> Probe {
+        self.place.start_in(Arc::clone(&self.dir), flags)
+    }
+
+    /// What the probe wrote to standard error, all of it; ends it.
+    pub fn log(&mut self) -> String {
+        self.terminate();
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
