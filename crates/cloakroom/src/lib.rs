@@ -32,6 +32,7 @@ pub use self::engine::{Event, MetricsSnapshot, Subscriber};
 pub use self::error::{ErrorKind, SessionError};
 pub use self::http::cache_limiter::CacheLimiter;
 pub use self::http::cookie::{CookieConfig, CookieError, CookieLifetime, CookiePolicy, SameSite, Secure};
+pub use self::http::csrf::trusted_origins::{MalformedOrigin, TrustedOrigins};
 pub use self::http::transport::Transport;
 pub use self::http::trusted_proxies::{MalformedProxy, TrustedProxies};
 pub use self::http::word::UnknownWord;

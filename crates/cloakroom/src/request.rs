@@ -43,6 +43,8 @@ impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
 pub(crate) struct RequestFacts {
     presented: Presented,
     pub(crate) secure: bool,
+    /// It came from a trusted proxy.
+    pub(crate) proxied: bool,
     address: Option<IpAddr>,
     agent: Option<HeaderValue>,
 }
@@ -53,6 +55,7 @@ impl RequestFacts {
         RequestFacts {
             presented: policy.transport.read(head.headers, secure),
             secure,
+            proxied: security::is_proxied(peer, &policy.proxies),
             address: security::client_address(head.headers, peer, &policy.proxies),
             agent: head.headers.get(USER_AGENT).cloned(),
         }

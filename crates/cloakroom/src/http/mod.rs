@@ -8,6 +8,7 @@
 //! | [`transport`] | which ids does this request bring, and how is a new one told? |
 //! | [`cookie`] | how is the `Cookie` header read, and `Set-Cookie` written? |
 //! | [`security`] | did the visitor come over TLS, and from which address? |
+//! | [`csrf`] | is it the visitor who asks, or another site through the visitor's browser? |
 //! | [`cache_limiter`], [`vary`] | what may caches keep of this response? |
 
 pub(crate) mod cache_control;
@@ -20,3 +21,6 @@ pub(crate) mod transport;
 pub(crate) mod trusted_proxies;
 pub(crate) mod vary;
 pub(crate) mod word;
+
+#[cfg(test)]
+mod tests;

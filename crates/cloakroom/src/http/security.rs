@@ -44,18 +44,15 @@ pub(crate) fn client_address(
     peer.map(|peer| forwarded::client_address(headers, peer.ip(), proxies))
 }
 
-/// The host and port that the visitor's browser was talking to: what a trusted proxy reports, else the target's
-/// authority (HTTP/2, absolute form), else `Host`.
-pub(crate) fn requested_host<'a>(
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    peer: Option<SocketAddr>,
-    proxies: &TrustedProxies,
-) -> Option<&'a [u8]> {
-    let reported = match peer {
-        Some(peer) if proxies.contains(peer.ip()) => forwarded::host(headers),
-        _ => None,
-    };
+/// Whether the connection comes from a proxy that is trusted.
+pub(crate) fn is_proxied(peer: Option<SocketAddr>, proxies: &TrustedProxies) -> bool {
+    peer.is_some_and(|peer| proxies.contains(peer.ip()))
+}
+
+/// The host and port that the visitor's browser was talking to: what a trusted proxy reports (if it `is_proxied`), else
+/// the target's authority (HTTP/2, absolute form), else `Host`.
+pub(crate) fn requested_host<'a>(uri: &'a Uri, headers: &'a HeaderMap, proxied: bool) -> Option<&'a [u8]> {
+    let reported = if proxied { forwarded::host(headers) } else { None };
     let authority = || uri.authority().map(|authority| authority.as_str().as_bytes());
     reported.or_else(authority).or_else(|| headers.get(HOST).map(|host| host.as_bytes()))
 }

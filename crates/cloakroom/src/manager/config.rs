@@ -10,6 +10,7 @@ use crate::engine::{Events, Subscriber};
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cache_limiter::{CacheLimiter, CachePolicy};
 use crate::http::cookie::{CookieConfig, CookiePolicy};
+use crate::http::csrf::trusted_origins::TrustedOrigins;
 use crate::http::transport::{IdTransport, Transport};
 use crate::http::trusted_proxies::TrustedProxies;
 use crate::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnavailable, Settings};
@@ -19,10 +20,10 @@ use crate::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnavail
 pub struct CsrfConfig {
     /// The request header a token is looked for in. `x-csrf-token`.
     pub header: http::HeaderName,
-    /// The form field a token is looked for in. `csrf_token`.
+    /// The form field a token is looked for in, where an adapter has the form at hand. `csrf_token`.
     pub field: String,
-    /// Origins of other sites whose requests are wanted, as a browser sends them: `https://partner.example`.
-    pub allowed_origins: Vec<String>,
+    /// Origins of other sites whose requests are wanted. None.
+    pub allowed_origins: TrustedOrigins,
 }
 
 impl Default for CsrfConfig {
@@ -30,7 +31,7 @@ impl Default for CsrfConfig {
         CsrfConfig {
             header: http::HeaderName::from_static("x-csrf-token"),
             field: "csrf_token".to_owned(),
-            allowed_origins: Vec::new(),
+            allowed_origins: TrustedOrigins::none(),
         }
     }
 }

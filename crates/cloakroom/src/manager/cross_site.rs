@@ -1,10 +1,9 @@
 //! Whether a request was caused by another site.
 
-use std::future::Future;
-
 use super::SessionManager;
 use crate::error::{ErrorKind, SessionError};
-use crate::http::csrf::{self, Verdict};
+use crate::http::csrf::{self, Verdict, form};
+use crate::http::security;
 use crate::request::RequestHead;
 use crate::session::SessionHandle;
 
@@ -23,19 +22,16 @@ pub(crate) struct PresentedToken(Option<String>);
 
 impl PresentedToken {
     /// Opens the session and checks the token against it.
-    pub(crate) fn check(
-        self,
-        handle: SessionHandle,
-    ) -> impl Future<Output = Result<(), SessionError>> + Send + 'static {
-        async move {
-            let Some(token) = self.0 else { return Err(SessionError::new(ErrorKind::CrossSite)) };
-            handle.read_only().await?;
-            if handle.0.csrf_token_fits(&token) {
-                Ok(())
-            } else {
-                Err(SessionError::new(ErrorKind::CrossSite))
-            }
-        }
+    pub(crate) async fn check(self, handle: SessionHandle) -> Result<(), SessionError> {
+        let Some(token) = self.0 else { return Err(SessionError::new(ErrorKind::CrossSite)) };
+        handle.read_only().await?;
+        if handle.0.csrf_token_fits(&token) { Ok(()) } else { Err(SessionError::new(ErrorKind::CrossSite)) }
+    }
+
+    fn or_in(self, form: &[u8], field: &str) -> Self {
+        let in_form =
+            || form::find(form, field).and_then(|value| String::from_utf8(value.as_bytes().to_vec()).ok());
+        PresentedToken(self.0.or_else(in_form))
     }
 }
 
@@ -60,6 +56,30 @@ impl SessionManager {
         }
     }
 
+    /// As [`admit`](SessionManager::admit), for an adapter that has the body of a form at hand: the token may be in it, in the
+    /// field [`CsrfConfig::field`](super::CsrfConfig::field), instead of in the header.
+    ///
+    /// `form` is `application/x-www-form-urlencoded`; its first 64 KiB are looked at, the beginning is enough.
+    ///
+    /// # Errors
+    /// As [`admit`](SessionManager::admit).
+    pub async fn admit_form(
+        &self,
+        head: impl Into<RequestHead<'_>>,
+        handle: &SessionHandle,
+        form: &[u8],
+    ) -> Result<(), SessionError> {
+        match (self.cross_site(&head.into(), handle), &self.0.http.csrf) {
+            (CrossSiteVerdict::Fine, _) => Ok(()),
+            (CrossSiteVerdict::AskFor(token), Some(csrf)) => {
+                token.or_in(form, &csrf.field).check(handle.clone()).await
+            }
+            (CrossSiteVerdict::Refused | CrossSiteVerdict::AskFor(_), _) => {
+                Err(SessionError::new(ErrorKind::CrossSite))
+            }
+        }
+    }
+
     /// Fetch metadata first, then `Origin`, then the token; only where the id travels by itself, in a cookie.
     pub(crate) fn cross_site(&self, head: &RequestHead<'_>, handle: &SessionHandle) -> CrossSiteVerdict {
         let http = &self.0.http;
@@ -67,16 +87,17 @@ impl SessionManager {
         if !http.transport.is_ambient() {
             return CrossSiteVerdict::Fine;
         }
-        let request = csrf::Asked {
+        let request = &handle.0.request;
+        let asked = csrf::Asked {
             method: head.method,
-            uri: head.uri,
             headers: head.headers,
-            secure: handle.0.request.secure,
+            host: security::requested_host(head.uri, head.headers, request.proxied),
+            secure: request.secure,
         };
-        match csrf::check(&request, &csrf.allowed_origins) {
+        match csrf::check(asked, &csrf.allowed_origins) {
             Verdict::Safe | Verdict::SameOrigin => CrossSiteVerdict::Fine,
             Verdict::Refused(reason) => {
-                tracing::info!(target: "cloakroom", ?reason, "a request from another site was refused");
+                tracing::info!(target: "cloakroom", %reason, "a request from another site was refused");
                 CrossSiteVerdict::Refused
             }
             Verdict::NeedsToken => {

@@ -40,7 +40,7 @@ impl Session {
 impl Shared {
     pub(crate) fn csrf_token_fits(&self, presented: &str) -> bool {
         let state = self.state.lock();
-        state.known().is_some_and(|known| csrf::verify(&secret(&known.record), presented))
+        state.known().is_some_and(|known| csrf::verify(&secret(&known.record), presented.as_bytes()))
     }
 
     async fn start_empty(self: &std::sync::Arc<Self>) -> Result<(), SessionError> {

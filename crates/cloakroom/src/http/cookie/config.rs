@@ -20,14 +20,14 @@ use crate::http::word::{UnknownWord, pick};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CookieConfig {
-    pub(super) name: Option<String>,
-    pub(super) path: String,
-    pub(super) domain: Option<String>,
-    pub(super) secure: Secure,
-    pub(super) http_only: bool,
-    pub(super) same_site: SameSite,
-    pub(super) partitioned: bool,
-    pub(super) lifetime: CookieLifetime,
+    pub(in crate::http) name: Option<String>,
+    pub(in crate::http) path: String,
+    pub(in crate::http) domain: Option<String>,
+    pub(in crate::http) secure: Secure,
+    pub(in crate::http) http_only: bool,
+    pub(in crate::http) same_site: SameSite,
+    pub(in crate::http) partitioned: bool,
+    pub(in crate::http) lifetime: CookieLifetime,
 }
 
 /// When the cookie is `Secure`, that is, sent over TLS only.

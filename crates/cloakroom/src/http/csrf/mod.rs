@@ -1,23 +1,12 @@
-// placeholder until the real one lands
-pub(crate) struct Asked<'a> {
-    pub(crate) method: &'a http::Method,
-    pub(crate) uri: &'a http::Uri,
-    pub(crate) headers: &'a http::HeaderMap,
-    pub(crate) secure: bool,
-}
-#[derive(Debug)]
-pub(crate) enum Verdict {
-    Safe,
-    SameOrigin,
-    NeedsToken,
-    Refused(&'static str),
-}
-pub(crate) fn check(_: &Asked<'_>, _: &[String]) -> Verdict {
-    Verdict::Safe
-}
-pub(crate) fn issue(_: &[u8; 32]) -> String {
-    String::new()
-}
-pub(crate) fn verify(_: &[u8; 32], _: &str) -> bool {
-    false
-}
+//! Cross-site request forgery: is it the visitor's own page that asks, or another site through the visitor's browser?
+//!
+//! What the browser says about itself comes first ([`origin`]: fetch metadata, then `Origin`); a token that only the
+//! own pages know ([`token`]) decides where the browser says nothing.
+
+pub(crate) mod form;
+pub(crate) mod origin;
+pub(crate) mod token;
+pub(crate) mod trusted_origins;
+
+pub(crate) use origin::{Asked, Verdict, check};
+pub(crate) use token::{issue, verify};
