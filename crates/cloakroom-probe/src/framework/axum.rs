@@ -17,23 +17,26 @@ use crate::answer::{self, Answer};
 use crate::call::{Call, MalformedPath};
 use crate::routes::{Probe, reading};
 
-pub(crate) async fn serve(
-    listener: TcpListener,
-    probe: Probe,
-    stop: impl Future<Output = ()> + Send + 'static,
-    drain: Duration,
-) {
+pub(crate) fn router(probe: Probe) -> Router {
     let sessions = SessionLayer::of(probe.manager.clone())
         .peer_from(|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0));
-    let app: Router = Router::new()
+    Router::new()
         // One route for each extractor; all others share their functions with hyper.
         .route("/get/{key}", any(get))
         .route("/read-only/{key}", any(read_only))
         .route("/peek", any(peek))
         .fallback(everything_else)
         .with_state(probe)
-        .layer(sessions);
+        .layer(sessions)
+}
 
+pub(crate) async fn serve(
+    listener: TcpListener,
+    probe: Probe,
+    stop: impl Future<Output = ()> + Send + 'static,
+    drain: Duration,
+) {
+    let app = router(probe);
     let (stopping, stopped) = watch::channel(());
     let stop = async move {
         stop.await;

@@ -20,12 +20,14 @@ use super::{Effect, Engine, Known, seal};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::store::{
-    Acquire, Acquired, Ending, LeaseOwner, LeaseRef, Loaded, Release, Renew, Renewed, Snapshot,
+    Acquire, Acquired, Ending, LeaseOwner, LeaseRef, Loaded, Release, Renew, Renewed, Snapshot, StoreFuture,
 };
 
 /// First and longest pause between two tries for a lease that another process holds.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Times a release is asked for again when it failed.
+const RELEASES: u32 = 2;
 
 /// The batons of this process.
 #[derive(Default)]
@@ -227,6 +229,27 @@ impl Engine {
         SessionError::because(ErrorKind::LockTimeout, why)
     }
 
+    /// Releases a lease at the store, detached, and drops `after` when that is done. An unanswered release is asked again;
+    /// unreleased, the lease runs out by itself.
+    fn release<T: Send + 'static>(self: &Arc<Self>, request: Release, after: T) {
+        let pending = match self.store.release(request).try_ready() {
+            Ok(Ok(_)) => return,
+            Ok(Err(failed)) => StoreFuture::ready(Err(failed)),
+            Err(pending) => pending,
+        };
+        let engine = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let _after = after;
+            let mut answer = engine.call(Effect::Writes, pending).await;
+            for _ in 0..RELEASES {
+                if answer.is_ok() {
+                    return;
+                }
+                answer = engine.call(Effect::Writes, engine.store.release(request)).await;
+            }
+        });
+    }
+
     /// Extends a lease now.
     pub(crate) async fn extend(&self, request: Renew) -> Result<(), SessionError> {
         match self.call(Effect::Writes, self.store.renew(request)).await? {
@@ -363,22 +386,9 @@ impl Baton {
     fn give_back(&mut self, lease: Lease) {
         self.armed = false;
         let baton = Baton { engine: Arc::clone(&self.engine), key: self.key, lease: None, armed: true };
-        let engine = Arc::clone(&self.engine);
-        let tasks = Arc::clone(&self.engine.tasks);
         let request = Release { key: lease.key, owner: lease.owner };
-        // Asked for right away; only the waiting for the answer is detached.
-        let answer = engine.store.release(request);
-        match answer.try_ready() {
-            Ok(_) => drop(baton),
-            Err(pending) => {
-                tasks.spawn(async move {
-                    // Unreleased it runs out by itself.
-                    let _ = engine.call(Effect::Writes, pending).await;
-                    drop(lease);
-                    drop(baton);
-                });
-            }
-        }
+        // Asked for right away; only the waiting for the answer is detached, and then the baton is passed on.
+        self.engine.release(request, (lease, baton));
     }
 }
 
@@ -414,13 +424,7 @@ impl Drop for Baton {
         if let Some(lease) = lease {
             // Nobody was left to take it.
             let request = Release { key: lease.key, owner: lease.owner };
-            let engine = Arc::clone(&self.engine);
-            if let Err(pending) = self.engine.store.release(request).try_ready() {
-                self.engine.tasks.spawn(async move {
-                    let _ = engine.call(Effect::Writes, pending).await;
-                    drop(lease);
-                });
-            }
+            self.engine.release(request, lease);
         }
     }
 }

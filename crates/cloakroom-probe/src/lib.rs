@@ -1,0 +1,84 @@
+//! `cloakroom-probe`: every public operation of Cloakroom behind a fixed HTTP route.
+//!
+//! A fixture and a worked example. It uses the public API only and holds no logic of its own, so that whatever is seen
+//! through it is the library's doing. `framework/hyper.rs` shows how an adapter is written on the seam alone.
+//!
+//! The program is a thin shell around [`start`]; [`router`] puts the routes over any store, for tests in the same process.
+
+mod answer;
+mod call;
+mod framework;
+mod options;
+mod routes;
+mod store;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cloakroom::{Mode, SessionManager};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::options::{Framework, Refused, Setup};
+
+/// Connections that are still busy this long after SIGTERM are cut.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The program: reads the command line, serves until SIGTERM, exits.
+pub fn start() -> ExitCode {
+    let setup = match options::from_command_line() {
+        Ok(setup) => setup,
+        Err(refused) => return refused.exit(),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Refused::start("the runtime cannot be started", &error).exit(),
+    };
+    match runtime.block_on(run(setup)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refused) => refused.exit(),
+    }
+}
+
+/// The routes as an axum router, over the sessions of `manager`.
+pub fn router(manager: SessionManager, mode: Mode) -> axum::Router {
+    framework::axum::router(routes::Probe::new(manager, mode))
+}
+
+/// Serves until SIGTERM; then lets requests, commits and the store come to their end.
+async fn run(setup: Setup) -> Result<(), Refused> {
+    let store = store::open(&setup.store).await?;
+    let manager = SessionManager::over(store.shared(), setup.sessions)
+        .map_err(|error| Refused::start("the options contradict each other", &error))?;
+    let listener = TcpListener::bind(setup.listen)
+        .await
+        .map_err(|error| Refused::start("cannot listen on that address", &error))?;
+    let address = listener.local_addr().map_err(|error| Refused::start("no local address", &error))?;
+    let stop = stop_signal().map_err(|error| Refused::start("signals cannot be received", &error))?;
+    println!("listening on http://{address}");
+
+    let probe = routes::Probe::new(manager.clone(), setup.mode);
+    match setup.framework {
+        Framework::Axum => framework::axum::serve(listener, probe, stop, DRAIN).await,
+        Framework::Hyper => framework::hyper::serve(listener, probe, stop, DRAIN).await,
+    }
+    manager.shutdown().await;
+    store.close().await;
+    Ok(())
+}
+
+/// Completes at SIGTERM or Ctrl-C.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
