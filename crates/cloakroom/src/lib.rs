@@ -28,7 +28,7 @@ mod tower;
 #[cfg(feature = "body")]
 pub use self::body::{BodyError, SessionBody};
 pub use self::codec::Codec;
-pub use self::engine::{Event, MetricsSnapshot, Subscriber};
+pub use self::engine::{Event, MetricsSnapshot, Subscriber, TimingSnapshot};
 pub use self::error::{ErrorKind, SessionError};
 pub use self::http::cache_limiter::CacheLimiter;
 pub use self::http::cookie::{CookieConfig, CookieError, CookieLifetime, CookiePolicy, SameSite, Secure};

@@ -46,6 +46,7 @@ mod environment;
 mod error;
 mod place;
 mod read;
+mod session;
 mod settings;
 mod suggest;
 mod table;

@@ -46,9 +46,67 @@ impl Timing {
         }
     }
 
+    fn snapshot(&self) -> TimingSnapshot {
+        let mut buckets = [0; BUCKETS.len()];
+        for (copy, bucket) in buckets.iter_mut().zip(&self.buckets) {
+            *copy = bucket.now();
+        }
+        TimingSnapshot { count: self.count.now(), micros: self.micros.now(), buckets }
+    }
+
     /// An answer that was there at once.
     pub(crate) fn instant(&self) {
         self.record(Duration::ZERO);
+    }
+}
+
+/// How long calls took, since the manager was made: a histogram, as [`MetricsSnapshot`] holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TimingSnapshot {
+    /// How many there were.
+    pub count: u64,
+    /// Their sum, in microseconds.
+    pub micros: u64,
+    /// How many took no longer than the bound of the same place in [`TimingSnapshot::BOUNDS`]; cumulative.
+    pub buckets: [u64; BUCKETS.len()],
+}
+
+impl TimingSnapshot {
+    /// Upper bounds of the buckets, in microseconds.
+    pub const BOUNDS: [u64; BUCKETS.len()] = BUCKETS;
+
+    /// What was added since an earlier snapshot of the same manager.
+    #[must_use]
+    pub fn since(&self, earlier: &TimingSnapshot) -> TimingSnapshot {
+        let mut buckets = self.buckets;
+        for (now, then) in buckets.iter_mut().zip(earlier.buckets) {
+            *now = now.saturating_sub(then);
+        }
+        TimingSnapshot {
+            count: self.count.saturating_sub(earlier.count),
+            micros: self.micros.saturating_sub(earlier.micros),
+            buckets,
+        }
+    }
+
+    /// The duration that this part of the calls, 0 to 1, stayed below: estimated within its bucket, as Prometheus'
+    /// `histogram_quantile` does. `None` without calls; the last bound for what lies beyond it.
+    pub fn quantile(&self, part: f64) -> Option<Duration> {
+        if self.count == 0 {
+            return None;
+        }
+        let rank = part.clamp(0.0, 1.0) * self.count as f64;
+        let (mut lower, mut below) = (0, 0);
+        for (within, bound) in self.buckets.into_iter().zip(BUCKETS) {
+            if within as f64 >= rank {
+                let here = within.saturating_sub(below).max(1) as f64;
+                let share = ((rank - below as f64) / here).clamp(0.0, 1.0);
+                return Some(Duration::from_secs_f64((lower as f64 + share * (bound - lower) as f64) / 1e6));
+            }
+            (lower, below) = (bound, within);
+        }
+        Some(Duration::from_micros(lower))
     }
 }
 
@@ -67,11 +125,19 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct MetricsSnapshot {
             $(#[doc = $help] pub $name: u64,)*
+            /// Time until the store answered.
+            pub store_latency: TimingSnapshot,
+            /// Time until a lease was held.
+            pub lock_wait: TimingSnapshot,
         }
 
         impl Metrics {
             pub(crate) fn snapshot(&self) -> MetricsSnapshot {
-                MetricsSnapshot { $($name: self.$name.now(),)* }
+                MetricsSnapshot {
+                    $($name: self.$name.now(),)*
+                    store_latency: self.store_latency.snapshot(),
+                    lock_wait: self.lock_wait.snapshot(),
+                }
             }
 
             /// The text exposition format of Prometheus, version 0.0.4.
@@ -131,4 +197,41 @@ fn timing(out: &mut String, name: &str, help: &str, timing: &Timing) {
     let _ =
         writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(timing.micros.now()).as_secs_f64());
     let _ = writeln!(out, "cloakroom_{name}_count {count}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_lies_in_the_bucket_of_the_call_it_stands_for() {
+        let timing = Timing::default();
+        assert_eq!(timing.snapshot().quantile(0.5), None);
+        for micros in [10, 20, 30, 700, 900_000] {
+            timing.record(Duration::from_micros(micros));
+        }
+        let taken = timing.snapshot();
+        let micros = |part| taken.quantile(part).unwrap().as_micros();
+        assert!((1..=50).contains(&micros(0.5)), "{}", micros(0.5));
+        assert!((501..=1000).contains(&micros(0.8)), "{}", micros(0.8));
+        assert!((250_001..=1_000_000).contains(&micros(1.0)), "{}", micros(1.0));
+    }
+
+    #[test]
+    fn a_quantile_beyond_the_last_bound_is_that_bound() {
+        let timing = Timing::default();
+        timing.record(Duration::from_secs(60));
+        assert_eq!(timing.snapshot().quantile(0.5), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn the_difference_of_two_snapshots_is_what_came_between() {
+        let timing = Timing::default();
+        timing.record(Duration::from_millis(400));
+        let earlier = timing.snapshot();
+        timing.record(Duration::from_micros(40));
+        let between = timing.snapshot().since(&earlier);
+        assert_eq!((between.count, between.micros), (1, 40));
+        assert!(between.quantile(1.0).unwrap() <= Duration::from_micros(50));
+    }
 }

@@ -27,7 +27,7 @@ pub(crate) use events::Events;
 pub use events::{Event, Subscriber};
 pub(crate) use lease::HeldLease;
 pub(crate) use metrics::Metrics;
-pub use metrics::MetricsSnapshot;
+pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use rename::{Binding, IdChange, Moved};
 pub(crate) use tasks::{Detached, Tasks};
 

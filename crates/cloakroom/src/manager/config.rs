@@ -302,7 +302,9 @@ impl std::fmt::Debug for SessionConfig {
             .field("cookie", &self.cookie)
             .field("transport", &self.transport)
             .field("cache", &self.cache)
+            .field("proxies", &self.proxies)
             .field("csrf", &self.csrf)
+            .field("clear_site_data", &self.clear_site_data)
             .finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 mod drivers;
 mod hostile;
 mod mistakes;
+mod session;
 mod values;
 
 use super::*;

@@ -1,0 +1,100 @@
+//! What the settings make of a session layer, seen from outside: by the cookies it sends.
+
+use super::*;
+use crate::{MemoryStore, SessionConfig, SessionManager};
+
+/// The `Set-Cookie` of a first write over TLS, without its id.
+fn cookie(config: SessionConfig) -> String {
+    let manager = SessionManager::new(MemoryStore::new(), config).unwrap();
+    let handle = manager.open(&http::Request::new(()), None);
+    let mut headers = http::HeaderMap::new();
+    now(async {
+        handle.open().await.unwrap().set("a", 1).unwrap();
+        let _ = manager.close(&handle, http::StatusCode::OK, &mut headers).await;
+    });
+    let cookie = headers["set-cookie"].to_str().unwrap();
+    let (name, rest) = cookie.split_once('=').unwrap();
+    format!("{name}=…; {}", rest.split_once("; ").unwrap().1)
+}
+
+fn cookie_of(text: &str) -> String {
+    cookie(settings(text).session_config().unwrap())
+}
+
+#[test]
+fn no_settings_are_the_defaults() {
+    let read = settings("").session_config().unwrap();
+    assert_eq!(cookie(read.clone()), cookie(SessionConfig::new()));
+    let mut read = format!("{read:?}");
+    // The prefix is spelt out there, and is the default's here.
+    read = read.replace("name: Some(\"__Host-id\")", "name: None");
+    assert_eq!(read, format!("{:?}", SessionConfig::new()));
+}
+
+#[test]
+fn the_sample_file_is_the_defaults() {
+    let sample = format!("{:?}", settings(SAMPLE).session_config().unwrap());
+    assert_eq!(sample, format!("{:?}", settings("").session_config().unwrap()));
+}
+
+#[test]
+fn s18_the_cookie_is_prefixed_where_its_attributes_allow_it() {
+    assert!(cookie_of("[cookie]\nname = \"sid\"").starts_with("__Host-sid=…; Path=/;"));
+    assert!(cookie_of("[cookie]\nname = \"sid\"\npath = \"/app\"").starts_with("sid=…; Path=/app;"));
+    assert!(cookie_of("[cookie]\nname = \"sid\"\ndomain = \"example.com\"").starts_with("sid=…;"));
+    assert!(cookie_of("[cookie]\nname = \"__Secure-sid\"").starts_with("__Secure-sid=…;"));
+    let never = cookie_of("[cookie]\nname = \"sid\"\nsecure = \"never\"");
+    assert!(never.starts_with("sid=…;") && !never.contains("Secure"), "{never}");
+}
+
+#[test]
+fn every_setting_of_the_file_reaches_the_layer() {
+    let text = "[session]\nidle = \"61s\"\nabsolute = \"62s\"\nrenewal = \"50s\"\ngrace = \"7s\"\ntouch_after = \"25%\"\n\
+                max_size = 1001\nmax_keys = 11\nmax_key_length = 12\nmax_per_user = 13\nmarker = \"64s\"\ncodec = \"json\"\n\
+                [concurrency]\nmode = \"exclusive\"\non_conflict = \"overwrite\"\nlease = \"3s\"\nwait = \"4s\"\nwaiters = 14\n\
+                commit_deadline = \"8s\"\nstore_deadline = \"9s\"\ncommit_on_5xx = true\n\
+                [cookie]\nhttp_only = false\nsame_site = \"strict\"\npartitioned = true\nlifetime = \"77s\"\n\
+                [transport]\nkind = \"header\"\nheader = \"x-sid\"\n[cache]\nlimiter = \"private\"\nexpire = \"55s\"\n\
+                [proxies]\ntrusted = [\"10.0.0.0/8\"]\n[logout]\nclear_site_data = true\n";
+    let config = format!("{:?}", settings(text).session_config().unwrap());
+    for part in [
+        "idle: 61s",
+        "absolute: 62s",
+        "renewal: Some(50s)",
+        "grace: 7s",
+        "touch_after: 0.25",
+        "session_bytes: 1001",
+        "keys: 11",
+        "key_bytes: 12",
+        "sessions_per_user: Some(13)",
+        "marker: 64s",
+        "codec: Json",
+        "mode: Exclusive",
+        "on_conflict: Overwrite",
+        "lease: 3s",
+        "wait: 4s",
+        "waiters: 14",
+        "commit_deadline: 8s",
+        "call_deadline: 9s",
+        "commit_on_5xx: true",
+        "http_only: false",
+        "same_site: Strict",
+        "partitioned: true",
+        "Persistent(77s)",
+        "Header(\"x-sid\")",
+        "Private { max_age: 55s }",
+        "10.0.0.0/8",
+        "clear_site_data: true",
+    ] {
+        assert!(config.contains(part), "{part} is not in {config}");
+    }
+}
+
+#[test]
+fn protection_against_cross_site_requests_follows_the_file() {
+    let text = "[csrf]\nheader = \"X-Token\"\nfield = \"token\"\norigins = [\"https://partner.example\"]";
+    let csrf = settings(text).csrf_config().unwrap();
+    assert_eq!((csrf.header.as_str(), csrf.field.as_str()), ("x-token", "token"));
+    assert_eq!(csrf.allowed_origins, ["https://partner.example"]);
+    assert_eq!(settings("").csrf_config().unwrap(), crate::CsrfConfig::default());
+}
