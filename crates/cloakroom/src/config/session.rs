@@ -9,6 +9,7 @@ use super::settings::{
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cache_limiter::CacheLimiter;
 use crate::http::cookie::{CookieConfig, CookieLifetime, SameSite, Secure};
+use crate::http::csrf::trusted_origins::TrustedOrigins;
 use crate::http::transport::Transport;
 use crate::http::trusted_proxies::TrustedProxies;
 use crate::manager::{CsrfConfig, SessionConfig};
@@ -83,12 +84,13 @@ impl Settings {
     /// Protection against cross-site requests with these settings, for [`SessionConfig::csrf`].
     ///
     /// # Errors
-    /// [`Config`](ErrorKind::Config) for a name that cannot be a header's.
+    /// [`Config`](ErrorKind::Config) for a name that cannot be a header's, or text that is no origin.
     pub fn csrf_config(&self) -> Result<CsrfConfig, SessionError> {
+        let origins = TrustedOrigins::parse(&self.csrf.origins);
         Ok(CsrfConfig {
             header: header("csrf.header", &self.csrf.header)?,
             field: self.csrf.field.clone(),
-            allowed_origins: self.csrf.origins.clone(),
+            allowed_origins: origins.map_err(|e| SessionError::because(ErrorKind::Config, e.to_string()))?,
         })
     }
 

@@ -95,6 +95,6 @@ fn protection_against_cross_site_requests_follows_the_file() {
     let text = "[csrf]\nheader = \"X-Token\"\nfield = \"token\"\norigins = [\"https://partner.example\"]";
     let csrf = settings(text).csrf_config().unwrap();
     assert_eq!((csrf.header.as_str(), csrf.field.as_str()), ("x-token", "token"));
-    assert_eq!(csrf.allowed_origins, ["https://partner.example"]);
+    assert_eq!(csrf.allowed_origins, crate::TrustedOrigins::parse(["https://partner.example"]).unwrap());
     assert_eq!(settings("").csrf_config().unwrap(), crate::CsrfConfig::default());
 }
