@@ -1,0 +1,97 @@
+//! Cloakroom side by side with its peers, in one run. See README.md.
+
+mod alloc;
+mod durable;
+mod machine;
+mod report;
+mod requests;
+mod stats;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use report::Report;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+const USAGE: &str = "\
+cargo run --release -- [--quick] [--only requests|durable] [--json FILE] [--dir FOLDER] [--check]
+
+  --quick   fewer and shorter rounds: to see that it works, not to quote
+  --only    one of the two tables
+  --json    where the results go, the picture beside them (results/latest.json)
+  --dir     where the databases are made (target, so that they are on a real disk)
+  --check   exit with 1 where a promise does not hold";
+
+struct Options {
+    quick: bool,
+    only: Option<String>,
+    json: PathBuf,
+    directory: PathBuf,
+    check: bool,
+}
+
+fn options() -> Result<Options, String> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut options = Options {
+        quick: false,
+        only: None,
+        json: here.join("results/latest.json"),
+        directory: here.join("target"),
+        check: false,
+    };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--quick" => options.quick = true,
+            "--check" => options.check = true,
+            "--only" => match value()? {
+                only if only == "requests" || only == "durable" => options.only = Some(only),
+                other => return Err(format!("--only takes requests or durable, not {other}")),
+            },
+            "--json" => options.json = value()?.into(),
+            "--dir" => options.directory = value()?.into(),
+            other => return Err(format!("there is no option {other}")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let wanted = |what: &str| options.only.as_deref().is_none_or(|only| only == what);
+    let mut report = Report { machine: machine::Machine::here(), requests: Vec::new(), durable: Vec::new() };
+    if wanted("requests") {
+        let effort = if options.quick {
+            requests::Effort { rounds: 30, batch: 200 }
+        } else {
+            requests::Effort { rounds: 600, batch: 500 }
+        };
+        report.requests = requests::run(effort);
+    }
+    if wanted("durable") {
+        let effort = if options.quick {
+            durable::Effort { rounds: 2, length: Duration::from_millis(200) }
+        } else {
+            durable::Effort { rounds: 9, length: Duration::from_millis(800) }
+        };
+        let folder = tempfile::tempdir_in(&options.directory).expect("a folder for the databases");
+        report.durable = durable::run(effort, folder.path());
+    }
+    report.print();
+    if let Err(error) = report.write(&options.json) {
+        eprintln!("{}: {error}", options.json.display());
+        return ExitCode::FAILURE;
+    }
+    println!("\nwritten to {} and the .svg beside it", options.json.display());
+    if options.check && !report.holds() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,88 @@
+//! The results for the terminal.
+
+use std::fmt::Write;
+
+use super::Report;
+use crate::durable;
+
+/// The whole text.
+pub fn text(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = write(&mut out, report);
+    out
+}
+
+fn write(out: &mut String, report: &Report) -> std::fmt::Result {
+    let machine = &report.machine;
+    writeln!(out, "{}, {} processors, {}", machine.processor, machine.processors, machine.system)?;
+    writeln!(out, "{}, {}", machine.compiler, machine.date)?;
+    if !report.requests.is_empty() {
+        requests(out, report)?;
+    }
+    if !report.durable.is_empty() {
+        durable(out, report)?;
+    }
+    Ok(())
+}
+
+fn requests(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\nRequests in process: time and allocations of a session, over the bare route")?;
+    writeln!(
+        out,
+        "{:28}{:>10}{:>22}{:>24}{:>9}{:>9}",
+        "", "bare", "cloakroom", "tower-sessions", "ratio", "promise"
+    )?;
+    for row in &report.requests {
+        let cost = |cost: &crate::requests::Cost| {
+            format!("{:>8.0} ns{:>5.0} allocs", cost.net_ns.median, cost.allocations)
+        };
+        writeln!(
+            out,
+            "{:28}{:>7.0} ns{:>22}{:>24}{:>9.3}{:>9} {}",
+            row.scenario,
+            row.bare_ns.median,
+            cost(&row.cloakroom),
+            cost(&row.tower_sessions),
+            row.ratio,
+            format!("≤ {}", row.ratio_at_most),
+            mark(row.holds()),
+        )?;
+    }
+    Ok(())
+}
+
+fn durable(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\nDurable writes a second on SQLite (300 bytes, synchronous=FULL), by writers at once")?;
+    write!(out, "{:28}", "")?;
+    for row in &report.durable {
+        write!(out, "{:>12}", row.writers)?;
+    }
+    writeln!(out)?;
+    let subjects = report.durable.first().map_or(0, |row| row.subjects.len());
+    for subject in 0..subjects {
+        write!(out, "{:28}", report.durable[0].subjects[subject].name)?;
+        for row in &report.durable {
+            write!(out, "{:>12.0}", row.subjects[subject].per_second.median)?;
+        }
+        writeln!(out)?;
+    }
+    let line = |out: &mut String, name: &str, value: &dyn Fn(&durable::Row) -> String| {
+        write!(out, "{name:28}")?;
+        for row in &report.durable {
+            write!(out, "{:>12}", value(row))?;
+        }
+        writeln!(out)
+    };
+    line(out, "cloakroom / best rusqlite", &|row| {
+        let (held, times) = (row.at_least.map_or("", |_| mark(row.holds())), row.times_rusqlite.median);
+        format!("{times:.2} × {held}")
+    })?;
+    line(out, "promise", &|row| row.at_least.map_or_else(String::new, |least| format!("≥ {least}")))?;
+    line(out, "cloakroom / sqlx store", &|row| format!("{:.2} ×", row.times_sqlx.median))?;
+    line(out, "a flush of this disk", &|row| format!("{:.0} µs", row.flush_us.median))
+}
+
+fn mark(holds: bool) -> &'static str {
+    if holds { "✓" } else { "✗" }
+}
