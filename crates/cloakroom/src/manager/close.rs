@@ -85,8 +85,8 @@ impl SessionManager {
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Outcome {
-        let touched = handle.0.head_sent(end);
-        let (asked, tell) = handle.0.told(touched && self.0.http.persistent);
+        handle.0.head_sent(end);
+        let (asked, tell) = handle.0.told();
         self.write_headers(handle, asked, &tell, status, headers);
         if asked { Outcome::Done } else { Outcome::Untouched }
     }

@@ -38,7 +38,7 @@ impl SessionManager {
             Some(hook) => hook(error, discarded),
             None => error_response(error),
         };
-        let (_, tell) = handle.0.told(false);
+        let tell = handle.0.told_after_failure();
         let status = response.status();
         self.write_headers(handle, true, &tell, status, response.headers_mut());
         response

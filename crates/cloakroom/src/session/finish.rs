@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Shared;
-use super::shared::{Identity, LeaseState, Phase, Tell};
+use super::shared::{Identity, LeaseState, Phase, State, Tell};
 use super::view::Changes;
 use crate::engine::{Effect, IdChange, Known, Moved, WriteKind};
 use crate::error::SessionError;
 use crate::record::Record;
-use crate::store::{Touch, Touched};
+use crate::store::{Loaded, Touch, Touched};
 
 /// How the handler ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,12 @@ impl Shared {
     pub(crate) fn must_finish(&self, end: HandlerEnd) -> bool {
         let state = self.state.lock();
         state.id_changes > 0
+            || state.learned
             || matches!(state.lease, LeaseState::Mode(_))
-            || (end == HandlerEnd::Completed && (state.view.has_changes() || self.renewal_due(state.known())))
+            || (end == HandlerEnd::Completed
+                && (state.view.has_changes()
+                    || self.renewal_due(state.known())
+                    || self.cookie_slides(&state)))
     }
 
     /// Commits what is buffered, renews the id if it is due, gives the lease back. After it the head may leave.
@@ -40,6 +44,9 @@ impl Shared {
             }
             HandlerEnd::Completed => self.commit_point().await,
         };
+        if committed.is_ok() {
+            self.confirm(end).await;
+        }
         let lease = {
             let mut state = self.state.lock();
             if matches!(state.lease, LeaseState::Mode(_)) {
@@ -52,9 +59,44 @@ impl Shared {
         committed
     }
 
-    /// The response is about to leave: from here on the session runs in merge mode and no id can change. `true` when the
-    /// idle deadline was slid, by a commit or now.
-    pub(crate) fn head_sent(self: &Arc<Self>, end: HandlerEnd) -> bool {
+    /// A response that took its time must not tell an id that another request has replaced meanwhile: it would overwrite
+    /// the newer cookie. An id that this request did not issue itself is told only if the store has just confirmed it.
+    async fn confirm(&self, end: HandlerEnd) {
+        let (key, learned, slides) = {
+            let state = self.state.lock();
+            let slides = end == HandlerEnd::Completed && self.cookie_slides(&state);
+            match state.key() {
+                Some(key) if !state.confirmed && (state.learned || slides) => (key, state.learned, slides),
+                _ => return,
+            }
+        };
+        let engine = self.engine();
+        let lives = if slides {
+            let touch = Touch { key, idle: engine.settings.lifetime.idle };
+            let touched = engine.call(Effect::Writes, engine.store.touch(touch)).await;
+            matches!(touched, Ok(Touched::Touched { .. }))
+        } else {
+            matches!(engine.call(Effect::Reads, engine.store.load(key)).await, Ok(Loaded::Live(_)))
+        };
+        let mut state = self.state.lock();
+        if lives && slides {
+            engine.metrics.touches.one();
+        }
+        state.confirmed = lives;
+        state.slid |= lives && slides;
+        if learned && !lives {
+            // Until it is told, the old id goes on for the rest of its grace; then this visitor starts anew.
+            state.tell = Tell::Nothing;
+        }
+    }
+
+    /// Whether the cookie has a lifetime of its own that is to slide along with the session's.
+    fn cookie_slides(&self, state: &State) -> bool {
+        self.manager.http.persistent && (state.slid || self.touch_due(state))
+    }
+
+    /// The response is about to leave: from here on the session runs in merge mode and no id can change.
+    pub(crate) fn head_sent(self: &Arc<Self>, end: HandlerEnd) {
         let mut state = self.state.lock();
         if state.phase == Phase::Handling {
             state.phase = Phase::HeadSent;
@@ -62,20 +104,26 @@ impl Shared {
         if end == HandlerEnd::Failed {
             state.view.discard_changes();
         }
-        let slid = state.slid;
         drop(state);
-        self.touch_if_due() || slid
+        self.touch_if_due();
     }
 
-    /// Whether the session was asked for, and what the response tells the client of it. With `again`, an id that did not
-    /// change is told once more: a cookie with a lifetime of its own slides along with the session.
-    pub(crate) fn told(&self, again: bool) -> (bool, Tell) {
+    /// Whether the session was asked for, and what the response tells the client of it. A cookie with a lifetime of its own
+    /// is told anew when the session's has slid.
+    pub(crate) fn told(&self) -> (bool, Tell) {
         let state = self.state.lock();
+        let again = state.confirmed && self.manager.http.persistent;
         let tell = match (&state.tell, state.known()) {
             (Tell::Nothing, Some(known)) if again => Tell::Id(known.id.clone()),
             (tell, _) => tell.clone(),
         };
         (state.asked, tell)
+    }
+
+    /// What a response tells that stands in for a failed one: only an id that this request changed for good.
+    pub(crate) fn told_after_failure(&self) -> Tell {
+        let state = self.state.lock();
+        if state.learned { Tell::Nothing } else { state.tell.clone() }
     }
 
     /// Commits what the streaming of the body changed.
@@ -172,11 +220,13 @@ impl Shared {
             Moved::To(known) => {
                 state.view.refresh(known.record.payload.clone(), known.record.epoch, changes);
                 state.slid = true;
+                state.confirmed = true;
                 state.become_known(known, true);
                 Ok(true)
             }
             Moved::ByOther(known) => {
-                state.become_known(known, true);
+                state.confirmed = true;
+                state.become_learned(known, true);
                 Ok(false)
             }
             // With changes, the commit finds out what became of the session; without, it is no matter.
@@ -189,17 +239,15 @@ impl Shared {
     }
 
     /// Slides the idle deadline when a set part of the idle time has passed since it was last slid. Detached.
-    fn touch_if_due(self: &Arc<Self>) -> bool {
+    fn touch_if_due(self: &Arc<Self>) {
         let engine = self.engine();
         let settings = &engine.settings;
         let key = {
             let state = self.state.lock();
-            let Some(known) = state.known() else { return false };
-            let due = known.now >= known.record.last_seen.after(settings.touch_threshold());
-            if state.slid || state.background || !due {
-                return false;
+            match state.key() {
+                Some(key) if self.touch_due(&state) => key,
+                _ => return,
             }
-            known.key
         };
         let answer = engine.store.touch(Touch { key, idle: settings.lifetime.idle });
         let task = Arc::clone(engine);
@@ -217,7 +265,12 @@ impl Shared {
                 });
             }
         }
-        true
+    }
+
+    fn touch_due(&self, state: &State) -> bool {
+        let settings = &self.engine().settings;
+        let due = |k: &Known| k.now >= k.record.last_seen.after(settings.touch_threshold());
+        !state.slid && !state.background && state.known().is_some_and(due)
     }
 }
 

@@ -68,7 +68,7 @@ impl Session {
             }
             let record = &known.record;
             state.view.refresh_unread(record.payload.clone(), record.epoch);
-            state.become_known(known, told.is_some());
+            state.become_learned(known, told.is_some());
             state.lease = LeaseState::Guard(held);
         }
         let mut guard =

@@ -54,6 +54,20 @@ impl SessionHandle {
         CURRENT.scope(self.clone(), handler)
     }
 
+    /// The same request's session of another manager: for an application with two layers, one inside the other, each with a
+    /// cookie of its own. Extractors and [`current`] give the session of the innermost layer.
+    ///
+    /// `None` when the request has not passed a layer of that manager.
+    pub fn of(&self, manager: &crate::SessionManager) -> Option<SessionHandle> {
+        let mut handle = self;
+        loop {
+            if Arc::ptr_eq(&handle.0.manager, &manager.0) {
+                return Some(handle.clone());
+            }
+            handle = handle.0.outer()?;
+        }
+    }
+
     /// Whether the session was opened in this request.
     pub fn is_open(&self) -> bool {
         self.0.is_open()

@@ -1,10 +1,11 @@
 //! What all handles of one request share.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OnceCell};
 
+use super::SessionHandle;
 use super::view::{Changes, View};
 use crate::engine::{Engine, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
@@ -19,6 +20,8 @@ use crate::store::{LeaseRef, Snapshot};
 pub(crate) struct Shared {
     pub(crate) manager: Arc<Inner>,
     pub(crate) request: RequestFacts,
+    /// The session of another layer further out, with a cookie of its own.
+    outer: OnceLock<SessionHandle>,
     /// Loaded at most once, however many ask.
     opened: OnceCell<()>,
     pub(crate) state: Mutex<State>,
@@ -42,6 +45,10 @@ pub(crate) struct State {
     pub(crate) id_changes: usize,
     /// A commit of this request has slid the idle deadline.
     pub(crate) slid: bool,
+    /// The id to be told was learned from a grace, not issued by this request: another one may have replaced it since.
+    pub(crate) learned: bool,
+    /// The store confirmed, at the end of the handler, that the session lives under its key.
+    pub(crate) confirmed: bool,
     /// The handler is done and what it buffered is being committed.
     pub(crate) finishing: bool,
 }
@@ -138,9 +145,11 @@ impl State {
     ) {
         self.view.refresh(snapshot.record.payload.clone(), snapshot.record.epoch, written);
         self.slid |= !self.background;
+        self.confirmed |= self.finishing;
         if let Identity::Known(known) = &mut self.identity {
             if let Some((id, key)) = at {
                 self.tell = Tell::Id(id.clone());
+                self.learned = true;
                 **known = Known::new(id, key, snapshot);
             } else if snapshot.record.version.counter >= known.record.version.counter {
                 known.update(snapshot);
@@ -148,10 +157,11 @@ impl State {
         }
     }
 
-    /// The session of this request is this one now.
+    /// The session of this request is this one now, under an id that the request itself issued or that the client knows.
     pub(crate) fn become_known(&mut self, known: Known, tell: bool) {
         if tell {
             self.tell = Tell::Id(known.id.clone());
+            self.learned = false;
         }
         let moved = self.key() != Some(known.key);
         if let Some(held) = self.lease.held_mut()
@@ -160,6 +170,12 @@ impl State {
             held.moved(known.key);
         }
         self.identity = Identity::Known(Box::new(known));
+    }
+
+    /// The session of this request is this one; the client came with an old id of it, in its grace.
+    pub(crate) fn become_learned(&mut self, known: Known, tell: bool) {
+        self.become_known(known, tell);
+        self.learned |= tell;
     }
 
     /// There is no session any more; a later write starts another one.
@@ -194,6 +210,7 @@ impl Shared {
         Arc::new(Shared {
             manager,
             request,
+            outer: OnceLock::new(),
             opened: OnceCell::new(),
             state: Mutex::new(State {
                 identity: Identity::Nobody,
@@ -206,6 +223,8 @@ impl Shared {
                 lease: LeaseState::None,
                 id_changes: 0,
                 slid: false,
+                learned: false,
+                confirmed: false,
                 finishing: false,
             }),
             id_settled: Notify::new(),
@@ -214,6 +233,15 @@ impl Shared {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.manager.engine
+    }
+
+    pub(crate) fn set_outer(&self, outer: SessionHandle) {
+        // Each request passes a layer once.
+        let _ = self.outer.set(outer);
+    }
+
+    pub(crate) fn outer(&self) -> Option<&SessionHandle> {
+        self.outer.get()
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -248,7 +276,7 @@ impl Shared {
         state.moved = found.moved;
         if let Some(known) = found.known {
             state.view.reset(known.record.payload.clone(), known.record.epoch);
-            state.become_known(known, found.tell);
+            state.become_learned(known, found.tell);
         }
         if let Some(held) = found.held {
             state.lease = LeaseState::Mode(held);
@@ -272,7 +300,7 @@ impl Shared {
                 // Another handle of this request may have been quicker; then this one is simply given back.
                 if matches!(state.lease, LeaseState::None) {
                     state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
-                    state.become_known(known, told.is_some());
+                    state.become_learned(known, told.is_some());
                     state.lease = LeaseState::Mode(held);
                 }
             }

@@ -36,7 +36,9 @@ where
         let peer = self.peer.as_ref().and_then(|find| find(request.extensions()));
         let handle = self.manager.open(&request, peer);
         let verdict = self.manager.cross_site(&RequestHead::from(&request), &handle);
-        request.extensions_mut().insert(handle.clone());
+        if let Some(outer) = request.extensions_mut().insert(handle.clone()) {
+            handle.0.set_outer(outer);
+        }
         let manager = self.manager.clone();
         match verdict {
             CrossSiteVerdict::Fine => {
