@@ -7,5 +7,8 @@
 
 mod harness;
 
+mod cookies;
 mod counting;
 mod ending;
+mod ids;
+mod peers;

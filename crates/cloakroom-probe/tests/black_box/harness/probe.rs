@@ -25,15 +25,22 @@ impl Place {
     /// Starts a probe here, on a free port, over an empty store.
     pub fn start(self, flags: &[&str]) -> Probe {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        self.start_in(dir, flags)
+        self.start_in(dir, flags, command())
     }
 
-    fn start_in(self, dir: Arc<TempDir>, flags: &[&str]) -> Probe {
+    /// As `start`, with everything logged that the library has to say.
+    pub fn start_logging(self, flags: &[&str]) -> Probe {
+        let mut command = command();
+        command.env("RUST_LOG", "cloakroom=trace,cloakroom_probe=trace,cloakroom_sqlite=trace");
+        self.start_in(Arc::new(tempfile::tempdir().unwrap()), flags, command)
+    }
+
+    fn start_in(self, dir: Arc<TempDir>, flags: &[&str], mut command: Command) -> Probe {
         let store = match self.store {
             "sqlite" => format!("sqlite:{}", dir.path().join("sessions.db").display()),
             other => format!("{other}:"),
         };
-        let mut child = command()
+        let mut child = command
             .args(["--store", &store, "--framework", self.framework])
             .args(flags)
             .stdout(Stdio::piped())
@@ -57,6 +64,17 @@ pub fn command() -> Command {
     // Panics on purpose need no pages of explanation.
     command.env("RUST_BACKTRACE", "0").env_remove("RUST_LOG").stdin(Stdio::null());
     command
+}
+
+/// The probe must refuse to start with these arguments: exit status 2, one line on standard error that says `why`.
+#[track_caller]
+pub fn refused(arguments: &[&str], why: &str) {
+    let output = command().args(arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    assert!(said.contains(why), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty());
 }
 
 /// A running probe; killed when dropped.
@@ -124,7 +142,7 @@ impl Probe {
 
     /// Starts another process over the same store; for stores that outlive one.
     pub fn start_again(&self, flags: &[&str]) -> Probe {
-        self.place.start_in(Arc::clone(&self.dir), flags)
+        self.place.start_in(Arc::clone(&self.dir), flags, command())
     }
 
     /// What the probe wrote to standard error, all of it; ends it.
