@@ -181,6 +181,8 @@ impl State {
     /// There is no session any more; a later write starts another one.
     pub(crate) fn become_nobody(&mut self) {
         self.identity = Identity::Nobody;
+        // Whatever id was to be told leads nowhere now.
+        (self.tell, self.learned) = (Tell::Nothing, false);
         self.view.reset(Payload::empty(), 0);
         if let Some(held) = self.lease.held_mut() {
             held.nothing_to_release();
