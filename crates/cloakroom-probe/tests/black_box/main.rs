@@ -7,8 +7,13 @@
 
 mod harness;
 
+mod caching;
 mod cookies;
 mod counting;
+mod cross_site;
 mod ending;
+mod expiry;
+mod fixation;
 mod ids;
 mod peers;
+mod users;
