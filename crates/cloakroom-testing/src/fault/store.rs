@@ -161,7 +161,7 @@ impl Store for FaultStore {
     }
 
     fn now(&self) -> StoreFuture<Timestamp> {
-        self.inner.now()
+        self.run(Op::Now, &[], |store| store.now())
     }
 
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {

@@ -38,13 +38,15 @@ pub enum Op {
     Purge,
     /// `stats`
     Stats,
+    /// `now`: asked when a record is gone without a marker.
+    Now,
     /// `released`: listening for a lease to become free; recorded only where the store has such a signal.
     Watch,
 }
 
 impl Op {
     /// All of them, in the order of the trait.
-    pub const ALL: [Op; 16] = [
+    pub const ALL: [Op; 17] = [
         Op::Load,
         Op::LoadMany,
         Op::Create,
@@ -60,6 +62,7 @@ impl Op {
         Op::Scan,
         Op::Purge,
         Op::Stats,
+        Op::Now,
         Op::Watch,
     ];
 
@@ -146,6 +149,8 @@ pub enum Answer {
     Purged(usize),
     /// Statistics.
     Stats,
+    /// The store's clock.
+    Time,
     /// An error of this kind.
     Failed(StoreErrorKind),
 }

@@ -55,7 +55,7 @@ impl Calls {
                 Op::Touch => counts.touches += 1,
                 Op::Acquire => counts.locks += 1,
                 Op::Renew | Op::Release => counts.lease_upkeep += 1,
-                Op::ListUser | Op::Revoke | Op::Scan | Op::Purge | Op::Stats | Op::Watch => {}
+                Op::ListUser | Op::Revoke | Op::Scan | Op::Purge | Op::Stats | Op::Now | Op::Watch => {}
             }
         }
         counts

@@ -269,7 +269,10 @@ impl Store for SpyStore {
     }
 
     fn now(&self) -> StoreFuture<Timestamp> {
-        self.inner.now()
+        let call = self.log.begin(Op::Now, Vec::new());
+        self.observe(call, self.inner.now(), |log, call, answer| {
+            log.answered(call, Answer::of(answer, |_| Answer::Time));
+        })
     }
 
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {

@@ -16,6 +16,8 @@ use crate::requests;
 
 const TASKS: usize = 8;
 const ROUNDS: u64 = 25;
+/// Tries of one step before a case gives up: some progress is somebody's, so this many are never needed.
+const TRIES: usize = 20_000;
 
 /// One task for each of `TASKS`, each with a handle and its number.
 async fn spawn_all<T: Send + 'static, F>(
@@ -50,14 +52,20 @@ pub(crate) async fn increments_by_compare_and_commit_are_exact(bed: Bed) -> Verd
     let tasks = spawn_all(&bed, |_, store| async move {
         for _ in 0..ROUNDS {
             let mut record = expect!(store.load(key).await?, Loaded::Live(s) => s.record);
-            loop {
+            tokio::task::yield_now().await;
+            let mut committed = false;
+            for _ in 0..TRIES {
                 let request = requests::commit(key, record.version, counter(count(&record)? + 1));
                 match store.commit(request).await? {
-                    Committed::Committed(_) => break,
+                    Committed::Committed(_) => {
+                        committed = true;
+                        break;
+                    }
                     Committed::Conflict(s) => record = s.record,
                     other => return Err(Failure::new(format!("a commit was answered {other:?}"))),
                 }
             }
+            ensure!(committed, "a commit is refused for ever");
         }
         Ok(())
     });
@@ -127,8 +135,10 @@ pub(crate) async fn nothing_acknowledged_is_lost_while_the_id_changes(bed: Bed) 
     let first = new_counter(&bed).await?;
     let tasks = spawn_all(&bed, |n, store| async move {
         let mut key = first;
-        let mut done = 0;
+        let (mut done, mut tries) = (0, 0);
         while done < ROUNDS {
+            tries += 1;
+            ensure!(tries < TRIES, "a commit is refused for ever");
             let record = match store.load(key).await? {
                 Loaded::Live(s) => s.record,
                 Loaded::Ended(Ending::Moved { to, .. }) => {
@@ -138,6 +148,8 @@ pub(crate) async fn nothing_acknowledged_is_lost_while_the_id_changes(bed: Bed) 
                 other => return Err(Failure::new(format!("the session is {other:?}"))),
             };
             let next = counter(count(&record)? + 1);
+            // Others get their turn between the read and the write, on stores that answer at once as well.
+            tokio::task::yield_now().await;
             // Two of the tasks move the session along with every increment.
             let committed = if n < 2 {
                 let to = requests::key();
@@ -154,14 +166,18 @@ pub(crate) async fn nothing_acknowledged_is_lost_while_the_id_changes(bed: Bed) 
     for task in tasks.await {
         task.await??;
     }
-    let mut key = first;
-    let record = loop {
+    let (mut key, mut last) = (first, None);
+    for _ in 0..TRIES {
         match bed.store().load(key).await? {
-            Loaded::Live(s) => break s.record,
+            Loaded::Live(s) => {
+                last = Some(s.record);
+                break;
+            }
             Loaded::Ended(Ending::Moved { to, .. }) => key = to,
             other => return Err(Failure::new(format!("the session is {other:?}"))),
         }
-    };
+    }
+    let record = last.ok_or_else(|| Failure::new("the successors lead nowhere"))?;
     ensure_eq!(count(&record)?, TASKS as u64 * ROUNDS, "the counter");
     Ok(())
 }
@@ -174,13 +190,18 @@ pub(crate) async fn a_lease_has_one_holder_at_a_time(bed: Bed) -> Verdict {
         async move {
             let owner = n as u128 + 1;
             for round in 0..ROUNDS {
-                let record = loop {
+                let mut held = None;
+                for _ in 0..TRIES {
                     match store.acquire(requests::acquire(key, owner)).await? {
-                        Acquired::Acquired { snapshot, .. } => break snapshot.record,
+                        Acquired::Acquired { snapshot, .. } => {
+                            held = Some(snapshot.record);
+                            break;
+                        }
                         Acquired::Locked { .. } => tokio::time::sleep(Duration::from_micros(200)).await,
                         other => return Err(Failure::new(format!("an acquire was answered {other:?}"))),
                     }
-                };
+                }
+                let record = held.ok_or_else(|| Failure::new("the lease never becomes free"))?;
                 ensure!(!inside.swap(true, Ordering::SeqCst), "two tasks hold the lease");
                 tokio::task::yield_now().await;
                 inside.store(false, Ordering::SeqCst);
