@@ -10,6 +10,9 @@ mod codec;
 pub mod config;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod ids;
 mod key;

@@ -120,7 +120,11 @@ pub fn decode(key: &StoreKey, bytes: &[u8]) -> Result<Entry, MalformedEntry> {
                 3 => Ending::Expired,
                 4 => Ending::Moved {
                     to: StoreKey::from_bytes(input.array("successor")?),
-                    user_changed: input.u8("change of user")? != 0,
+                    user_changed: match input.u8("change of user")? {
+                        0 => false,
+                        1 => true,
+                        _ => return Err(MalformedEntry::Content("change of user")),
+                    },
                 },
                 _ => return Err(MalformedEntry::Content("ending")),
             };
