@@ -23,7 +23,11 @@ cargo run --release -- [--quick] [--only requests|durable] [--json FILE] [--dir 
   --only    one of the two tables
   --json    where the results go, the picture beside them (results/latest.json)
   --dir     where the databases are made (target, so that they are on a real disk)
-  --check   exit with 1 where a promise does not hold";
+  --check   exit with 1 where a promise does not hold
+
+cargo run --release -- --one SCENARIO bare|cloakroom|tower-sessions REQUESTS
+
+  runs the requests of one scenario, named as in the table, on one subject: for a profiler";
 
 struct Options {
     quick: bool,
@@ -60,7 +64,25 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
+/// `--one`, where it is asked for.
+fn one() -> Option<ExitCode> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [option, scenario, subject, requests] = arguments.as_slice() else { return None };
+    if option != "--one" {
+        return None;
+    }
+    let Some(taken) = requests.parse().ok().and_then(|count| requests::one(scenario, subject, count)) else {
+        eprintln!("there is no such scenario, subject or number\n\n{USAGE}");
+        return Some(ExitCode::from(2));
+    };
+    println!("{:?}, {} allocations", taken.elapsed, taken.allocations);
+    Some(ExitCode::SUCCESS)
+}
+
 fn main() -> ExitCode {
+    if let Some(done) = one() {
+        return done;
+    }
     let options = match options() {
         Ok(options) => options,
         Err(problem) => {

@@ -9,10 +9,12 @@ mod scenario;
 mod subject;
 mod tower_sessions;
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 pub use scenario::{BASKET_ITEMS, Item, Scenario, basket, profile};
-use subject::Subject;
+use subject::{Subject, Taken};
 
 use crate::stats::Spread;
 
@@ -64,6 +66,25 @@ pub struct Cost {
 /// Measures every scenario.
 pub fn run(effort: Effort) -> Vec<Row> {
     Scenario::ALL.iter().map(|scenario| measure(*scenario, effort)).collect()
+}
+
+/// Runs one scenario on one subject, for a profiler; `None` where there is no such scenario or subject.
+pub fn one(scenario: &str, subject: &str, requests: usize) -> Option<Taken> {
+    let scenario = *Scenario::ALL.iter().find(|known| known.name() == scenario)?;
+    let mut subject = match subject {
+        "bare" => bare::subject(scenario),
+        "cloakroom" => cloakroom::subject(scenario),
+        "tower-sessions" => tower_sessions::subject(scenario),
+        _ => return None,
+    };
+    let mut total = Taken { elapsed: Duration::ZERO, allocations: 0 };
+    // In batches as they are measured: all requests at once would not fit the caches.
+    for begun in (0..requests).step_by(500) {
+        let taken = subject.batch(500.min(requests - begun));
+        total.elapsed += taken.elapsed;
+        total.allocations += taken.allocations;
+    }
+    Some(total)
 }
 
 fn measure(scenario: Scenario, effort: Effort) -> Row {
