@@ -25,33 +25,34 @@ impl Counter {
     }
 }
 
-/// How long something took, in buckets.
+/// How long something took, in buckets: each counts what took longer than the bound before, and is added up when it is
+/// read, so that a measurement touches one counter or two.
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
     buckets: [Counter; BUCKETS.len()],
-    count: Counter,
+    /// Longer than the last bound.
+    beyond: Counter,
     micros: Counter,
 }
 
 impl Timing {
     pub(crate) fn record(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.count.one();
-        self.micros.add(micros);
-        // Cumulative, as Prometheus wants them: the last bound that it exceeds ends the loop.
-        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
-            if micros <= bound {
-                bucket.one();
-            }
+        let mut bounded = self.buckets.iter().zip(BUCKETS);
+        bounded.find(|(_, bound)| micros <= *bound).map_or(&self.beyond, |(bucket, _)| bucket).one();
+        if micros > 0 {
+            self.micros.add(micros);
         }
     }
 
     fn snapshot(&self) -> TimingSnapshot {
         let mut buckets = [0; BUCKETS.len()];
+        let mut sum = 0;
         for (copy, bucket) in buckets.iter_mut().zip(&self.buckets) {
-            *copy = bucket.now();
+            sum += bucket.now();
+            *copy = sum;
         }
-        TimingSnapshot { count: self.count.now(), micros: self.micros.now(), buckets }
+        TimingSnapshot { count: sum + self.beyond.now(), micros: self.micros.now(), buckets }
     }
 
     /// An answer that was there at once.
@@ -188,14 +189,13 @@ fn counter(out: &mut String, name: &str, help: &str, value: u64) {
 fn timing(out: &mut String, name: &str, help: &str, timing: &Timing) {
     let _ = writeln!(out, "# HELP cloakroom_{name} {help}");
     let _ = writeln!(out, "# TYPE cloakroom_{name} histogram");
-    for (bucket, bound) in timing.buckets.iter().zip(BUCKETS) {
+    let TimingSnapshot { count, micros, buckets } = timing.snapshot();
+    for (bucket, bound) in buckets.into_iter().zip(BUCKETS) {
         let seconds = Duration::from_micros(bound).as_secs_f64();
-        let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {}", bucket.now());
+        let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {bucket}");
     }
-    let count = timing.count.now();
     let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"+Inf\"}} {count}");
-    let _ =
-        writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(timing.micros.now()).as_secs_f64());
+    let _ = writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(micros).as_secs_f64());
     let _ = writeln!(out, "cloakroom_{name}_count {count}");
 }
 
