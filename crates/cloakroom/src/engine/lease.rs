@@ -46,11 +46,11 @@ struct Baton {
     engine: Arc<Engine>,
     key: StoreKey,
     /// The lease, where the previous holder hands it over.
-    lease: Option<Box<Lease>>,
+    lease: Option<Lease>,
     armed: bool,
 }
 
-/// A lease in force. Held in a box: most requests have none, and each has a place for one.
+/// A lease in force.
 struct Lease {
     owner: LeaseOwner,
     hold: u64,
@@ -72,7 +72,7 @@ impl Drop for Lease {
 /// A lease held by this request. Dropping it gives it back, or on, without waiting.
 pub(crate) struct HeldLease {
     baton: Baton,
-    lease: Option<Box<Lease>>,
+    lease: Option<Lease>,
     /// A write under this lease is unresolved: it must not be handed on.
     unresolved: bool,
 }
@@ -171,7 +171,7 @@ impl Engine {
         // From the first try on the store may have granted it: whatever happens, it is given back.
         let mut held = HeldLease {
             baton,
-            lease: Some(Box::new(Lease { owner, hold: 0, handovers: 0, renewing: None, key })),
+            lease: Some(Lease { owner, hold: 0, handovers: 0, renewing: None, key }),
             unresolved: false,
         };
         let mut pause = FIRST_PAUSE;
@@ -383,7 +383,7 @@ impl Drop for HeldLease {
 
 impl Baton {
     /// Releases the lease at the store, detached; the baton is passed on when that is done.
-    fn give_back(&mut self, lease: Box<Lease>) {
+    fn give_back(&mut self, lease: Lease) {
         self.armed = false;
         let baton = Baton { engine: Arc::clone(&self.engine), key: self.key, lease: None, armed: true };
         let request = Release { key: lease.key, owner: lease.owner };

@@ -25,34 +25,33 @@ impl Counter {
     }
 }
 
-/// How long something took, in buckets: each counts what took longer than the bound before, and is added up when it is
-/// read, so that a measurement touches one counter or two.
+/// How long something took, in buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
     buckets: [Counter; BUCKETS.len()],
-    /// Longer than the last bound.
-    beyond: Counter,
+    count: Counter,
     micros: Counter,
 }
 
 impl Timing {
     pub(crate) fn record(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let mut bounded = self.buckets.iter().zip(BUCKETS);
-        bounded.find(|(_, bound)| micros <= *bound).map_or(&self.beyond, |(bucket, _)| bucket).one();
-        if micros > 0 {
-            self.micros.add(micros);
+        self.count.one();
+        self.micros.add(micros);
+        // Cumulative, as Prometheus wants them: the last bound that it exceeds ends the loop.
+        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
+            if micros <= bound {
+                bucket.one();
+            }
         }
     }
 
     fn snapshot(&self) -> TimingSnapshot {
         let mut buckets = [0; BUCKETS.len()];
-        let mut sum = 0;
         for (copy, bucket) in buckets.iter_mut().zip(&self.buckets) {
-            sum += bucket.now();
-            *copy = sum;
+            *copy = bucket.now();
         }
-        TimingSnapshot { count: sum + self.beyond.now(), micros: self.micros.now(), buckets }
+        TimingSnapshot { count: self.count.now(), micros: self.micros.now(), buckets }
     }
 
     /// An answer that was there at once.
@@ -189,13 +188,14 @@ fn counter(out: &mut String, name: &str, help: &str, value: u64) {
 fn timing(out: &mut String, name: &str, help: &str, timing: &Timing) {
     let _ = writeln!(out, "# HELP cloakroom_{name} {help}");
     let _ = writeln!(out, "# TYPE cloakroom_{name} histogram");
-    let TimingSnapshot { count, micros, buckets } = timing.snapshot();
-    for (bucket, bound) in buckets.into_iter().zip(BUCKETS) {
+    for (bucket, bound) in timing.buckets.iter().zip(BUCKETS) {
         let seconds = Duration::from_micros(bound).as_secs_f64();
-        let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {bucket}");
+        let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {}", bucket.now());
     }
+    let count = timing.count.now();
     let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"+Inf\"}} {count}");
-    let _ = writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(micros).as_secs_f64());
+    let _ =
+        writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(timing.micros.now()).as_secs_f64());
     let _ = writeln!(out, "cloakroom_{name}_count {count}");
 }
 

@@ -1,7 +1,5 @@
 //! From what a client presented to a session, or to none.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{Effect, Engine, Event, HeldLease, Known, seal};
@@ -15,7 +13,7 @@ use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich};
 #[derive(Default)]
 pub(crate) struct Found {
     /// The session.
-    pub(crate) known: Option<Box<Known>>,
+    pub(crate) known: Option<Known>,
     /// The id is to be told: the one presented is in its grace.
     pub(crate) tell: bool,
     /// An id that was presented and has moved: a logout follows it.
@@ -24,62 +22,28 @@ pub(crate) struct Found {
     pub(crate) held: Option<HeldLease>,
 }
 
-/// A session that is being looked up.
-pub(crate) enum Opening {
-    /// The store had the answer at once.
-    Done(Found),
-    /// It has to be waited for.
-    Waiting(Waiting),
-}
-
-pub(crate) type Waiting = Pin<Box<dyn Future<Output = Result<Found, SessionError>> + Send>>;
-
 impl Engine {
     /// Looks the candidates up, in one round trip; takes the lease of the one that lives when `exclusive`.
-    pub(crate) fn open(
+    pub(crate) async fn open(
         self: &Arc<Self>,
         presented: &Scanned,
         exclusive: bool,
-    ) -> Result<Opening, SessionError> {
+    ) -> Result<Found, SessionError> {
         self.metrics.opened.one();
         self.start_purging();
-        if presented.malformed > 0 {
-            self.metrics.malformed_ids.add(u64::from(presented.malformed));
-        }
+        self.metrics.malformed_ids.add(u64::from(presented.malformed));
         if presented.is_empty() {
-            return Ok(Opening::Done(Found::default()));
+            return Ok(Found::default());
         }
-        let engine = Arc::clone(self);
-        let one = match presented.single() {
-            Some(one) if !exclusive => one,
-            Some(one) => {
-                return Ok(Opening::Waiting(Box::pin(async move { engine.open_exclusive(&one).await })));
-            }
-            None => {
-                let presented = *presented;
-                let several = async move { engine.open_several(&presented, exclusive).await };
-                return Ok(Opening::Waiting(Box::pin(several)));
-            }
-        };
+        let Some(one) = presented.single() else { return self.open_several(presented, exclusive).await };
+        if exclusive {
+            return self.open_exclusive(&one).await;
+        }
         let key = one.store_key();
+        let loaded = self.call(Effect::Reads, self.store.load(key)).await?;
         let mut found = Found::default();
-        match self.store.load(key).try_ready() {
-            Ok(loaded) => {
-                self.metrics.store_latency.instant();
-                if !self.note(&one, key, self.noted(loaded)?, &mut found) {
-                    return Ok(Opening::Done(found));
-                }
-                Ok(Opening::Waiting(Box::pin(async move {
-                    engine.end_line(key).await;
-                    Ok(found)
-                })))
-            }
-            Err(pending) => Ok(Opening::Waiting(Box::pin(async move {
-                let loaded = engine.call(Effect::Reads, pending).await?;
-                engine.note_and_end(&one, key, loaded, &mut found).await;
-                Ok(found)
-            }))),
-        }
+        self.note(&one, key, loaded, &mut found).await;
+        Ok(found)
     }
 
     async fn open_exclusive(self: &Arc<Self>, candidate: &Candidate) -> Result<Found, SessionError> {
@@ -87,20 +51,17 @@ impl Engine {
         // Not known to be ours yet; it becomes an id when the store grants its lease.
         let id = SessionId::proven(candidate);
         match self.acquire_known(&id, key).await? {
-            Ok((held, known, told)) => Ok(Found {
-                known: Some(Box::new(known)),
-                tell: told.is_some(),
-                moved: None,
-                held: Some(held),
-            }),
+            Ok((held, known, told)) => {
+                Ok(Found { known: Some(known), tell: told.is_some(), moved: None, held: Some(held) })
+            }
             Err(super::lease::NoLease::Ended(ending)) => {
                 let mut found = Found::default();
-                self.note_and_end(candidate, key, Loaded::Ended(ending), &mut found).await;
+                self.note(candidate, key, Loaded::Ended(ending), &mut found).await;
                 Ok(found)
             }
             Err(super::lease::NoLease::Missing) => {
                 let mut found = Found::default();
-                self.note_and_end(candidate, key, Loaded::Missing, &mut found).await;
+                self.note(candidate, key, Loaded::Missing, &mut found).await;
                 Ok(found)
             }
         }
@@ -118,7 +79,7 @@ impl Engine {
         let mut live: Option<(Found, &Candidate)> = None;
         for ((candidate, key), loaded) in presented.candidates().zip(keys).zip(loads) {
             let mut one = Found::default();
-            self.note_and_end(candidate, key, loaded, &mut one).await;
+            self.note(candidate, key, loaded, &mut one).await;
             found.moved = found.moved.or(one.moved);
             let Some(known) = &one.known else { continue };
             match &live {
@@ -140,22 +101,8 @@ impl Engine {
         }
     }
 
-    async fn note_and_end(
-        self: &Arc<Self>,
-        candidate: &Candidate,
-        key: StoreKey,
-        loaded: Loaded,
-        found: &mut Found,
-    ) {
-        if self.note(candidate, key, loaded, found) {
-            self.end_line(key).await;
-        }
-    }
-
-    /// Strict mode in one place: only a record that the store holds makes an id of a candidate. `true` when the settings
-    /// want the line of this id ended.
-    #[must_use]
-    fn note(&self, candidate: &Candidate, key: StoreKey, loaded: Loaded, found: &mut Found) -> bool {
+    /// Strict mode in one place: only a record that the store holds makes an id of a candidate.
+    async fn note(self: &Arc<Self>, candidate: &Candidate, key: StoreKey, loaded: Loaded, found: &mut Found) {
         match loaded {
             // The deadlines are checked on the record too, not only by the store.
             Loaded::Live(snapshot) if snapshot.record.is_expired(snapshot.now) => self.saw_expired(key),
@@ -163,12 +110,12 @@ impl Engine {
                 self.saw_expired(key)
             }
             Loaded::Live(snapshot) => {
-                found.known = Some(Box::new(Known::new(SessionId::proven(candidate), key, snapshot)));
+                found.known = Some(Known::new(SessionId::proven(candidate), key, snapshot));
             }
             Loaded::Alias { successor, sealed, snapshot } => {
                 match seal::open(&SessionId::proven(candidate), &sealed, successor) {
                     Some(id) => {
-                        found.known = Some(Box::new(Known::new(id, successor, snapshot)));
+                        found.known = Some(Known::new(id, successor, snapshot));
                         found.tell = true;
                     }
                     None => tracing::error!(target: "cloakroom", ?key, "a sealed successor does not open"),
@@ -178,7 +125,9 @@ impl Engine {
                 found.moved = Some(key);
                 self.metrics.obsolete_ids.one();
                 self.events.emit(Event::ObsoleteId(key));
-                return self.settings.on_obsolete_id == OnObsoleteId::RevokeUser;
+                if self.settings.on_obsolete_id == OnObsoleteId::RevokeUser {
+                    self.end_line(key).await;
+                }
             }
             Loaded::Ended(Ending::Expired) => self.saw_expired(key),
             Loaded::Ended(Ending::Destroyed | Ending::Revoked) => {}
@@ -187,7 +136,6 @@ impl Engine {
                 self.events.emit(Event::UnknownId(key));
             }
         }
-        false
     }
 
     fn saw_expired(&self, key: StoreKey) {

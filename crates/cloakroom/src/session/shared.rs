@@ -7,7 +7,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::SessionHandle;
 use super::view::{Changes, View};
-use crate::engine::{Engine, Found, HeldLease, Known, Opening, Waiting};
+use crate::engine::{Engine, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::manager::Inner;
@@ -22,7 +22,7 @@ pub(crate) struct Shared {
     pub(crate) request: RequestFacts,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
-    /// Loaded at most once, however many ask: those who have to wait for it wait here.
+    /// Loaded at most once, however many ask.
     opened: OnceCell<()>,
     pub(crate) state: Mutex<State>,
     /// A change of id that is under way has ended.
@@ -30,8 +30,6 @@ pub(crate) struct Shared {
 }
 
 pub(crate) struct State {
-    /// How far the opening has come.
-    stage: Stage,
     pub(crate) identity: Identity,
     pub(crate) view: View,
     pub(crate) tell: Tell,
@@ -53,14 +51,6 @@ pub(crate) struct State {
     pub(crate) confirmed: bool,
     /// The handler is done and what it buffered is being committed.
     pub(crate) finishing: bool,
-}
-
-/// How far the opening of a session has come.
-enum Stage {
-    Closed,
-    /// The store was asked; its answer is there, to be awaited by one, or one awaits it.
-    Asked(Option<Waiting>),
-    Open,
 }
 
 /// Whose session it is, as far as this request knows.
@@ -167,22 +157,8 @@ impl State {
         }
     }
 
-    /// The store was asked: this was found.
-    fn open(&mut self, found: Found) {
-        self.stage = Stage::Open;
-        self.moved = found.moved;
-        if let Some(known) = found.known {
-            self.view.reset(known.record.payload.clone(), known.record.epoch);
-            self.become_learned(known, found.tell);
-        }
-        if let Some(held) = found.held {
-            self.lease = LeaseState::Mode(held);
-        }
-    }
-
     /// The session of this request is this one now, under an id that the request itself issued or that the client knows.
-    pub(crate) fn become_known(&mut self, known: impl Into<Box<Known>>, tell: bool) {
-        let known = known.into();
+    pub(crate) fn become_known(&mut self, known: Known, tell: bool) {
         if tell {
             self.tell = Tell::Id(known.id.clone());
             self.learned = false;
@@ -193,11 +169,11 @@ impl State {
         {
             held.moved(known.key);
         }
-        self.identity = Identity::Known(known);
+        self.identity = Identity::Known(Box::new(known));
     }
 
     /// The session of this request is this one; the client came with an old id of it, in its grace.
-    pub(crate) fn become_learned(&mut self, known: impl Into<Box<Known>>, tell: bool) {
+    pub(crate) fn become_learned(&mut self, known: Known, tell: bool) {
         self.become_known(known, tell);
         self.learned |= tell;
     }
@@ -239,7 +215,6 @@ impl Shared {
             outer: OnceLock::new(),
             opened: OnceCell::new(),
             state: Mutex::new(State {
-                stage: Stage::Closed,
                 identity: Identity::Nobody,
                 view: View::new(Payload::empty(), 0),
                 tell: Tell::Nothing,
@@ -272,42 +247,12 @@ impl Shared {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self.state.lock().stage, Stage::Open)
+        self.opened.initialized()
     }
 
     /// Loads the session, once; takes its lease when exclusive mode asks for it and `writes` is set.
-    ///
-    /// Where the store answers at once it does not wait, and what it needs for waiting is in a box: handlers hold this
-    /// future, and the smaller it is the cheaper they are.
     pub(crate) async fn open(self: &Arc<Self>, writes: bool) -> Result<(), SessionError> {
         let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
-        if !exclusive && self.open_at_once()? {
-            return Ok(());
-        }
-        Box::pin(self.open_waiting(exclusive)).await
-    }
-
-    /// `false`: it has to be waited for.
-    fn open_at_once(&self) -> Result<bool, SessionError> {
-        let mut state = self.state.lock();
-        match state.stage {
-            Stage::Open => return Ok(true),
-            Stage::Asked(_) => return Ok(false),
-            Stage::Closed => {}
-        }
-        state.asked = true;
-        match self.engine().open(self.request.candidates()?, false) {
-            Ok(Opening::Done(found)) => state.open(found),
-            Ok(Opening::Waiting(answer)) => {
-                state.stage = Stage::Asked(Some(answer));
-                return Ok(false);
-            }
-            Err(error) => self.unreachable(&mut state, error)?,
-        }
-        Ok(true)
-    }
-
-    async fn open_waiting(self: &Arc<Self>, exclusive: bool) -> Result<(), SessionError> {
         self.opened.get_or_try_init(|| self.load(exclusive)).await?;
         if exclusive {
             self.upgrade().await?;
@@ -316,42 +261,28 @@ impl Shared {
     }
 
     async fn load(self: &Arc<Self>, exclusive: bool) -> Result<(), SessionError> {
-        let asked = {
-            let mut state = self.state.lock();
-            state.asked = true;
-            match &mut state.stage {
-                Stage::Open => return Ok(()),
-                Stage::Asked(answer) => answer.take(),
-                Stage::Closed => None,
+        self.state.lock().asked = true;
+        let engine = self.engine();
+        let found = match engine.open(self.request.candidates()?, exclusive).await {
+            Ok(found) => found,
+            Err(error)
+                if error.kind() == ErrorKind::Unavailable
+                    && engine.settings.on_unavailable == OnUnavailable::Anonymous =>
+            {
+                self.state.lock().identity = Identity::Unreachable;
+                return Ok(());
             }
-        };
-        let opening = match asked {
-            Some(answer) => Ok(Opening::Waiting(answer)),
-            None => self.engine().open(self.request.candidates()?, exclusive),
-        };
-        let found = match opening {
-            Ok(Opening::Done(found)) => Ok(found),
-            Ok(Opening::Waiting(answer)) => answer.await,
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         };
         let mut state = self.state.lock();
-        match found {
-            Ok(found) => state.open(found),
-            Err(error) => self.unreachable(&mut state, error)?,
+        state.moved = found.moved;
+        if let Some(known) = found.known {
+            state.view.reset(known.record.payload.clone(), known.record.epoch);
+            state.become_learned(known, found.tell);
         }
-        Ok(())
-    }
-
-    /// The store could not be asked: an error, or as the settings say a session that cannot be written to.
-    fn unreachable(&self, state: &mut State, error: SessionError) -> Result<(), SessionError> {
-        if error.kind() != ErrorKind::Unavailable
-            || self.engine().settings.on_unavailable != OnUnavailable::Anonymous
-        {
-            state.stage = Stage::Closed;
-            return Err(error);
+        if let Some(held) = found.held {
+            state.lease = LeaseState::Mode(held);
         }
-        state.identity = Identity::Unreachable;
-        state.stage = Stage::Open;
         Ok(())
     }
 
