@@ -6,6 +6,7 @@
 //! | [`SpyStore`] | which store calls did this request make, and what did they change? |
 //! | [`FaultStore`] | what happens when the n-th call fails, hangs, loses its answer or runs twice? |
 //! | [`conformance`] | is this a store? Every rule of the trait as a case of its own |
+//! | [`history`] | was it as if one after the other? Recorded histories, and a checker for them |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
 //! | [`requests`] | requests to a store with everything filled in |
 //!
@@ -14,6 +15,7 @@
 mod clock;
 pub mod conformance;
 pub mod fault;
+pub mod history;
 mod reference;
 pub mod requests;
 mod rng;
