@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::engine::Detached;
 use crate::manager::SessionManager;
-use crate::session::{SessionHandle, Shared, scoped};
+use crate::session::{SessionHandle, Shared, lent};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,6 +57,8 @@ pin_project! {
 /// A session that may change while the body streams.
 struct Stream {
     handle: SessionHandle,
+    /// The same, as it is lent to `current` while the body is polled.
+    lent: Option<SessionHandle>,
     commit: Option<Detached<()>>,
     /// The last frame of a body of known length waits for the commit: its bytes end the response.
     held_back: Option<Frame<Bytes>>,
@@ -90,10 +92,17 @@ impl<R> From<Bytes> for SessionBody<R> {
 }
 
 impl<R> SessionBody<R> {
+    /// The inner body, as it is.
+    #[cfg(feature = "tower")]
+    pub(crate) fn plain(inner: R) -> Self {
+        SessionBody { kind: Kind::Plain { inner } }
+    }
+
     /// Watches over `inner` if anything besides the adapter still holds the session.
     fn around(inner: R, handle: &SessionHandle) -> Self {
         let kind = if Arc::strong_count(&handle.0) > 1 {
-            let stream = Stream { handle: handle.clone(), commit: None, held_back: None, over: false };
+            let lent = Some(handle.clone());
+            let stream = Stream { handle: handle.clone(), lent, commit: None, held_back: None, over: false };
             Kind::Streaming { inner, stream: Box::new(stream) }
         } else {
             Kind::Plain { inner }
@@ -137,7 +146,7 @@ where
                     return Poll::Ready(None);
                 }
                 if stream.held_back.is_none() && stream.commit.is_none() {
-                    let frame = ready!(scoped(&stream.handle, || inner.as_mut().poll_frame(cx)));
+                    let frame = ready!(lent(&mut stream.lent, || inner.as_mut().poll_frame(cx)));
                     match frame {
                         Some(Err(error)) => return Poll::Ready(Some(Err(BodyError(error.into())))),
                         Some(Ok(frame)) => {

@@ -9,7 +9,7 @@ use crate::ids::{OpId, SessionId, StoreKey};
 use crate::record::Record;
 use crate::session::{KeyConflict, MergeRule, Merged};
 use crate::settings::OnConflict;
-use crate::store::{Commit, Committed, Ending, LeaseRef, Loaded, Snapshot, StoreErrorKind};
+use crate::store::{Commit, Committed, Ending, LeaseRef, Loaded, Snapshot, StoreErrorKind, StoreFuture};
 
 /// Conflicts after which an awaited write queues for the lease instead of racing on.
 const RACES: u32 = 3;
@@ -41,7 +41,76 @@ pub(crate) enum Landed {
     Dropped,
 }
 
+/// A commit that was asked for and not answered at once.
+pub(crate) struct FirstCommit {
+    op: OpId,
+    answer: StoreFuture<Committed>,
+    overwritten: usize,
+}
+
+/// What came of trying a commit without waiting.
+pub(crate) enum Tried {
+    /// The store answered at once.
+    Landed(Landed),
+    /// It did not, or not with success: go on with [`Engine::commit`].
+    Later(FirstCommit),
+}
+
 impl Engine {
+    /// Merges and asks the store once, without waiting: all that a commit takes when nobody interferes and the store
+    /// answers at once. Keeps the whole commit loop out of the way of those.
+    pub(crate) fn try_commit<F>(
+        &self,
+        known: &Known,
+        kind: WriteKind,
+        slide: Option<Duration>,
+        merge: F,
+    ) -> Result<Tried, SessionError>
+    where
+        F: FnOnce(&Record, MergeRule) -> Result<Merged, SessionError>,
+    {
+        let merged = merge(&known.record, self.merge_rule())?;
+        if is_settled(&merged, &known.record, kind) {
+            self.note_overwritten(merged.overwritten);
+            return Ok(Tried::Landed(Landed::Unchanged));
+        }
+        self.check_size(&merged)?;
+        let op = OpId::generate();
+        let overwritten = merged.overwritten;
+        let request = Commit {
+            key: known.key,
+            op,
+            expected: known.record.version,
+            lease: None,
+            release: false,
+            epoch: merged.epoch,
+            payload: merged.payload,
+            slide,
+        };
+        let answer = match self.store.commit(request).try_ready() {
+            Ok(Ok(Committed::Committed(snapshot))) => {
+                self.metrics.store_latency.instant();
+                self.note_commit(overwritten);
+                return Ok(Tried::Landed(Landed::Stored { snapshot, at: None }));
+            }
+            Ok(other) => StoreFuture::ready(other),
+            Err(pending) => pending,
+        };
+        Ok(Tried::Later(FirstCommit { op, answer, overwritten }))
+    }
+
+    fn note_commit(&self, overwritten: usize) {
+        self.metrics.commits.one();
+        self.note_overwritten(overwritten);
+    }
+
+    fn merge_rule(&self) -> MergeRule {
+        match self.settings.on_conflict {
+            OnConflict::Refuse => MergeRule::CheckRead,
+            OnConflict::Overwrite => MergeRule::Overwrite,
+        }
+    }
+
     /// Merges and commits until it is stored or cannot be.
     ///
     /// `lease` is one this request holds; it is released with the write when `release` says so.
@@ -52,17 +121,14 @@ impl Engine {
         release: bool,
         kind: WriteKind,
         slide: Option<Duration>,
+        mut first: Option<FirstCommit>,
         mut merge: F,
     ) -> Result<Landed, SessionError>
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
         let deadline = Instant::now() + self.settings.commit_deadline;
-        let rule = match self.settings.on_conflict {
-            OnConflict::Refuse => MergeRule::CheckRead,
-            OnConflict::Overwrite => MergeRule::Overwrite,
-        };
-        let mut rule = rule;
+        let mut rule = self.merge_rule();
         let mut key = known.key;
         let mut at: Option<(SessionId, StoreKey)> = None;
         let mut record = known.record.clone();
@@ -71,31 +137,34 @@ impl Engine {
         let mut op = OpId::generate();
 
         loop {
-            let merged = merge(&record, rule)?;
-            // A buffered write of what was there when the request began may be ordered there. An awaited one began later:
-            // only the store can tell what is there now, and whether there still is a session.
-            let same = merged.payload == record.payload && merged.epoch == record.epoch;
-            if same && asks == 0 && kind == WriteKind::Buffered {
-                self.note_overwritten(merged.overwritten);
-                return Ok(Landed::Unchanged);
-            }
-            self.check_size(&merged)?;
-            let proof = own.as_ref().and_then(HeldLease::proof).or(lease);
-            let releases = match &own {
-                Some(held) => held.releases_with_write(),
-                None => release,
+            let (overwritten, releases, proof, answer) = match first.take() {
+                Some(first) => {
+                    op = first.op;
+                    (first.overwritten, false, None, first.answer)
+                }
+                None => {
+                    let merged = merge(&record, rule)?;
+                    if asks == 0 && is_settled(&merged, &record, kind) {
+                        self.note_overwritten(merged.overwritten);
+                        return Ok(Landed::Unchanged);
+                    }
+                    self.check_size(&merged)?;
+                    let proof = own.as_ref().and_then(HeldLease::proof).or(lease);
+                    let releases = own.as_ref().map_or(release, HeldLease::releases_with_write);
+                    let request = Commit {
+                        key,
+                        op,
+                        expected: record.version,
+                        lease: proof,
+                        release: releases && proof.is_some(),
+                        epoch: merged.epoch,
+                        payload: merged.payload,
+                        slide,
+                    };
+                    (merged.overwritten, releases, proof, self.store.commit(request))
+                }
             };
-            let request = Commit {
-                key,
-                op,
-                expected: record.version,
-                lease: proof,
-                release: releases && proof.is_some(),
-                epoch: merged.epoch,
-                payload: merged.payload,
-                slide,
-            };
-            let answer = match self.call(Effect::Writes, self.store.commit(request)).await {
+            let answer = match self.call(Effect::Writes, answer).await {
                 Ok(answer) => answer,
                 Err(error) if error.kind() == StoreErrorKind::Unknown => {
                     // The same operation again: if it was done, the store says so; if not, it is done now.
@@ -112,8 +181,7 @@ impl Engine {
             };
             match answer {
                 Committed::Committed(snapshot) => {
-                    self.metrics.commits.one();
-                    self.note_overwritten(merged.overwritten);
+                    self.note_commit(overwritten);
                     if let Some(held) = own
                         && releases
                     {
@@ -309,4 +377,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Whether nothing has to be stored: a buffered write of what was there when the request began may be ordered there. An
+/// awaited one began later: only the store can tell what is there now, and whether there still is a session.
+fn is_settled(merged: &Merged, record: &Record, kind: WriteKind) -> bool {
+    kind == WriteKind::Buffered && merged.payload == record.payload && merged.epoch == record.epoch
 }

@@ -1,67 +1,107 @@
 //! Starting a session.
 
-use std::sync::Arc;
-
 use super::rename::Binding;
 use super::{Effect, Engine, Event, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, RecordId, SessionId};
 use crate::payload::Payload;
-use crate::store::{BindUser, Create, Created, StoreErrorKind};
+use crate::store::{BindUser, Create, Created, Snapshot, StoreErrorKind, StoreFuture, Summary};
 
 /// Ids that are tried before it is clear that something else is wrong. One always suffices.
 const TRIES: u32 = 4;
 
+/// A session that the store was asked to start and has not answered for.
+pub(crate) struct FirstCreate {
+    id: SessionId,
+    request: Create,
+    answer: StoreFuture<Created>,
+}
+
 impl Engine {
-    /// Stores a new session under a new id.
-    pub(crate) async fn create(
-        self: &Arc<Self>,
+    /// Asks the store once, without waiting.
+    pub(crate) fn try_create(
+        &self,
         payload: Payload,
         bind: Option<Binding>,
-    ) -> Result<Known, SessionError> {
-        let bind =
-            bind.map(|b| BindUser { user: b.user, device: b.device, cap: self.settings.sessions_per_user });
-        let user = bind.as_ref().map(|b| b.user.clone());
-        let record_id = RecordId::generate();
-        for _ in 0..TRIES {
-            let id = SessionId::generate();
-            let key = id.store_key();
-            let request = Create {
-                key,
-                op: OpId::generate(),
-                record_id,
-                lifetime: self.settings.lifetime,
-                bind: bind.clone(),
-                payload: payload.clone(),
-                marker: self.settings.marker,
-            };
-            let answer = self.create_call(request).await?;
-            if let Created::Created { snapshot, evicted } = answer {
-                self.metrics.commits.one();
-                self.metrics.sessions_created.one();
-                self.events.emit(Event::Created(key));
-                self.note_evicted(&evicted);
-                if let Some(user) = user {
-                    self.metrics.logins.one();
-                    self.events.emit(Event::LoggedIn { key, user });
-                }
-                return Ok(Known::new(id, key, snapshot));
+    ) -> Result<Result<Known, FirstCreate>, SessionError> {
+        let (id, request) = self.new_session(payload, bind);
+        let answer = match self.store.create(request.clone()).try_ready() {
+            Ok(Ok(Created::Created { snapshot, evicted })) => {
+                self.metrics.store_latency.instant();
+                return Ok(Ok(self.created(id, &request, snapshot, &evicted)));
             }
+            Ok(other) => StoreFuture::ready(other),
+            Err(pending) => pending,
+        };
+        Ok(Err(FirstCreate { id, request, answer }))
+    }
+
+    /// Stores a new session under a new id.
+    pub(crate) async fn create(
+        &self,
+        payload: Payload,
+        bind: Option<Binding>,
+        first: Option<FirstCreate>,
+    ) -> Result<Known, SessionError> {
+        let (mut id, mut request, mut answer) = match first {
+            Some(first) => (first.id, first.request, first.answer),
+            None => {
+                let (id, request) = self.new_session(payload, bind);
+                let answer = self.store.create(request.clone());
+                (id, request, answer)
+            }
+        };
+        for _ in 0..TRIES {
+            let created = match self.call(Effect::Writes, answer).await {
+                // The same operation again: if it was done, the store says so; if not, it is done now.
+                Err(error) if error.kind() == StoreErrorKind::Unknown => {
+                    self.call(Effect::Writes, self.store.create(request.clone())).await?
+                }
+                other => other?,
+            };
+            if let Created::Created { snapshot, evicted } = created {
+                return Ok(self.created(id, &request, snapshot, &evicted));
+            }
+            id = SessionId::generate();
+            request.key = id.store_key();
+            request.op = OpId::generate();
+            answer = self.store.create(request.clone());
         }
         Err(SessionError::because(ErrorKind::Unavailable, "the store says that every new id is taken"))
     }
 
-    async fn create_call(&self, request: Create) -> Result<Created, SessionError> {
-        match self.call(Effect::Writes, self.store.create(request.clone())).await {
-            // The same operation again: if it was done, the store says so; if not, it is done now.
-            Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                Ok(self.call(Effect::Writes, self.store.create(request)).await?)
-            }
-            other => Ok(other?),
-        }
+    fn new_session(&self, payload: Payload, bind: Option<Binding>) -> (SessionId, Create) {
+        let cap = self.settings.sessions_per_user;
+        let id = SessionId::generate();
+        let request = Create {
+            key: id.store_key(),
+            op: OpId::generate(),
+            record_id: RecordId::generate(),
+            lifetime: self.settings.lifetime,
+            bind: bind.map(|b| BindUser { user: b.user, device: b.device, cap }),
+            payload,
+            marker: self.settings.marker,
+        };
+        (id, request)
     }
 
-    pub(crate) fn note_evicted(&self, evicted: &[crate::store::Summary]) {
+    fn created(&self, id: SessionId, request: &Create, snapshot: Snapshot, evicted: &[Summary]) -> Known {
+        let key = request.key;
+        self.metrics.commits.one();
+        self.metrics.sessions_created.one();
+        self.events.emit(Event::Created(key));
+        self.note_evicted(evicted);
+        if let Some(bind) = &request.bind {
+            self.metrics.logins.one();
+            self.events.emit(Event::LoggedIn { key, user: bind.user.clone() });
+        }
+        Known::new(id, key, snapshot)
+    }
+
+    pub(crate) fn note_evicted(&self, evicted: &[Summary]) {
+        if evicted.is_empty() {
+            return;
+        }
         self.metrics.evicted.add(u64::try_from(evicted.len()).unwrap_or(0));
         self.note_revoked(evicted);
     }

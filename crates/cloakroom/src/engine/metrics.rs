@@ -28,35 +28,37 @@ impl Counter {
 /// How long something took, in buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
+    /// Each call counts in one of them: they are added up when they are read.
     buckets: [Counter; BUCKETS.len()],
-    count: Counter,
+    beyond: Counter,
+    /// Answers that were there at once.
+    instant: Counter,
     micros: Counter,
 }
 
 impl Timing {
     pub(crate) fn record(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.count.one();
         self.micros.add(micros);
-        // Cumulative, as Prometheus wants them: the last bound that it exceeds ends the loop.
-        for (bucket, bound) in self.buckets.iter().zip(BUCKETS) {
-            if micros <= bound {
-                bucket.one();
-            }
+        match BUCKETS.iter().position(|bound| micros <= *bound).and_then(|n| self.buckets.get(n)) {
+            Some(bucket) => bucket.one(),
+            None => self.beyond.one(),
         }
     }
 
     fn snapshot(&self) -> TimingSnapshot {
         let mut buckets = [0; BUCKETS.len()];
-        for (copy, bucket) in buckets.iter_mut().zip(&self.buckets) {
-            *copy = bucket.now();
+        let mut so_far = self.instant.now();
+        for (sum, bucket) in buckets.iter_mut().zip(&self.buckets) {
+            so_far += bucket.now();
+            *sum = so_far;
         }
-        TimingSnapshot { count: self.count.now(), micros: self.micros.now(), buckets }
+        TimingSnapshot { count: so_far + self.beyond.now(), micros: self.micros.now(), buckets }
     }
 
     /// An answer that was there at once.
     pub(crate) fn instant(&self) {
-        self.record(Duration::ZERO);
+        self.instant.one();
     }
 }
 
@@ -188,15 +190,14 @@ fn counter(out: &mut String, name: &str, help: &str, value: u64) {
 fn timing(out: &mut String, name: &str, help: &str, timing: &Timing) {
     let _ = writeln!(out, "# HELP cloakroom_{name} {help}");
     let _ = writeln!(out, "# TYPE cloakroom_{name} histogram");
-    for (bucket, bound) in timing.buckets.iter().zip(BUCKETS) {
+    let taken = timing.snapshot();
+    for (sum, bound) in taken.buckets.iter().zip(BUCKETS) {
         let seconds = Duration::from_micros(bound).as_secs_f64();
-        let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {}", bucket.now());
+        let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {sum}");
     }
-    let count = timing.count.now();
-    let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"+Inf\"}} {count}");
-    let _ =
-        writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(timing.micros.now()).as_secs_f64());
-    let _ = writeln!(out, "cloakroom_{name}_count {count}");
+    let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"+Inf\"}} {}", taken.count);
+    let _ = writeln!(out, "cloakroom_{name}_sum {}", Duration::from_micros(taken.micros).as_secs_f64());
+    let _ = writeln!(out, "cloakroom_{name}_count {}", taken.count);
 }
 
 #[cfg(test)]

@@ -21,13 +21,15 @@ use crate::record::Record;
 use crate::settings::Settings;
 use crate::store::{Snapshot, Store, StoreError, StoreErrorKind, StoreFuture};
 
-pub(crate) use commit::{Landed, WriteKind};
+pub(crate) use commit::{FirstCommit, Landed, Tried, WriteKind};
+pub(crate) use create::FirstCreate;
 pub(crate) use ended::EndedBoard;
 pub(crate) use events::Events;
 pub use events::{Event, Subscriber};
 pub(crate) use lease::HeldLease;
 pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
+pub(crate) use open::Found;
 pub(crate) use rename::{Binding, IdChange, Moved};
 pub(crate) use tasks::{Detached, Tasks};
 

@@ -7,7 +7,7 @@ use crate::error::SessionError;
 use crate::http::cookie::scan::Scanned;
 use crate::ids::{Candidate, OpId, SessionId, StoreKey};
 use crate::settings::OnObsoleteId;
-use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich};
+use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, StoreFuture};
 
 /// What was found for them.
 #[derive(Default)]
@@ -28,10 +28,9 @@ impl Engine {
         self: &Arc<Self>,
         presented: &Scanned,
         exclusive: bool,
+        first: Option<StoreFuture<Loaded>>,
     ) -> Result<Found, SessionError> {
-        self.metrics.opened.one();
-        self.start_purging();
-        self.metrics.malformed_ids.add(u64::from(presented.malformed));
+        self.note_opened(presented);
         if presented.is_empty() {
             return Ok(Found::default());
         }
@@ -40,10 +39,18 @@ impl Engine {
             return self.open_exclusive(&one).await;
         }
         let key = one.store_key();
-        let loaded = self.call(Effect::Reads, self.store.load(key)).await?;
+        let loaded = self.call(Effect::Reads, first.unwrap_or_else(|| self.store.load(key))).await?;
         let mut found = Found::default();
-        self.note(&one, key, loaded, &mut found).await;
+        self.note(&one, key, loaded, &mut found);
         Ok(found)
+    }
+
+    pub(crate) fn note_opened(self: &Arc<Self>, presented: &Scanned) {
+        self.metrics.opened.one();
+        if presented.malformed > 0 {
+            self.metrics.malformed_ids.add(u64::from(presented.malformed));
+        }
+        self.start_purging();
     }
 
     async fn open_exclusive(self: &Arc<Self>, candidate: &Candidate) -> Result<Found, SessionError> {
@@ -56,12 +63,12 @@ impl Engine {
             }
             Err(super::lease::NoLease::Ended(ending)) => {
                 let mut found = Found::default();
-                self.note(candidate, key, Loaded::Ended(ending), &mut found).await;
+                self.note(candidate, key, Loaded::Ended(ending), &mut found);
                 Ok(found)
             }
             Err(super::lease::NoLease::Missing) => {
                 let mut found = Found::default();
-                self.note(candidate, key, Loaded::Missing, &mut found).await;
+                self.note(candidate, key, Loaded::Missing, &mut found);
                 Ok(found)
             }
         }
@@ -79,7 +86,7 @@ impl Engine {
         let mut live: Option<(Found, &Candidate)> = None;
         for ((candidate, key), loaded) in presented.candidates().zip(keys).zip(loads) {
             let mut one = Found::default();
-            self.note(candidate, key, loaded, &mut one).await;
+            self.note(candidate, key, loaded, &mut one);
             found.moved = found.moved.or(one.moved);
             let Some(known) = &one.known else { continue };
             match &live {
@@ -102,7 +109,13 @@ impl Engine {
     }
 
     /// Strict mode in one place: only a record that the store holds makes an id of a candidate.
-    async fn note(self: &Arc<Self>, candidate: &Candidate, key: StoreKey, loaded: Loaded, found: &mut Found) {
+    pub(crate) fn note(
+        self: &Arc<Self>,
+        candidate: &Candidate,
+        key: StoreKey,
+        loaded: Loaded,
+        found: &mut Found,
+    ) {
         match loaded {
             // The deadlines are checked on the record too, not only by the store.
             Loaded::Live(snapshot) if snapshot.record.is_expired(snapshot.now) => self.saw_expired(key),
@@ -126,7 +139,8 @@ impl Engine {
                 self.metrics.obsolete_ids.one();
                 self.events.emit(Event::ObsoleteId(key));
                 if self.settings.on_obsolete_id == OnObsoleteId::RevokeUser {
-                    self.end_line(key).await;
+                    let engine = Arc::clone(self);
+                    self.tasks.spawn(async move { engine.end_line(key).await });
                 }
             }
             Loaded::Ended(Ending::Expired) => self.saw_expired(key),

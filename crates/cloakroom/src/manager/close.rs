@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::SessionError;
 use crate::http::cache_limiter::Involvement;
 use crate::http::vary;
-use crate::session::{HandlerEnd, SessionHandle, Tell};
+use crate::session::{HandlerEnd, Left, SessionHandle, Tell};
 
 /// What came of a request's session.
 #[derive(Debug)]
@@ -37,12 +37,21 @@ impl SessionManager {
         headers: &mut HeaderMap,
     ) -> Outcome {
         let end = self.handler_end(status);
-        if handle.0.must_finish(end) {
-            let finished = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(end)).await;
-            if let Err(error) = finished {
+        let begun = match handle.0.settle(end) {
+            Left::Head { asked, tell } => {
+                self.write_headers(handle, asked, &tell, status, headers);
+                return if asked { Outcome::Done } else { Outcome::Untouched };
+            }
+            Left::Finish(begun) => begun,
+            Left::Failed(error) => {
                 handle.0.head_sent(HandlerEnd::Failed);
                 return Outcome::Failed(error);
             }
+        };
+        let finished = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(end, begun)).await;
+        if let Err(error) = finished {
+            handle.0.head_sent(HandlerEnd::Failed);
+            return Outcome::Failed(error);
         }
         self.write_head(handle, end, status, headers)
     }
@@ -58,7 +67,7 @@ impl SessionManager {
         headers: &mut HeaderMap,
     ) -> Outcome {
         // Only a commit can fail, and there is none.
-        let _ = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(HandlerEnd::Failed)).await;
+        let _ = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(HandlerEnd::Failed, None)).await;
         self.write_head(handle, HandlerEnd::Failed, status, headers)
     }
 
@@ -85,14 +94,13 @@ impl SessionManager {
         status: StatusCode,
         headers: &mut HeaderMap,
     ) -> Outcome {
-        handle.0.head_sent(end);
-        let (asked, tell) = handle.0.told();
+        let (asked, tell) = handle.0.head_sent(end);
         self.write_headers(handle, asked, &tell, status, headers);
         if asked { Outcome::Done } else { Outcome::Untouched }
     }
 
     /// Writes what the response says of the session.
-    pub(super) fn write_headers(
+    pub(crate) fn write_headers(
         &self,
         handle: &SessionHandle,
         asked: bool,

@@ -108,7 +108,7 @@ impl SessionManager {
     /// cookies are `Secure`.
     pub fn open<'a>(&self, head: impl Into<RequestHead<'a>>, peer: Option<SocketAddr>) -> SessionHandle {
         let facts = RequestFacts::note(head.into(), peer, &self.0.http);
-        SessionHandle(Shared::new(Arc::clone(&self.0), facts))
+        SessionHandle(Shared::new(self.clone(), facts))
     }
 }
 

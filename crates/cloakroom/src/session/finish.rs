@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::shared::{Identity, LeaseState, Phase, State, Tell};
-use super::view::Changes;
-use crate::engine::{Effect, IdChange, Known, Moved, WriteKind};
+use super::view::{Changes, Merged};
+use crate::engine::{Effect, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind};
 use crate::error::SessionError;
+use crate::ids::StoreKey;
+use crate::payload::Payload;
 use crate::record::Record;
 use crate::store::{Loaded, Touch, Touched};
 
@@ -19,21 +21,103 @@ pub(crate) enum HandlerEnd {
     Failed,
 }
 
+/// What is left to do when the handler is done.
+pub(crate) enum Left {
+    /// Nothing: everything is committed, and this is what the head says.
+    Head { asked: bool, tell: Tell },
+    /// Something that may have to wait: [`Shared::finish`].
+    Finish(Option<Begun>),
+    /// The changes cannot be committed.
+    Failed(SessionError),
+}
+
+/// A commit point that was begun and not answered at once.
+pub(crate) struct Begun {
+    changes: Changes,
+    epoch: u32,
+    first: First,
+}
+
+enum First {
+    Commit(FirstCommit),
+    Create(FirstCreate),
+}
+
 impl Shared {
-    /// Whether [`finish`](Shared::finish) has anything to do that the store must be asked for.
-    pub(crate) fn must_finish(&self, end: HandlerEnd) -> bool {
-        let state = self.state.lock();
-        state.id_changes > 0
+    /// Whether nobody asked for the session, and nobody can any more: only the adapter holds it.
+    pub(crate) fn is_left_alone(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) == 1 && !self.state.lock().asked
+    }
+
+    /// Does all of a request's end that can be done without waiting. With a store that answers at once that is nearly
+    /// always all of it.
+    pub(crate) fn settle(self: &Arc<Self>, end: HandlerEnd) -> Left {
+        let mut state = self.state.lock();
+        let completed = end == HandlerEnd::Completed;
+        if state.id_changes > 0
             || state.learned
-            || matches!(state.lease, LeaseState::Mode(_))
-            || (end == HandlerEnd::Completed
-                && (state.view.has_changes()
-                    || self.renewal_due(state.known())
-                    || self.cookie_slides(&state)))
+            || state.lease.held().is_some()
+            || (completed && (self.renewal_due(state.known()) || self.cookie_slides(&state)))
+        {
+            return Left::Finish(None);
+        }
+        if completed && state.view.has_changes() {
+            state.finishing = true;
+            match self.try_commit(&mut state) {
+                Ok(None) => {}
+                Ok(Some(begun)) => return Left::Finish(Some(begun)),
+                Err(error) => return Left::Failed(error),
+            }
+        }
+        let touch = self.leave(&mut state, end);
+        let (asked, tell) = self.head(&state);
+        drop(state);
+        self.touch(touch);
+        Left::Head { asked, tell }
+    }
+
+    /// Asks the store once to commit what is buffered; what is not answered at once is handed back.
+    fn try_commit(self: &Arc<Self>, state: &mut State) -> Result<Option<Begun>, SessionError> {
+        let engine = self.engine();
+        let (changes, epoch) = (state.view.take_changes(), state.view.epoch());
+        let slide = (!state.background).then_some(engine.settings.lifetime.idle);
+        match &state.identity {
+            Identity::Unreachable => Err(SessionError::new(crate::ErrorKind::Unavailable)),
+            Identity::Known(known) => {
+                let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
+                match engine.try_commit(known, WriteKind::Buffered, slide, merge)? {
+                    Tried::Landed(Landed::Stored { snapshot, at }) => state.stored(at, snapshot, &changes),
+                    Tried::Landed(_) => {}
+                    Tried::Later(first) => {
+                        return Ok(Some(Begun { changes, epoch, first: First::Commit(first) }));
+                    }
+                }
+                Ok(None)
+            }
+            Identity::Nobody => {
+                let payload = changes.apply(&Payload::empty());
+                // Setting and removing again makes no session.
+                if payload.is_empty() {
+                    return Ok(None);
+                }
+                state.check_head()?;
+                let merged = Merged { payload, epoch: 0, overwritten: 0 };
+                engine.check_size(&merged)?;
+                match engine.try_create(merged.payload, None)? {
+                    Ok(known) => state.started(known),
+                    Err(first) => return Ok(Some(Begun { changes, epoch, first: First::Create(first) })),
+                }
+                Ok(None)
+            }
+        }
     }
 
     /// Commits what is buffered, renews the id if it is due, gives the lease back. After it the head may leave.
-    pub(crate) async fn finish(self: Arc<Self>, end: HandlerEnd) -> Result<(), SessionError> {
+    pub(crate) async fn finish(
+        self: Arc<Self>,
+        end: HandlerEnd,
+        begun: Option<Begun>,
+    ) -> Result<(), SessionError> {
         // From here on the handler counts as finished: a client that hangs up takes nothing of it back.
         self.state.lock().finishing = true;
         self.settle_ids().await;
@@ -42,7 +126,7 @@ impl Shared {
                 self.state.lock().view.discard_changes();
                 Ok(())
             }
-            HandlerEnd::Completed => self.commit_point().await,
+            HandlerEnd::Completed => self.commit_point(begun).await,
         };
         if committed.is_ok() {
             self.confirm(end).await;
@@ -92,27 +176,34 @@ impl Shared {
 
     /// Whether the cookie has a lifetime of its own that is to slide along with the session's.
     fn cookie_slides(&self, state: &State) -> bool {
-        self.manager.http.persistent && (state.slid || self.touch_due(state))
+        self.manager.0.http.persistent && (state.slid || self.touch_due(state))
     }
 
-    /// The response is about to leave: from here on the session runs in merge mode and no id can change.
-    pub(crate) fn head_sent(self: &Arc<Self>, end: HandlerEnd) {
+    /// The response is about to leave: from here on the session runs in merge mode and no id can change. Answers with
+    /// whether the session was asked for, and what the response tells the client of it.
+    pub(crate) fn head_sent(self: &Arc<Self>, end: HandlerEnd) -> (bool, Tell) {
         let mut state = self.state.lock();
+        let touch = self.leave(&mut state, end);
+        let head = self.head(&state);
+        drop(state);
+        self.touch(touch);
+        head
+    }
+
+    /// Notes that the head leaves; answers with the key whose idle deadline a mere read has to slide.
+    fn leave(&self, state: &mut State, end: HandlerEnd) -> Option<StoreKey> {
         if state.phase == Phase::Handling {
             state.phase = Phase::HeadSent;
         }
         if end == HandlerEnd::Failed {
             state.view.discard_changes();
         }
-        drop(state);
-        self.touch_if_due();
+        if self.touch_due(state) { state.key() } else { None }
     }
 
-    /// Whether the session was asked for, and what the response tells the client of it. A cookie with a lifetime of its own
-    /// is told anew when the session's has slid.
-    pub(crate) fn told(&self) -> (bool, Tell) {
-        let state = self.state.lock();
-        let again = state.confirmed && self.manager.http.persistent;
+    /// A cookie with a lifetime of its own is told anew when the session's has slid.
+    fn head(&self, state: &State) -> (bool, Tell) {
+        let again = state.confirmed && self.manager.0.http.persistent;
         let tell = match (&state.tell, state.known()) {
             (Tell::Nothing, Some(known)) if again => Tell::Id(known.id.clone()),
             (tell, _) => tell.clone(),
@@ -168,7 +259,19 @@ impl Shared {
         }
     }
 
-    async fn commit_point(self: &Arc<Self>) -> Result<(), SessionError> {
+    async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
+        match begun {
+            Some(Begun { changes, epoch, first: First::Commit(first) }) => {
+                return self.commit_changes(changes, epoch, WriteKind::Buffered, false, Some(first)).await;
+            }
+            Some(Begun { changes, first: First::Create(first), .. }) => {
+                let payload = changes.apply(&Payload::empty());
+                let known = self.engine().create(payload, None, Some(first)).await?;
+                self.state.lock().started(known);
+                return Ok(());
+            }
+            None => {}
+        }
         let (changes, epoch, renew, release) = {
             let mut state = self.state.lock();
             let renew = state.phase == Phase::Handling && self.renewal_due(state.known());
@@ -185,7 +288,7 @@ impl Shared {
             return Ok(());
         }
         let before = self.state.lock().known().map(|k| k.record.version);
-        let committed = self.commit_changes(changes, epoch, WriteKind::Buffered, release).await;
+        let committed = self.commit_changes(changes, epoch, WriteKind::Buffered, release, None).await;
         let mut state = self.state.lock();
         let wrote = before != state_version(&state.identity);
         if release && let LeaseState::Mode(held) = &mut state.lease {
@@ -238,18 +341,11 @@ impl Shared {
         known.is_some_and(|k| self.engine().settings.lifetime.renewal.is_some() && k.now >= k.record.renew_at)
     }
 
-    /// Slides the idle deadline when a set part of the idle time has passed since it was last slid. Detached.
-    fn touch_if_due(self: &Arc<Self>) {
+    /// Slides the idle deadline, detached.
+    fn touch(self: &Arc<Self>, key: Option<StoreKey>) {
+        let Some(key) = key else { return };
         let engine = self.engine();
-        let settings = &engine.settings;
-        let key = {
-            let state = self.state.lock();
-            match state.key() {
-                Some(key) if self.touch_due(&state) => key,
-                _ => return,
-            }
-        };
-        let answer = engine.store.touch(Touch { key, idle: settings.lifetime.idle });
+        let answer = engine.store.touch(Touch { key, idle: engine.settings.lifetime.idle });
         let task = Arc::clone(engine);
         match answer.try_ready() {
             Ok(answer) => {

@@ -69,7 +69,7 @@ impl Session {
             let record = &known.record;
             state.view.refresh_unread(record.payload.clone(), record.epoch);
             state.become_learned(known, told.is_some());
-            state.lease = LeaseState::Guard(held);
+            state.lease = LeaseState::Guard(Box::new(held));
         }
         let mut guard =
             LockGuard { shared: Arc::clone(shared), view: View::new(Payload::empty(), 0), done: false };
@@ -143,7 +143,7 @@ impl LockGuard {
         let (known, proof, slide) = shared.target()?;
         let Some(known) = known else {
             self.finish(false);
-            return shared.commit_changes(changes, epoch, WriteKind::Awaited, false).await;
+            return shared.commit_changes(changes, epoch, WriteKind::Awaited, false, None).await;
         };
         let release = match &shared.state.lock().lease {
             LeaseState::Guard(held) => held.releases_with_write(),
@@ -158,7 +158,8 @@ impl LockGuard {
                 overwritten: 0,
             })
         };
-        let landed = shared.engine().commit(&known, proof, release, WriteKind::Awaited, slide, merge).await;
+        let landed =
+            shared.engine().commit(&known, proof, release, WriteKind::Awaited, slide, None, merge).await;
         match &landed {
             Ok(Landed::Unchanged) => self.finish(false),
             Ok(_) => self.finish(release),

@@ -1,14 +1,20 @@
 //! The session before it is asked for.
 
+use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
 
 use super::shared::{Identity, Shared};
 use super::{ReadOnlySession, Session};
 use crate::error::{ErrorKind, SessionError};
 
-tokio::task_local! {
-    static CURRENT: SessionHandle;
+thread_local! {
+    /// The session of the request whose future is being polled on this thread: lent for the length of a poll.
+    static CURRENT: RefCell<Option<SessionHandle>> = const { RefCell::new(None) };
 }
 
 /// The session of a request, opened or not. Nothing is asked of the store until it is opened.
@@ -26,7 +32,7 @@ impl SessionHandle {
     /// [`Unavailable`](ErrorKind::Unavailable) when the store cannot be asked, [`Decode`](ErrorKind::Decode) when the
     /// record is damaged, [`LockTimeout`](ErrorKind::LockTimeout) in exclusive mode.
     pub async fn open(&self) -> Result<Session, SessionError> {
-        self.0.open(true).await?;
+        self.0.ensure_open(true).await?;
         Ok(Session(Arc::clone(&self.0)))
     }
 
@@ -35,7 +41,7 @@ impl SessionHandle {
     /// # Errors
     /// As [`open`](SessionHandle::open).
     pub async fn open_existing(&self) -> Result<Option<Session>, SessionError> {
-        self.0.open(true).await?;
+        self.0.ensure_open(true).await?;
         let exists = matches!(self.0.state.lock().identity, Identity::Known(_));
         Ok(exists.then(|| Session(Arc::clone(&self.0))))
     }
@@ -45,13 +51,13 @@ impl SessionHandle {
     /// # Errors
     /// [`Unavailable`](ErrorKind::Unavailable), [`Decode`](ErrorKind::Decode).
     pub async fn read_only(&self) -> Result<ReadOnlySession, SessionError> {
-        self.0.open(false).await?;
+        self.0.ensure_open(false).await?;
         Ok(ReadOnlySession(Arc::clone(&self.0)))
     }
 
     /// Runs `handler` with this session as the [`current`] one.
     pub fn scope<F: Future>(&self, handler: F) -> impl Future<Output = F::Output> + use<F> {
-        CURRENT.scope(self.clone(), handler)
+        Scoped { handle: Some(self.clone()), future: handler }
     }
 
     /// The same request's session of another manager: for an application with two layers, one inside the other, each with a
@@ -61,7 +67,7 @@ impl SessionHandle {
     pub fn of(&self, manager: &crate::SessionManager) -> Option<SessionHandle> {
         let mut handle = self;
         loop {
-            if Arc::ptr_eq(&handle.0.manager, &manager.0) {
+            if Arc::ptr_eq(&handle.0.manager.0, &manager.0) {
                 return Some(handle.clone());
             }
             handle = handle.0.outer()?;
@@ -87,16 +93,48 @@ impl std::fmt::Debug for SessionHandle {
 
 /// The session of the request this code runs for, wherever it is called: the analogue of PHP's `$_SESSION`.
 ///
-/// It comes from a task-local that the layer sets, so concurrent requests never see each other's. A task that the
+/// The layer sets it for each poll of the request's future, so concurrent requests never see each other's. A task that the
 /// handler spawns is another task: hand it a clone.
 ///
 /// # Errors
 /// [`NoLayer`](ErrorKind::NoLayer) outside a request that passed the session layer.
 pub fn current() -> Result<SessionHandle, SessionError> {
-    CURRENT.try_with(Clone::clone).map_err(|_| SessionError::new(ErrorKind::NoLayer))
+    let handle = CURRENT.try_with(|current| current.borrow().clone());
+    handle.ok().flatten().ok_or_else(|| SessionError::new(ErrorKind::NoLayer))
 }
 
-/// Runs `f`, one poll of a request's future, with `handle` as the [`current`] one.
-pub(crate) fn scoped<R>(handle: &SessionHandle, f: impl FnOnce() -> R) -> R {
-    CURRENT.sync_scope(handle.clone(), f)
+/// Runs `f`, one poll of a request's future, with the handle lent to [`current`]: it moves there and back, which costs less
+/// than counting a reference up and down. `None` while `f` runs; back also when it panics.
+pub(crate) fn lent<R>(handle: &mut Option<SessionHandle>, f: impl FnOnce() -> R) -> R {
+    struct Back<'a>(&'a mut Option<SessionHandle>);
+    impl Drop for Back<'_> {
+        fn drop(&mut self) {
+            swap(self.0);
+        }
+    }
+    swap(handle);
+    let _back = Back(handle);
+    f()
+}
+
+/// Exchanges the current handle with another one. Where the thread is being torn down, nothing is current any more.
+fn swap(handle: &mut Option<SessionHandle>) {
+    let _ = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), handle));
+}
+
+pin_project! {
+    struct Scoped<F> {
+        handle: Option<SessionHandle>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        lent(this.handle, || this.future.poll(cx))
+    }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::{Identity, Tell};
-use super::view::Changes;
 use super::{Session, Shared};
 use crate::engine::{Binding, IdChange, Moved};
 use crate::error::{ErrorKind, SessionError};
@@ -133,11 +132,8 @@ impl Shared {
             IdChange::Regenerate { .. } | IdChange::Renew if payload.is_empty() => return Ok(()),
             IdChange::Regenerate { .. } | IdChange::Renew => None,
         };
-        let known = self.engine().create(payload, bind).await?;
-        let mut state = self.state.lock();
-        state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
-        state.slid = true;
-        state.become_known(known, true);
+        let known = self.engine().create(payload, bind, None).await?;
+        self.state.lock().started(known);
         Ok(())
     }
 

@@ -20,8 +20,8 @@ pub use handle::{SessionHandle, current};
 pub use read_only::ReadOnlySession;
 pub use value::RawValue;
 
-pub(crate) use finish::HandlerEnd;
-pub(crate) use handle::scoped;
+pub(crate) use finish::{Begun, HandlerEnd, Left};
+pub(crate) use handle::lent;
 pub(crate) use shared::{Shared, Tell};
 pub(crate) use view::{KeyConflict, MergeRule, Merged};
 

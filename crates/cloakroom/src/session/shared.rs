@@ -7,18 +7,18 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::SessionHandle;
 use super::view::{Changes, View};
-use crate::engine::{Engine, HeldLease, Known};
+use crate::engine::{Engine, Found, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
-use crate::manager::Inner;
+use crate::manager::SessionManager;
 use crate::payload::Payload;
 use crate::request::RequestFacts;
 use crate::settings::{Mode, OnUnavailable};
-use crate::store::{LeaseRef, Snapshot};
+use crate::store::{LeaseRef, Loaded, Snapshot, StoreFuture};
 
 /// One request's session, opened or not.
 pub(crate) struct Shared {
-    pub(crate) manager: Arc<Inner>,
+    pub(crate) manager: SessionManager,
     pub(crate) request: RequestFacts,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
@@ -63,6 +63,13 @@ pub(crate) enum Identity {
     Unreachable,
 }
 
+/// What came of opening a session without waiting.
+pub(crate) enum AtOnce {
+    Done(Result<(), SessionError>),
+    /// Go on with [`Shared::open_later`], with the load that was begun.
+    Wait(Option<StoreFuture<Loaded>>),
+}
+
 /// What the response tells the client about its id.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Tell {
@@ -91,13 +98,13 @@ pub(crate) enum LeaseState {
     #[default]
     None,
     /// Taken by exclusive mode when the session was opened.
-    Mode(HeldLease),
+    Mode(Box<HeldLease>),
     /// Taken by `lock`, until its guard is done.
-    Guard(HeldLease),
+    Guard(Box<HeldLease>),
     /// A guard is alive without a lease of its own: over a session that does not exist yet.
     GuardOnly,
     /// A guard is alive under the lease of exclusive mode.
-    GuardInMode(HeldLease),
+    GuardInMode(Box<HeldLease>),
 }
 
 impl LeaseState {
@@ -136,6 +143,18 @@ impl State {
         self.lease.held().and_then(HeldLease::proof)
     }
 
+    /// Takes over what was found for the ids that were presented.
+    fn found(&mut self, found: Found) {
+        self.moved = found.moved;
+        if let Some(known) = found.known {
+            self.view.reset(known.record.payload.clone(), known.record.epoch);
+            self.become_learned(known, found.tell);
+        }
+        if let Some(held) = found.held {
+            self.lease = LeaseState::Mode(Box::new(held));
+        }
+    }
+
     /// Takes over what a commit stored.
     pub(crate) fn stored(
         &mut self,
@@ -155,6 +174,14 @@ impl State {
                 known.update(snapshot);
             }
         }
+    }
+
+    /// A session was started for this request.
+    pub(crate) fn started(&mut self, known: Known) {
+        self.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
+        self.slid = true;
+        self.confirmed |= self.finishing;
+        self.become_known(known, true);
     }
 
     /// The session of this request is this one now, under an id that the request itself issued or that the client knows.
@@ -208,7 +235,7 @@ impl State {
 }
 
 impl Shared {
-    pub(crate) fn new(manager: Arc<Inner>, request: RequestFacts) -> Arc<Self> {
+    pub(crate) fn new(manager: SessionManager, request: RequestFacts) -> Arc<Self> {
         Arc::new(Shared {
             manager,
             request,
@@ -234,7 +261,7 @@ impl Shared {
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
-        &self.manager.engine
+        &self.manager.0.engine
     }
 
     pub(crate) fn set_outer(&self, outer: SessionHandle) {
@@ -250,20 +277,75 @@ impl Shared {
         self.opened.initialized()
     }
 
-    /// Loads the session, once; takes its lease when exclusive mode asks for it and `writes` is set.
-    pub(crate) async fn open(self: &Arc<Self>, writes: bool) -> Result<(), SessionError> {
+    /// Opens the session, however long it takes.
+    pub(crate) async fn ensure_open(self: &Arc<Self>, writes: bool) -> Result<(), SessionError> {
+        match self.open_at_once(writes) {
+            AtOnce::Done(done) => done,
+            AtOnce::Wait(first) => Box::pin(self.open_later(writes, first)).await,
+        }
+    }
+
+    /// Opens the session without waiting, where that is possible: there is no id to look up, or the store answers at once.
+    /// Keeps everything that may have to wait out of the futures of handlers.
+    pub(crate) fn open_at_once(&self, writes: bool) -> AtOnce {
+        let engine = self.engine();
+        if writes && engine.settings.mode == Mode::Exclusive {
+            return AtOnce::Wait(None);
+        }
+        if self.opened.initialized() {
+            return AtOnce::Done(Ok(()));
+        }
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.asked, true) {
+            // Another handle of this request is at it, or was refused before.
+            return AtOnce::Wait(None);
+        }
+        let ids = match self.request.candidates() {
+            Ok(ids) => ids,
+            Err(error) => return AtOnce::Done(Err(error)),
+        };
+        if !ids.is_empty() {
+            let Some(one) = ids.single() else { return AtOnce::Wait(None) };
+            let key = one.store_key();
+            let loaded = match engine.store.load(key).try_ready() {
+                Ok(Ok(loaded)) => loaded,
+                Ok(failed) => return AtOnce::Wait(Some(StoreFuture::ready(failed))),
+                Err(pending) => return AtOnce::Wait(Some(pending)),
+            };
+            engine.metrics.store_latency.instant();
+            let mut found = Found::default();
+            engine.note(&one, key, loaded, &mut found);
+            state.found(found);
+        }
+        engine.note_opened(ids);
+        // Nobody else can have set it: `asked` let one through.
+        let _ = self.opened.set(());
+        AtOnce::Done(Ok(()))
+    }
+
+    /// Loads the session, once; takes its lease when exclusive mode asks for it and `writes` is set. `first` is a load that
+    /// was begun.
+    pub(crate) async fn open_later(
+        self: &Arc<Self>,
+        writes: bool,
+        first: Option<StoreFuture<Loaded>>,
+    ) -> Result<(), SessionError> {
         let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
-        self.opened.get_or_try_init(|| self.load(exclusive)).await?;
+        self.opened.get_or_try_init(|| self.load(exclusive, first)).await?;
         if exclusive {
             self.upgrade().await?;
         }
         Ok(())
     }
 
-    async fn load(self: &Arc<Self>, exclusive: bool) -> Result<(), SessionError> {
+    async fn load(
+        self: &Arc<Self>,
+        exclusive: bool,
+        first: Option<StoreFuture<Loaded>>,
+    ) -> Result<(), SessionError> {
         self.state.lock().asked = true;
         let engine = self.engine();
-        let found = match engine.open(self.request.candidates()?, exclusive).await {
+        let found = match engine.open(self.request.candidates()?, exclusive, first).await {
             Ok(found) => found,
             Err(error)
                 if error.kind() == ErrorKind::Unavailable
@@ -274,15 +356,7 @@ impl Shared {
             }
             Err(error) => return Err(error),
         };
-        let mut state = self.state.lock();
-        state.moved = found.moved;
-        if let Some(known) = found.known {
-            state.view.reset(known.record.payload.clone(), known.record.epoch);
-            state.become_learned(known, found.tell);
-        }
-        if let Some(held) = found.held {
-            state.lease = LeaseState::Mode(held);
-        }
+        self.state.lock().found(found);
         Ok(())
     }
 
@@ -303,7 +377,7 @@ impl Shared {
                 if matches!(state.lease, LeaseState::None) {
                     state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
                     state.become_learned(known, told.is_some());
-                    state.lease = LeaseState::Mode(held);
+                    state.lease = LeaseState::Mode(Box::new(held));
                 }
             }
             Err(_) => state.become_nobody(),

@@ -1,6 +1,7 @@
 //! Writing: buffered by the sync calls, stored by the awaited ones.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,11 +9,12 @@ use serde::de::DeserializeOwned;
 use super::shared::{Identity, State};
 use super::view::{Change, Changes, MergeRule, Merged};
 use super::{Session, Shared};
-use crate::engine::{Landed, WriteKind};
+use crate::engine::{FirstCommit, Known, Landed, Tried, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
 use crate::payload::Payload;
 use crate::record::Record;
+use crate::store::LeaseRef;
 
 impl Session {
     /// Sets `key`, buffered. Makes a session at the commit if there is none yet.
@@ -212,9 +214,32 @@ impl Shared {
                 .await;
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
-        let landed = self.engine().commit(&known, proof, false, WriteKind::Awaited, slide, merge).await;
-        self.landed(landed?, &changes);
+        let landed = self.commit_awaited(&known, proof, slide, merge).await?;
+        self.landed(landed, &changes);
         Ok(())
+    }
+
+    /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else in a loop that is
+    /// kept on the heap, so that handlers stay small.
+    async fn commit_awaited<F>(
+        &self,
+        known: &Known,
+        proof: Option<LeaseRef>,
+        slide: Option<Duration>,
+        mut merge: F,
+    ) -> Result<Landed, SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        let engine = self.engine();
+        let mut first = None;
+        if proof.is_none() {
+            match engine.try_commit(known, WriteKind::Awaited, slide, &mut merge)? {
+                Tried::Landed(landed) => return Ok(landed),
+                Tried::Later(begun) => first = Some(begun),
+            }
+        }
+        Box::pin(engine.commit(known, proof, false, WriteKind::Awaited, slide, first, merge)).await
     }
 
     async fn update<T, F>(
@@ -255,8 +280,7 @@ impl Shared {
                     written = changes;
                     merged
                 };
-                let landed =
-                    self.engine().commit(&known, proof, false, WriteKind::Awaited, slide, merge).await?;
+                let landed = self.commit_awaited(&known, proof, slide, merge).await?;
                 self.landed(landed, &written);
             }
         }
@@ -273,7 +297,8 @@ impl Shared {
             (state.view.take_changes(), state.view.epoch())
         };
         let shared = Arc::clone(self);
-        self.detached_id_change(async move { shared.commit_changes(changes, epoch, kind, false).await }).await
+        self.detached_id_change(async move { shared.commit_changes(changes, epoch, kind, false, None).await })
+            .await
     }
 
     /// Stores a set of changes, whoever the session belongs to by now.
@@ -283,6 +308,7 @@ impl Shared {
         epoch: u32,
         kind: WriteKind,
         release: bool,
+        first: Option<FirstCommit>,
     ) -> Result<(), SessionError> {
         let (known, proof, slide) = self.target()?;
         match known {
@@ -293,7 +319,7 @@ impl Shared {
             }
             Some(known) => {
                 let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
-                let landed = self.engine().commit(&known, proof, release, kind, slide, merge).await?;
+                let landed = self.engine().commit(&known, proof, release, kind, slide, first, merge).await?;
                 self.landed(landed, &changes);
                 Ok(())
             }
@@ -304,12 +330,8 @@ impl Shared {
     pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
         self.state.lock().check_head()?;
         self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
-        let known = self.engine().create(payload, None).await?;
-        let mut state = self.state.lock();
-        let record = &known.record;
-        state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
-        state.slid = true;
-        state.become_known(known, true);
+        let known = self.engine().create(payload, None, None).await?;
+        self.state.lock().started(known);
         Ok(())
     }
 
@@ -382,4 +404,4 @@ impl Shared {
     }
 }
 
-type Target = (Option<crate::engine::Known>, Option<crate::store::LeaseRef>, Option<std::time::Duration>);
+type Target = (Option<Known>, Option<LeaseRef>, Option<Duration>);

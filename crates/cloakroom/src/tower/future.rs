@@ -1,5 +1,5 @@
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,8 +12,8 @@ use tower_service::Service;
 use crate::body::SessionBody;
 use crate::engine::Detached;
 use crate::error::{ErrorKind, SessionError};
-use crate::manager::{Discarded, Outcome, PresentedToken, SessionManager};
-use crate::session::{HandlerEnd, SessionHandle, scoped};
+use crate::manager::{Discarded, Outcome, PresentedToken, error_response};
+use crate::session::{Begun, HandlerEnd, Left, SessionHandle, lent};
 
 pin_project! {
     /// The response of a [`SessionService`](super::SessionService).
@@ -29,17 +29,17 @@ pin_project! {
     }
 }
 
-/// The request's session; abandoned when the future is dropped before the response left.
+/// The request's session; abandoned when the future is dropped before the response left. `None` only while it is lent to
+/// the handler.
 struct Open {
-    manager: SessionManager,
-    handle: SessionHandle,
+    handle: Option<SessionHandle>,
     over: bool,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if !self.over {
-            self.handle.0.abandon();
+        if let (false, Some(handle)) = (self.over, &self.handle) {
+            handle.0.abandon();
         }
     }
 }
@@ -48,7 +48,7 @@ pin_project! {
     #[project = StageProj]
     enum Stage<S, B, F, R, E> {
         // A token must be checked before the handler may run.
-        Checking { check: Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>, next: Option<(S, Request<B>)> },
+        Checking { check: Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>, next: Option<Box<(S, Request<B>)>> },
         // The request is refused without asking the handler.
         Refused { error: Option<SessionError> },
         // The handler runs.
@@ -67,32 +67,27 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn handling(manager: SessionManager, handle: SessionHandle, future: S::Future) -> Self {
-        Self::at(manager, handle, Stage::Handling { future })
+    pub(super) fn handling(handle: Option<SessionHandle>, future: S::Future) -> Self {
+        Self::at(handle, Stage::Handling { future })
     }
 
-    pub(super) fn refused(manager: SessionManager, handle: SessionHandle) -> Self {
+    pub(super) fn refused(handle: SessionHandle) -> Self {
         let error = Some(SessionError::new(ErrorKind::CrossSite));
-        Self::at(manager, handle, Stage::Refused { error })
+        Self::at(Some(handle), Stage::Refused { error })
     }
 
     pub(super) fn checking(
-        manager: SessionManager,
         handle: SessionHandle,
         token: PresentedToken,
         ready: S,
         request: Request<B>,
     ) -> Self {
         let check = Box::pin(token.check(handle.clone()));
-        Self::at(manager, handle, Stage::Checking { check, next: Some((ready, request)) })
+        Self::at(Some(handle), Stage::Checking { check, next: Some(Box::new((ready, request))) })
     }
 
-    fn at(
-        manager: SessionManager,
-        handle: SessionHandle,
-        stage: Stage<S, B, S::Future, S::Response, S::Error>,
-    ) -> Self {
-        ResponseFuture { stage, open: Open { manager, handle, over: false } }
+    fn at(handle: Option<SessionHandle>, stage: Stage<S, B, S::Future, S::Response, S::Error>) -> Self {
+        ResponseFuture { stage, open: Open { handle, over: false } }
     }
 }
 
@@ -110,8 +105,9 @@ where
             let next = match this.stage.as_mut().project() {
                 StageProj::Checking { check, next } => match ready!(check.as_mut().poll(cx)) {
                     Ok(()) => {
-                        let Some((mut service, request)) = next.take() else { return Poll::Pending };
-                        let future = scoped(&this.open.handle, || service.call(request));
+                        let Some(next) = next.take() else { return Poll::Pending };
+                        let (mut service, request) = *next;
+                        let future = lent(&mut this.open.handle, || service.call(request));
                         Stage::Handling { future }
                     }
                     Err(error) => Stage::Refused { error: Some(error) },
@@ -122,23 +118,27 @@ where
                     return Poll::Ready(Ok(this.open.answer(&error, None::<Response<R>>)));
                 }
                 StageProj::Handling { future } => {
-                    let handle = &this.open.handle;
-                    let polled = catch_unwind(AssertUnwindSafe(|| scoped(handle, || future.poll(cx))));
+                    let handle = &mut this.open.handle;
+                    let polled = catch_unwind(AssertUnwindSafe(|| lent(handle, || future.poll(cx))));
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(Ok(response))) => {
-                            let end = this.open.manager.handler_end(response.status());
-                            if !handle.0.must_finish(end) {
+                        Ok(Poll::Ready(Ok(response))) => match this.open.settle(response) {
+                            Ok(response) => {
                                 this.stage.set(Stage::Done);
-                                return Poll::Ready(Ok(this.open.leave(end, response)));
+                                return Poll::Ready(Ok(response));
                             }
-                            Stage::Finishing { finish: this.open.finish(end), end, response: Some(response) }
-                        }
-                        Ok(Poll::Ready(Err(error))) => Stage::Failing {
-                            finish: this.open.finish(HandlerEnd::Failed),
-                            error: Some(error),
+                            Err((finish, end, response)) => {
+                                Stage::Finishing { finish, end, response: Some(response) }
+                            }
                         },
-                        Err(_) => Stage::Panicked { finish: this.open.finish(HandlerEnd::Failed) },
+                        Ok(Poll::Ready(Err(error))) => match this.open.finish(HandlerEnd::Failed, None) {
+                            Some(finish) => Stage::Failing { finish, error: Some(error) },
+                            None => return Poll::Ready(Err(error)),
+                        },
+                        Err(panic) => match this.open.finish(HandlerEnd::Failed, None) {
+                            Some(finish) => Stage::Panicked { finish },
+                            None => resume_unwind(panic),
+                        },
                     }
                 }
                 StageProj::Finishing { finish, end, response } => {
@@ -148,10 +148,7 @@ where
                     let Some(response) = response else { return Poll::Pending };
                     return Poll::Ready(Ok(match finished {
                         Ok(()) => this.open.leave(end, response),
-                        Err(error) => {
-                            this.open.handle.0.head_sent(HandlerEnd::Failed);
-                            this.open.answer(&error, Some(response))
-                        }
+                        Err(error) => this.open.fail(&error, response),
                     }));
                 }
                 StageProj::Failing { finish, error } => {
@@ -173,22 +170,58 @@ where
     }
 }
 
+type Unfinished<R> = (Detached<()>, HandlerEnd, Response<R>);
+
 impl Open {
-    fn finish(&self, end: HandlerEnd) -> Detached<()> {
-        self.manager.0.engine.tasks.detach(Arc::clone(&self.handle.0).finish(end))
+    fn finish(&self, end: HandlerEnd, begun: Option<Begun>) -> Option<Detached<()>> {
+        let shared = &self.handle.as_ref()?.0;
+        Some(shared.engine().tasks.detach(Arc::clone(shared).finish(end, begun)))
+    }
+
+    /// The handler is done: its response leaves, if nothing has to be waited for.
+    fn settle<R>(&mut self, mut response: Response<R>) -> Result<Response<SessionBody<R>>, Unfinished<R>> {
+        let Some(handle) = &self.handle else { return Ok(response.map(SessionBody::plain)) };
+        let manager = &handle.0.manager;
+        if handle.0.is_left_alone() && !manager.0.http.cache.is_public() {
+            self.over = true;
+            return Ok(response.map(SessionBody::plain));
+        }
+        let status = response.status();
+        let end = manager.handler_end(status);
+        match handle.0.settle(end) {
+            Left::Head { asked, tell } => {
+                self.over = true;
+                manager.write_headers(handle, asked, &tell, status, response.headers_mut());
+                Ok(response.map(|body| manager.wrap_body(handle, body)))
+            }
+            Left::Finish(begun) => match self.finish(end, begun) {
+                Some(finish) => Err((finish, end, response)),
+                None => Ok(response.map(SessionBody::plain)),
+            },
+            Left::Failed(error) => Ok(self.fail(&error, response)),
+        }
     }
 
     /// Everything is committed: the handler's response leaves.
-    fn leave<R>(&mut self, end: HandlerEnd, response: Response<R>) -> Response<SessionBody<R>> {
+    fn leave<R>(&mut self, end: HandlerEnd, mut response: Response<R>) -> Response<SessionBody<R>> {
         self.over = true;
-        let (mut parts, body) = response.into_parts();
-        match self.manager.write_head(&self.handle, end, parts.status, &mut parts.headers) {
+        let Some(handle) = &self.handle else { return response.map(SessionBody::plain) };
+        let manager = &handle.0.manager;
+        match manager.write_head(handle, end, response.status(), response.headers_mut()) {
             Outcome::Untouched | Outcome::Done | Outcome::Failed(_) => {}
         }
-        Response::from_parts(parts, self.manager.wrap_body(&self.handle, body))
+        response.map(|body| manager.wrap_body(handle, body))
     }
 
-    /// Another response leaves in its place.
+    /// The commit failed: another response leaves.
+    fn fail<R>(&mut self, error: &SessionError, response: Response<R>) -> Response<SessionBody<R>> {
+        if let Some(handle) = &self.handle {
+            handle.0.head_sent(HandlerEnd::Failed);
+        }
+        self.answer(error, Some(response))
+    }
+
+    /// Another response leaves in the handler's place.
     fn answer<R>(
         &mut self,
         error: &SessionError,
@@ -202,8 +235,9 @@ impl Open {
             }
             None => (error.status(), http::HeaderMap::new()),
         };
+        let Some(handle) = &self.handle else { return error_response(error).map(SessionBody::from) };
         let discarded = Discarded { status, headers: &headers };
-        self.manager.replace(&self.handle, error, discarded).map(SessionBody::from)
+        handle.0.manager.replace(handle, error, discarded).map(SessionBody::from)
     }
 
     fn after_panic<R>(&mut self) -> Response<SessionBody<R>> {
@@ -211,8 +245,10 @@ impl Open {
         tracing::error!(target: "cloakroom", "a handler panicked; its buffered changes were discarded");
         let mut response = Response::new(SessionBody::from(Bytes::new()));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        let status = response.status();
-        let _ = self.manager.write_head(&self.handle, HandlerEnd::Failed, status, response.headers_mut());
+        if let Some(handle) = &self.handle {
+            let (manager, status) = (&handle.0.manager, response.status());
+            let _ = manager.write_head(handle, HandlerEnd::Failed, status, response.headers_mut());
+        }
         response
     }
 }

@@ -39,18 +39,18 @@ where
         if let Some(outer) = request.extensions_mut().insert(handle.clone()) {
             handle.0.set_outer(outer);
         }
-        let manager = self.manager.clone();
         match verdict {
             CrossSiteVerdict::Fine => {
-                let future = crate::session::scoped(&handle, || self.inner.call(request));
-                ResponseFuture::handling(manager, handle, future)
+                let mut handle = Some(handle);
+                let future = crate::session::lent(&mut handle, || self.inner.call(request));
+                ResponseFuture::handling(handle, future)
             }
-            CrossSiteVerdict::Refused => ResponseFuture::refused(manager, handle),
+            CrossSiteVerdict::Refused => ResponseFuture::refused(handle),
             CrossSiteVerdict::AskFor(token) => {
                 // The service that is ready stays with this request.
                 let ready = self.inner.clone();
                 let ready = std::mem::replace(&mut self.inner, ready);
-                ResponseFuture::checking(manager, handle, token, ready, request)
+                ResponseFuture::checking(handle, token, ready, request)
             }
         }
     }
