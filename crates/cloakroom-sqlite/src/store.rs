@@ -278,12 +278,12 @@ impl Store for SqliteStore {
     /// In transactions of a few hundred entries each: an error leaves done what was done, and the next call goes on.
     fn purge(&self, limit: usize) -> StoreFuture<Purged> {
         let store = self.clone();
-        let first = self.write(limit, |table, now, limit| purge::purge(table, now, limit));
+        let first = self.write(limit, purge::purge);
         StoreFuture::boxed(async move {
             let mut total = first.await?;
             while total.more && total.removed < limit {
                 let left = limit - total.removed;
-                let next = store.write(left, |table, now, limit| purge::purge(table, now, limit)).await?;
+                let next = store.write(left, purge::purge).await?;
                 total.removed += next.removed;
                 total.more = next.more;
             }

@@ -29,7 +29,22 @@ pub(crate) enum WriteKind {
     Awaited,
 }
 
+/// What is written to, by whom, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Write<'a> {
+    /// The session as the request knows it.
+    pub(crate) known: &'a Known,
+    /// A lease this request holds.
+    pub(crate) lease: Option<LeaseRef>,
+    /// Give that lease back in the same step.
+    pub(crate) release: bool,
+    pub(crate) kind: WriteKind,
+    /// Slide the idle deadline by this.
+    pub(crate) slide: Option<Duration>,
+}
+
 /// What became of a write.
+#[expect(clippy::large_enum_variant, reason = "the large one is what nearly always happens")]
 pub(crate) enum Landed {
     /// Stored. `told` is the id the client must be told, where the old one was in its grace.
     Stored { snapshot: Snapshot, at: Option<(SessionId, StoreKey)> },
@@ -112,21 +127,16 @@ impl Engine {
     }
 
     /// Merges and commits until it is stored or cannot be.
-    ///
-    /// `lease` is one this request holds; it is released with the write when `release` says so.
     pub(crate) async fn commit<F>(
         self: &Arc<Self>,
-        known: &Known,
-        lease: Option<LeaseRef>,
-        release: bool,
-        kind: WriteKind,
-        slide: Option<Duration>,
+        write: Write<'_>,
         mut first: Option<FirstCommit>,
         mut merge: F,
     ) -> Result<Landed, SessionError>
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
+        let Write { known, lease, release, kind, slide } = write;
         let deadline = Instant::now() + self.settings.commit_deadline;
         let mut rule = self.merge_rule();
         let mut key = known.key;

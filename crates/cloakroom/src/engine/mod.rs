@@ -21,7 +21,7 @@ use crate::record::Record;
 use crate::settings::Settings;
 use crate::store::{Snapshot, Store, StoreError, StoreErrorKind, StoreFuture};
 
-pub(crate) use commit::{FirstCommit, Landed, Tried, WriteKind};
+pub(crate) use commit::{FirstCommit, Landed, Tried, Write, WriteKind};
 pub(crate) use create::FirstCreate;
 pub(crate) use ended::EndedBoard;
 pub(crate) use events::Events;
@@ -31,7 +31,9 @@ pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use open::Found;
 pub(crate) use rename::{Binding, IdChange, Moved};
-pub(crate) use tasks::{Detached, Tasks};
+#[cfg(any(feature = "tower", feature = "body"))]
+pub(crate) use tasks::Detached;
+pub(crate) use tasks::Tasks;
 
 /// What all requests share.
 pub(crate) struct Engine {

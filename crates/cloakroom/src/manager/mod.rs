@@ -22,7 +22,9 @@ use ::http::header::HeaderName;
 
 pub use close::Outcome;
 pub use config::{CsrfConfig, SessionConfig};
+#[cfg(feature = "tower")]
 pub(crate) use cross_site::{CrossSiteVerdict, PresentedToken};
+#[cfg(feature = "tower")]
 pub(crate) use failure::error_response;
 pub use failure::{Discarded, FailureHook};
 

@@ -26,7 +26,7 @@ pub(crate) enum Left {
     /// Nothing: everything is committed, and this is what the head says.
     Head { asked: bool, tell: Tell },
     /// Something that may have to wait: [`Shared::finish`].
-    Finish(Option<Begun>),
+    Finish(Option<Box<Begun>>),
     /// The changes cannot be committed.
     Failed(SessionError),
 }
@@ -38,6 +38,7 @@ pub(crate) struct Begun {
     first: First,
 }
 
+#[expect(clippy::large_enum_variant, reason = "it is boxed with what it belongs to")]
 enum First {
     Commit(FirstCommit),
     Create(FirstCreate),
@@ -45,6 +46,7 @@ enum First {
 
 impl Shared {
     /// Whether nobody asked for the session, and nobody can any more: only the adapter holds it.
+    #[cfg(feature = "tower")]
     pub(crate) fn is_left_alone(self: &Arc<Self>) -> bool {
         Arc::strong_count(self) == 1 && !self.state.lock().asked
     }
@@ -77,7 +79,7 @@ impl Shared {
     }
 
     /// Asks the store once to commit what is buffered; what is not answered at once is handed back.
-    fn try_commit(self: &Arc<Self>, state: &mut State) -> Result<Option<Begun>, SessionError> {
+    fn try_commit(self: &Arc<Self>, state: &mut State) -> Result<Option<Box<Begun>>, SessionError> {
         let engine = self.engine();
         let (changes, epoch) = (state.view.take_changes(), state.view.epoch());
         let slide = (!state.background).then_some(engine.settings.lifetime.idle);
@@ -89,7 +91,8 @@ impl Shared {
                     Tried::Landed(Landed::Stored { snapshot, at }) => state.stored(at, snapshot, &changes),
                     Tried::Landed(_) => {}
                     Tried::Later(first) => {
-                        return Ok(Some(Begun { changes, epoch, first: First::Commit(first) }));
+                        let first = First::Commit(first);
+                        return Ok(Some(Box::new(Begun { changes, epoch, first })));
                     }
                 }
                 Ok(None)
@@ -105,7 +108,10 @@ impl Shared {
                 engine.check_size(&merged)?;
                 match engine.try_create(merged.payload, None)? {
                     Ok(known) => state.started(known),
-                    Err(first) => return Ok(Some(Begun { changes, epoch, first: First::Create(first) })),
+                    Err(first) => {
+                        let first = First::Create(first);
+                        return Ok(Some(Box::new(Begun { changes, epoch, first })));
+                    }
                 }
                 Ok(None)
             }
@@ -116,7 +122,7 @@ impl Shared {
     pub(crate) async fn finish(
         self: Arc<Self>,
         end: HandlerEnd,
-        begun: Option<Begun>,
+        begun: Option<Box<Begun>>,
     ) -> Result<(), SessionError> {
         // From here on the handler counts as finished: a client that hangs up takes nothing of it back.
         self.state.lock().finishing = true;
@@ -218,12 +224,14 @@ impl Shared {
     }
 
     /// Commits what the streaming of the body changed.
+    #[cfg(feature = "body")]
     pub(crate) async fn finish_body(self: Arc<Self>) -> Result<(), SessionError> {
         let committed = self.commit_buffered(WriteKind::Buffered).await;
         self.state.lock().phase = Phase::Over;
         committed
     }
 
+    #[cfg(feature = "body")]
     pub(crate) fn has_changes(&self) -> bool {
         self.state.lock().view.has_changes()
     }
@@ -259,8 +267,8 @@ impl Shared {
         }
     }
 
-    async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
-        match begun {
+    async fn commit_point(self: &Arc<Self>, begun: Option<Box<Begun>>) -> Result<(), SessionError> {
+        match begun.map(|begun| *begun) {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
                 return self.commit_changes(changes, epoch, WriteKind::Buffered, false, Some(first)).await;
             }

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use super::shared::{Identity, LeaseState};
 use super::view::{Changes, View};
 use super::{Session, Shared};
-use crate::engine::{Landed, WriteKind};
+use crate::engine::{Landed, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::KeyOf;
 use crate::payload::Payload;
@@ -158,8 +158,8 @@ impl LockGuard {
                 overwritten: 0,
             })
         };
-        let landed =
-            shared.engine().commit(&known, proof, release, WriteKind::Awaited, slide, None, merge).await;
+        let write = Write { known: &known, lease: proof, release, kind: WriteKind::Awaited, slide };
+        let landed = shared.engine().commit(write, None, merge).await;
         match &landed {
             Ok(Landed::Unchanged) => self.finish(false),
             Ok(_) => self.finish(release),

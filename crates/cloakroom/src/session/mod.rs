@@ -20,7 +20,10 @@ pub use handle::{SessionHandle, current};
 pub use read_only::ReadOnlySession;
 pub use value::RawValue;
 
-pub(crate) use finish::{Begun, HandlerEnd, Left};
+#[cfg(feature = "tower")]
+pub(crate) use finish::Begun;
+pub(crate) use finish::{HandlerEnd, Left};
+#[cfg(feature = "body")]
 pub(crate) use handle::lent;
 pub(crate) use shared::{Shared, Tell};
 pub(crate) use view::{KeyConflict, MergeRule, Merged};

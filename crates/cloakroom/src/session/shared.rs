@@ -264,6 +264,7 @@ impl Shared {
         &self.manager.0.engine
     }
 
+    #[cfg(feature = "tower")]
     pub(crate) fn set_outer(&self, outer: SessionHandle) {
         // Each request passes a layer once.
         let _ = self.outer.set(outer);

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::shared::{Identity, State};
 use super::view::{Change, Changes, MergeRule, Merged};
 use super::{Session, Shared};
-use crate::engine::{FirstCommit, Known, Landed, Tried, WriteKind};
+use crate::engine::{FirstCommit, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
 use crate::payload::Payload;
@@ -239,7 +239,8 @@ impl Shared {
                 Tried::Later(begun) => first = Some(begun),
             }
         }
-        Box::pin(engine.commit(known, proof, false, WriteKind::Awaited, slide, first, merge)).await
+        let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
+        Box::pin(engine.commit(write, first, merge)).await
     }
 
     async fn update<T, F>(
@@ -319,7 +320,8 @@ impl Shared {
             }
             Some(known) => {
                 let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
-                let landed = self.engine().commit(&known, proof, release, kind, slide, first, merge).await?;
+                let write = Write { known: &known, lease: proof, release, kind, slide };
+                let landed = self.engine().commit(write, first, merge).await?;
                 self.landed(landed, &changes);
                 Ok(())
             }

@@ -173,12 +173,13 @@ where
 type Unfinished<R> = (Detached<()>, HandlerEnd, Response<R>);
 
 impl Open {
-    fn finish(&self, end: HandlerEnd, begun: Option<Begun>) -> Option<Detached<()>> {
+    fn finish(&self, end: HandlerEnd, begun: Option<Box<Begun>>) -> Option<Detached<()>> {
         let shared = &self.handle.as_ref()?.0;
         Some(shared.engine().tasks.detach(Arc::clone(shared).finish(end, begun)))
     }
 
     /// The handler is done: its response leaves, if nothing has to be waited for.
+    #[expect(clippy::result_large_err, reason = "a response in either case; a box would cost an allocation")]
     fn settle<R>(&mut self, mut response: Response<R>) -> Result<Response<SessionBody<R>>, Unfinished<R>> {
         let Some(handle) = &self.handle else { return Ok(response.map(SessionBody::plain)) };
         let manager = &handle.0.manager;
