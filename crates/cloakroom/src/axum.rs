@@ -16,15 +16,15 @@ use crate::error::{ErrorKind, SessionError};
 use crate::manager::error_response;
 use crate::session::{ReadOnlySession, Session, SessionHandle};
 
-fn handle(parts: &Parts) -> Result<SessionHandle, SessionError> {
-    parts.extensions.get::<SessionHandle>().cloned().ok_or_else(|| SessionError::new(ErrorKind::NoLayer))
+fn handle(parts: &Parts) -> Result<&SessionHandle, SessionError> {
+    parts.extensions.get::<SessionHandle>().ok_or_else(|| SessionError::new(ErrorKind::NoLayer))
 }
 
 impl<S: Sync> FromRequestParts<S> for SessionHandle {
     type Rejection = SessionError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        handle(parts)
+        handle(parts).cloned()
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderName, HeaderValue, PRAGMA, SET_COOKIE};
+use http::header::{CACHE_CONTROL, EXPIRES, Entry, HeaderMap, HeaderName, HeaderValue, PRAGMA, SET_COOKIE};
 
 use super::cache_control::{self, MaxAge, Stricter};
 use super::cookie::format::write_date;
@@ -144,13 +144,16 @@ impl CachePolicy {
             return;
         }
         remove_targeted(headers);
-        let silent = !headers.contains_key(CACHE_CONTROL);
+        // These and `Vary`: a map that must grow for them grows once, and now, while little is in it.
+        let _ = headers.try_reserve(4);
         let sets_cookie = involvement.sets_cookie;
+        let silent = match self.limiter {
+            CacheLimiter::None if sets_cookie => say_if_silent(headers, &NO_STORE),
+            _ => say_if_silent(headers, &self.own),
+        };
         match self.limiter {
             CacheLimiter::NoCache => {
-                if silent {
-                    insert(headers, CACHE_CONTROL, NO_STORE);
-                } else {
+                if !silent {
                     let max_age = if sets_cookie { MaxAge::Drop } else { MaxAge::Keep };
                     cache_control::tighten(headers, Stricter { no_store: true, max_age });
                 }
@@ -160,9 +163,7 @@ impl CachePolicy {
             CacheLimiter::Private { max_age }
             | CacheLimiter::PrivateNoExpire { max_age }
             | CacheLimiter::Public { max_age } => {
-                if silent {
-                    insert(headers, CACHE_CONTROL, self.own.clone());
-                } else {
+                if !silent {
                     let max_age = if sets_cookie { MaxAge::AtMost(max_age) } else { MaxAge::Keep };
                     cache_control::tighten(headers, Stricter { no_store: false, max_age });
                 }
@@ -170,15 +171,26 @@ impl CachePolicy {
                     insert(headers, EXPIRES, LONG_AGO);
                 }
             }
-            CacheLimiter::None if silent => {
-                insert(headers, CACHE_CONTROL, if sets_cookie { NO_STORE } else { self.own.clone() });
-            }
-            CacheLimiter::None if cache_control::is_closed(headers) => {}
+            CacheLimiter::None if silent || cache_control::is_closed(headers) => {}
             CacheLimiter::None => {
                 let max_age = if sets_cookie { MaxAge::Drop } else { MaxAge::Keep };
                 cache_control::tighten(headers, Stricter { no_store: sets_cookie, max_age });
             }
         }
+    }
+}
+
+/// Gives the response this `Cache-Control` where it has none; `false` where the application has said something. One
+/// look-up for both: this is most of what a session costs a response.
+fn say_if_silent(headers: &mut HeaderMap, value: &HeaderValue) -> bool {
+    match headers.try_entry(CACHE_CONTROL) {
+        Ok(Entry::Vacant(place)) => {
+            let _ = place.try_insert(value.clone());
+            true
+        }
+        Ok(Entry::Occupied(_)) => false,
+        // Past 32,768 header fields.
+        Err(_) => !headers.contains_key(CACHE_CONTROL),
     }
 }
 

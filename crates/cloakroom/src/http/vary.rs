@@ -1,6 +1,6 @@
 //! `Vary`: which request headers a response depends on (RFC 9110 §12.5.5).
 
-use http::header::{HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, VARY};
 
 use super::cookie::scan::trim;
 
@@ -8,14 +8,23 @@ use super::cookie::scan::trim;
 ///
 /// What is there is kept as it is. Allocates only when there is something to add to.
 pub(crate) fn add(headers: &mut HeaderMap, name: &HeaderName) {
-    let mut listed = headers.get_all(VARY).iter().flat_map(|field| field.as_bytes().split(|b| *b == b','));
+    // Fails only past 32,768 header fields.
+    let Ok(entry) = headers.try_entry(VARY) else { return };
+    let mut entry = match entry {
+        Entry::Occupied(entry) => entry,
+        Entry::Vacant(place) => {
+            let _ = place.try_insert(value_of(name));
+            return;
+        }
+    };
+    let mut listed = entry.iter().flat_map(|field| field.as_bytes().split(|b| *b == b','));
     if listed.any(|member| covers(trim(member), name)) {
         return;
     }
     // The field that is there is extended, not a second one added: some caches read only one.
-    let value = match headers.get(VARY).map(|first| trim(first.as_bytes())) {
-        None | Some(b"") => value_of(name),
-        Some(first) => {
+    let value = match trim(entry.get().as_bytes()) {
+        b"" => value_of(name),
+        first => {
             let mut joined = Vec::with_capacity(first.len() + 2 + name.as_str().len());
             joined.extend_from_slice(first);
             joined.extend_from_slice(b", ");
@@ -25,11 +34,7 @@ pub(crate) fn add(headers: &mut HeaderMap, name: &HeaderName) {
                 .unwrap_or(HeaderValue::from_static("*"))
         }
     };
-    match headers.get_mut(VARY) {
-        Some(first) => *first = value,
-        // Fails only past 32,768 header fields.
-        None => drop(headers.try_insert(VARY, value)),
-    }
+    *entry.get_mut() = value;
 }
 
 fn covers(member: &[u8], name: &HeaderName) -> bool {
