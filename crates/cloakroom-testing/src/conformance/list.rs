@@ -72,6 +72,7 @@ macro_rules! __conformance_cases {
                 a_rename_is_held_to_the_lease_like_a_commit needs Nothing;
                 a_lease_stops_neither_reading_nor_sliding_nor_ending needs Nothing;
                 a_lease_does_not_keep_a_session_alive needs Nothing;
+                a_signal_comes_when_a_lease_becomes_free needs Signal;
             }
             deadline {
                 an_idle_session_expires_for_every_operation needs Nothing;
@@ -96,6 +97,7 @@ macro_rules! __conformance_cases {
                 a_repeated_rename_revives_no_successor_that_ended needs Nothing;
                 an_alias_leads_to_its_successor_during_the_grace needs Nothing;
                 an_alias_dies_with_its_successor needs Nothing;
+                no_alias_leads_across_a_change_of_user needs Nothing;
                 an_alias_dies_with_its_successors_deadline needs Nothing;
                 a_copy_goes_its_own_way_for_a_while needs Nothing;
                 a_copy_never_outlives_what_it_was_copied_from needs Nothing;

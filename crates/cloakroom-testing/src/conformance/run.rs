@@ -10,6 +10,7 @@ use super::bed::Bed;
 use super::list::CASES;
 use super::verdict::Verdict;
 use super::{Failure, Subject};
+use crate::requests;
 
 /// Longest that a case may take before it counts as failed: a store that hangs fails, instead of hanging the suite.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -27,6 +28,7 @@ pub(super) enum Need {
     Bounded,
     Unavailable,
     Damage,
+    Signal,
 }
 
 /// One case of the suite.
@@ -195,6 +197,9 @@ fn lacking(need: Need, subject: &Subject) -> Option<&'static str> {
         Need::Bounded => (subject.bounded.is_some(), "a store with a bound"),
         Need::Unavailable => (subject.unavailable.is_some(), "a store that is away"),
         Need::Damage => (subject.damage.is_some(), "a way to damage what is stored"),
+        Need::Signal => {
+            (subject.store.released(requests::key()).is_some(), "a store that signals free leases")
+        }
     };
     (!has).then_some(what)
 }

@@ -31,6 +31,9 @@ bugs! {
     LoadTouches => [a_load_changes_nothing, a_clock_that_jumps_back_takes_nothing_back];
     ExpiredIsServed => [a_deadline_is_exact, an_answer_tells_the_stores_own_time];
     DeadlineIsALittleLate => [a_deadline_is_exact, an_answer_tells_the_stores_own_time];
+    CommitsSignalNothing => [a_signal_comes_when_a_lease_becomes_free];
+    ReleasesSignalNothing => [a_signal_comes_when_a_lease_becomes_free];
+    AliasesCrossUsers => [no_alias_leads_across_a_change_of_user];
     NowIsTheMachines => [an_answer_tells_the_stores_own_time];
     TimeIsTheMachines => [a_commit_replaces_the_data_as_a_whole, a_copy_never_outlives_what_it_was_copied_from];
     MissingIsEnded => [an_unknown_key_is_missing, a_rename_over_another_version_conflicts_and_changes_nothing];

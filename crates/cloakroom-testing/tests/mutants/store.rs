@@ -15,6 +15,7 @@ use cloakroom::store::{
 use cloakroom::{OpId, StoreKey, UserId};
 use cloakroom_testing::ManualClock;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::bugs::Bug;
 use crate::{leases, records, successors, upkeep, users};
@@ -24,6 +25,8 @@ pub struct Mutant {
     pub bug: Bug,
     pub data: Arc<Mutex<Data>>,
     pub clock: ManualClock,
+    /// Counts leases that were given back.
+    pub freed: watch::Sender<u64>,
 }
 
 /// The table, and what the bugs remember that a correct store has forgotten.
@@ -117,13 +120,13 @@ impl Mutant {
             damaged: HashSet::new(),
             bound,
         };
-        Mutant { bug, data: Arc::new(Mutex::new(data)), clock }
+        Mutant { bug, data: Arc::new(Mutex::new(data)), clock, freed: watch::Sender::new(0) }
     }
 
     /// A handle that shares nothing: what a store without a common medium would open.
     pub fn detached(&self) -> Self {
         let data = Arc::new(Mutex::new(self.data.lock().clone()));
-        Mutant { bug: self.bug, data, clock: self.clock.clone() }
+        Mutant { data, freed: watch::Sender::new(0), ..self.clone() }
     }
 
     fn step<T: Send + 'static>(
@@ -191,7 +194,10 @@ impl Store for Mutant {
                 }
             });
         }
-        self.step(move |data, now| records::commit(data, now, request))
+        let freed = request.release && self.bug != Bug::CommitsSignalNothing;
+        let answer = self.step(move |data, now| records::commit(data, now, request));
+        self.freed.send_modify(|count| *count += u64::from(freed));
+        answer
     }
 
     fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
@@ -215,7 +221,9 @@ impl Store for Mutant {
     }
 
     fn release(&self, request: Release) -> StoreFuture<Released> {
-        self.step(move |data, now| leases::release(data, now, request))
+        let answer = self.step(move |data, now| leases::release(data, now, request));
+        self.freed.send_modify(|count| *count += u64::from(self.bug != Bug::ReleasesSignalNothing));
+        answer
     }
 
     fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
@@ -241,5 +249,19 @@ impl Store for Mutant {
     fn now(&self) -> StoreFuture<Timestamp> {
         let now = if self.bug == Bug::NowIsTheMachines { SystemClock.now() } else { self.clock.now() };
         StoreFuture::ready(Ok(now))
+    }
+
+    fn released(&self, _: StoreKey) -> Option<StoreFuture<()>> {
+        let mut freed = self.freed.subscribe();
+        let mut counted = *freed.borrow_and_update();
+        let listener = async move {
+            while freed.changed().await.is_ok() {
+                if std::mem::replace(&mut counted, *freed.borrow_and_update()) != counted {
+                    return Ok(());
+                }
+            }
+            std::future::pending().await
+        };
+        Some(StoreFuture::boxed(listener))
     }
 }

@@ -3,7 +3,9 @@
 use cloakroom::OpId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{self, Entry};
-use cloakroom::store::{Deadlines, End, EndCause, Ended, Ending, OldId, Rename, Renamed, StoreError};
+use cloakroom::store::{
+    Deadlines, End, EndCause, Ended, Ending, OldId, Rename, Renamed, SealedId, StoreError,
+};
 use cloakroom_testing::requests;
 
 use crate::bugs::Bug;
@@ -106,6 +108,11 @@ pub fn rename(data: &mut Data, now: Timestamp, mut request: Rename) -> Result<Re
         }),
         Bug::EndsFollowCopies if is_copy => {
             data.ends.insert(OpId::from_u64(from.hash64()), to);
+        }
+        Bug::AliasesCrossUsers if is_alias => {
+            let sealed = SealedId([1; 60].into());
+            let (grace_until, until) = (Timestamp::NEVER, Timestamp::NEVER);
+            data.entries.insert(from, Entry::Alias { successor: to, sealed, grace_until, op, until });
         }
         Bug::UserChangeIsNotTold | Bug::UserChangeIsAlwaysTold if !is_alias => {
             let told = data.bug == Bug::UserChangeIsAlwaysTold;

@@ -280,17 +280,18 @@ pub fn rename<T: Table>(table: &mut T, now: Timestamp, request: Rename) -> Resul
     let user_changed = record.user != old.user;
     let marker_until = now.after(request.marker);
     let left_behind = match request.old {
-        OldId::Dead => Entry::Marker {
-            ending: Ending::Moved { to: request.to, user_changed },
-            op: request.op,
-            until: marker_until,
-        },
-        OldId::Alias { sealed, grace } => Entry::Alias {
+        OldId::Alias { sealed, grace } if !user_changed => Entry::Alias {
             successor: request.to,
             sealed,
             grace_until: now.after(grace),
             op: request.op,
             until: now.after(grace).after(request.marker),
+        },
+        // Nobody is led across a change of user: who only knew the id from before is not told the one after.
+        OldId::Dead | OldId::Alias { .. } => Entry::Marker {
+            ending: Ending::Moved { to: request.to, user_changed },
+            op: request.op,
+            until: marker_until,
         },
         OldId::Copy { record_id, keep } => {
             let mut copy = old;

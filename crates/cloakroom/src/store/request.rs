@@ -97,7 +97,8 @@ pub struct SealedId(pub Box<[u8]>);
 pub enum OldId {
     /// Nothing that loads: a marker.
     Dead,
-    /// For a grace, whoever presents the old id is told the successor.
+    /// For a grace, whoever presents the old id is told the successor. Where the user changes as well, the old id is
+    /// dead at once all the same.
     Alias {
         /// The successor's id under a key that only the old id yields.
         sealed: SealedId,

@@ -261,3 +261,24 @@ pub(crate) async fn a_lease_does_not_keep_a_session_alive(bed: Bed) -> Verdict {
     expect!(bed.store().renew(requests::renew(key, 1)).await?, Renewed::LeaseLost);
     Ok(())
 }
+
+pub(crate) async fn a_signal_comes_when_a_lease_becomes_free(bed: Bed) -> Verdict {
+    for by_commit in [false, true] {
+        let (key, record) = bed.session().await?;
+        bed.lease(key, 1).await?;
+        // Asked for before the lease is given back, on the handle that has nothing to do with it.
+        let other = bed.handles().await.pop();
+        let Some(signal) = other.and_then(|store| store.released(key)) else { continue };
+        if by_commit {
+            let mut request = requests::commit(key, record.version, requests::data(&[]));
+            request.lease = requests::held(1, 0);
+            request.release = true;
+            bed.commit(request).await?;
+        } else {
+            expect!(bed.store().release(requests::release(key, 1)).await?, Released::Released);
+        }
+        let heard = tokio::time::timeout(requests::LEASE / 2, signal).await;
+        ensure!(heard.is_ok(), "nothing was heard of a lease given back (by a commit: {by_commit})");
+    }
+    Ok(())
+}

@@ -236,6 +236,21 @@ pub(crate) async fn an_alias_dies_with_its_successor(bed: Bed) -> Verdict {
     Ok(())
 }
 
+pub(crate) async fn no_alias_leads_across_a_change_of_user(bed: Bed) -> Verdict {
+    let (ann, ben) = (requests::user("ann"), requests::user("ben"));
+    let (anonymous, record) = bed.session().await?;
+    let (of_ann, ann_record) = bed.session_of(&ann).await?;
+    for (from, record, user) in [(anonymous, record, &ann), (of_ann, ann_record, &ben)] {
+        let to = requests::key();
+        let mut request = requests::rename(from, to, record.version, record.payload);
+        request.bind = Some(requests::bind(user));
+        request.old = requests::alias(bed.ticks(9));
+        bed.rename(request).await?;
+        bed.ended(from, Ending::Moved { to, user_changed: true }).await?;
+    }
+    Ok(())
+}
+
 pub(crate) async fn an_alias_dies_with_its_successors_deadline(bed: Bed) -> Verdict {
     let (from, record) = bed.session_living(3, 30).await?;
     let mut request = requests::rename(from, requests::key(), record.version, record.payload);
