@@ -75,7 +75,7 @@ const PURGE_TIME: Duration = Duration::from_millis(2);
 pub struct MemoryStore(Arc<Inner>);
 
 struct Inner {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[Mutex<Shard>; SHARDS]>,
     users: Users,
     bounds: Bounds,
     clock: Arc<dyn Clock>,
@@ -98,7 +98,7 @@ impl MemoryStore {
         let MemoryStoreBuilder { max_sessions, max_bytes, clock } = builder;
         let now = clock.now();
         MemoryStore(Arc::new(Inner {
-            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(now))).collect(),
+            shards: Box::new(std::array::from_fn(|_| Mutex::new(Shard::new(now)))),
             users: Users::new(),
             bounds: Bounds::new(max_sessions, max_bytes),
             clock,
@@ -139,12 +139,21 @@ impl Store for MemoryStore {
     }
 
     fn create(&self, request: Create) -> StoreFuture<Created> {
-        StoreFuture::ready(self.0.create(request))
+        self.0.make_room(true, request.payload.len());
+        let Some(bind) = &request.bind else {
+            let (mut table, now) = self.0.enter(&request.key);
+            let answer = protocol::create(&mut table, now, request);
+            return table.leave(answer);
+        };
+        let locks = Locks::default().with_key(&request.key).with_user(&self.0.users, &bind.user);
+        StoreFuture::ready(self.0.step(locks, |table, now| protocol::create(table, now, request.clone())))
     }
 
     fn commit(&self, request: Commit) -> StoreFuture<Committed> {
         self.0.make_room(false, request.payload.len());
-        StoreFuture::ready(self.0.write(request.key, |table, now| protocol::commit(table, now, request)))
+        let (mut table, now) = self.0.enter(&request.key);
+        let answer = protocol::commit(&mut table, now, request);
+        table.leave(answer)
     }
 
     fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
@@ -155,7 +164,9 @@ impl Store for MemoryStore {
     }
 
     fn touch(&self, request: Touch) -> StoreFuture<Touched> {
-        StoreFuture::ready(self.0.write(request.key, |table, now| protocol::touch(table, now, request)))
+        let (mut table, now) = self.0.enter(&request.key);
+        let answer = protocol::touch(&mut table, now, request);
+        table.leave(answer)
     }
 
     fn end(&self, request: End) -> StoreFuture<Ended> {
@@ -164,15 +175,21 @@ impl Store for MemoryStore {
     }
 
     fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
-        StoreFuture::ready(self.0.write(request.key, |table, now| protocol::acquire(table, now, request)))
+        let (mut table, now) = self.0.enter(&request.key);
+        let answer = protocol::acquire(&mut table, now, request);
+        table.leave(answer)
     }
 
     fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
-        StoreFuture::ready(self.0.write(request.key, |table, now| protocol::renew(table, now, request)))
+        let (mut table, now) = self.0.enter(&request.key);
+        let answer = protocol::renew(&mut table, now, request);
+        table.leave(answer)
     }
 
     fn release(&self, request: Release) -> StoreFuture<Released> {
-        StoreFuture::ready(self.0.write(request.key, |table, now| protocol::release(table, now, request)))
+        let (mut table, now) = self.0.enter(&request.key);
+        let answer = protocol::release(&mut table, now, request);
+        table.leave(answer)
     }
 
     fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
@@ -205,50 +222,30 @@ impl Store for MemoryStore {
 
 impl Inner {
     fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
-        match self.one_shard(&key, |table, now| protocol::load(table, now, key)) {
-            // Only where a foreign id scheme gave an alias another slot tag than its successor's.
-            Err(Abandoned::Leaves) => {
-                let locks = Locks::default().with_key(&key);
-                self.step(locks, |table, now| protocol::load(table, now, key))
-            }
-            Err(Abandoned::Full(full)) => Err(full.into()),
-            Ok(loaded) => Ok(loaded),
+        let (mut table, now) = self.enter(&key);
+        let answer = protocol::load(&mut table, now, key);
+        if !matches!(answer, Err(Abandoned::Leaves)) {
+            return Ok(answer?);
         }
+        // Only where a foreign id scheme gave an old id another slot tag than its successor's.
+        drop(table);
+        let locks = Locks::default().with_key(&key);
+        self.step(locks, |table, now| protocol::load(table, now, key))
     }
 
-    fn create(&self, request: Create) -> Result<Created, StoreError> {
-        self.make_room(true, request.payload.len());
-        if let Some(bind) = &request.bind {
-            let locks = Locks::default().with_key(&request.key).with_user(&self.users, &bind.user);
-            return self.step(locks, |table, now| protocol::create(table, now, request.clone()));
-        }
-        self.write(request.key, |table, now| protocol::create(table, now, request))
-    }
-
-    /// Runs a step inside the shard of `key`, without the bookkeeping of a write.
-    fn one_shard<T>(
-        &self,
-        key: &StoreKey,
-        step: impl FnOnce(&mut OneShard<'_>, Timestamp) -> Result<T, Abandoned>,
-    ) -> Result<T, Abandoned> {
+    /// Begins a step that stays inside the shard of `key`.
+    fn enter(&self, key: &StoreKey) -> (OneShard<'_>, Timestamp) {
         let number = shard_of(key);
-        let mut shard = self.shards.get(number).ok_or(Abandoned::Leaves)?.lock();
+        let shard = self.shard(number).lock();
         // Read under the lock, so that the order of steps and of their times agree.
         let now = self.clock.now();
-        step(&mut OneShard::new(&mut shard, number, now, &self.bounds), now)
+        (OneShard::new(shard, number, now, &self.users, &self.bounds), now)
     }
 
-    /// Runs a step inside the shard of `key`, and a slice of tidying after it.
-    fn write<T>(
-        &self,
-        key: StoreKey,
-        step: impl FnOnce(&mut OneShard<'_>, Timestamp) -> Result<T, Abandoned>,
-    ) -> Result<T, StoreError> {
-        Ok(self.one_shard(&key, |table, now| {
-            let answer = step(table, now)?;
-            table.tidy(&self.users, WRITE_SLICE);
-            Ok(answer)
-        })?)
+    fn shard(&self, number: usize) -> &Mutex<Shard> {
+        let [first, ..] = &*self.shards;
+        // There is one for every number that `shard_of` gives.
+        self.shards.get(number).unwrap_or(first)
     }
 
     /// Runs a step over several shards, as often as it takes to get all the locks it needs.
@@ -258,7 +255,7 @@ impl Inner {
         mut step: impl FnMut(&mut Step<'_>, Timestamp) -> Result<T, step::Abandoned>,
     ) -> Result<T, StoreError> {
         loop {
-            let mut table = Step::begin(&self.shards, &self.users, locks);
+            let mut table = Step::begin(&*self.shards, &self.users, locks);
             let now = self.clock.now();
             let answer = step(&mut table, now);
             match answer.and_then(|answer| table.finish(now, &self.bounds).map(|()| answer)) {
@@ -283,7 +280,7 @@ impl Inner {
         let first = self.next_purge.load(Ordering::Relaxed);
         let mut removed = 0;
         for shard in first..first.wrapping_add(SHARDS) {
-            let Some(shard) = self.shards.get(shard % SHARDS) else { break };
+            let shard = self.shard(shard % SHARDS);
             loop {
                 // The lock is let go after each slice.
                 let tidied = shard.lock().tidy(now, (SLICE, limit - removed), &self.users, &self.bounds);

@@ -1,17 +1,19 @@
 //! One shard: the entries whose keys begin alike, under one lock.
 
 use hashbrown::HashTable;
+use parking_lot::MutexGuard;
 
 use super::bounds::{Bounds, Change, Full};
 use super::slab::Slab;
 use super::slot::Slot;
 use super::users::Users;
 use super::wheel::Wheel;
-use super::{SHARDS, shard_of};
+use super::{SHARDS, WRITE_SLICE, shard_of};
 use crate::clock::Timestamp;
 use crate::ids::{StoreKey, UserId};
+use crate::record::Record;
 use crate::store::protocol::{Entry, Table};
-use crate::store::{StoreError, StoreErrorKind, Summary};
+use crate::store::{StoreError, StoreErrorKind, StoreFuture, Summary};
 
 /// Entries, found by key, by time, or one after the other.
 pub(super) struct Shard {
@@ -154,9 +156,10 @@ impl Shard {
 /// That is most steps there are: load, commit, touch, the lease, and the creation of a session without a user.
 /// Each writes at most once, at its end, so that there is never anything to undo.
 pub(super) struct OneShard<'a> {
-    shard: &'a mut Shard,
+    shard: MutexGuard<'a, Shard>,
     number: usize,
     now: Timestamp,
+    users: &'a Users,
     bounds: &'a Bounds,
     /// Where the last key that was asked for is, so that writing it back need not look for it.
     found: Option<u32>,
@@ -171,15 +174,23 @@ pub(super) enum Abandoned {
 }
 
 impl<'a> OneShard<'a> {
-    pub(super) fn new(shard: &'a mut Shard, number: usize, now: Timestamp, bounds: &'a Bounds) -> Self {
-        OneShard { shard, number, now, bounds, found: None }
+    pub(super) fn new(
+        shard: MutexGuard<'a, Shard>,
+        number: usize,
+        now: Timestamp,
+        users: &'a Users,
+        bounds: &'a Bounds,
+    ) -> Self {
+        OneShard { shard, number, now, users, bounds, found: None }
     }
 
-    /// Removes a few of the shard's entries that are past their time, where there are any.
-    pub(super) fn tidy(&mut self, users: &Users, budget: usize) {
+    /// Ends a step that may have written, by removing a few of the shard's entries that are past their time,
+    /// where there are any.
+    pub(super) fn leave<T>(mut self, answer: Result<T, Abandoned>) -> StoreFuture<T> {
         if self.shard.is_untidy(self.now) {
-            self.shard.tidy(self.now, (budget, budget), users, self.bounds);
+            self.shard.tidy(self.now, (WRITE_SLICE, WRITE_SLICE), self.users, self.bounds);
         }
+        StoreFuture::ready(answer.map_err(StoreError::from))
     }
 }
 
@@ -205,6 +216,13 @@ impl Table for OneShard<'_> {
         }
         self.found = self.shard.find(key);
         Ok(self.found.and_then(|index| self.shard.slab.get(index)).and_then(Slot::entry))
+    }
+
+    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Record>, Abandoned> {
+        if shard_of(key) != self.number {
+            return Err(Abandoned::Leaves);
+        }
+        Ok(self.shard.get(key).and_then(|slot| slot.live(now)))
     }
 
     fn put(&mut self, key: &StoreKey, entry: Entry) -> Result<(), Abandoned> {

@@ -110,6 +110,14 @@ impl Slot {
         }
     }
 
+    /// The record, if it is a session that is alive at `now`.
+    pub(super) fn live(&self, now: Timestamp) -> Option<Record> {
+        match self {
+            Slot::Live(live) if now < self.purge_at() => Some(live.record()),
+            _ => None,
+        }
+    }
+
     pub(super) fn key(&self) -> Option<&StoreKey> {
         match self {
             Slot::Vacant => None,

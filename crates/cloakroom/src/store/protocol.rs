@@ -95,6 +95,18 @@ pub trait Table {
     /// Whatever reading can fail with; the step is then abandoned and must leave no trace.
     fn get(&mut self, key: &StoreKey) -> Result<Option<Entry>, Self::Error>;
 
+    /// The record under `key`, if it is a session that is alive at `now`. Most reads end here: a table that can
+    /// tell without putting a whole [`Entry`] together may say so.
+    ///
+    /// # Errors
+    /// As [`Table::get`].
+    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Record>, Self::Error> {
+        Ok(match self.get(key)? {
+            Some(Entry::Live { record, .. }) if !record.is_expired(now) => Some(record),
+            _ => None,
+        })
+    }
+
     /// Puts `entry` under `key`, replacing what was there, the user index included.
     ///
     /// # Errors
@@ -139,6 +151,9 @@ fn find<T: Table>(table: &mut T, key: &StoreKey, now: Timestamp) -> Result<Found
 /// # Errors
 /// Those of the table.
 pub fn load<T: Table>(table: &mut T, now: Timestamp, key: StoreKey) -> Result<Loaded, T::Error> {
+    if let Some(record) = table.live(&key, now)? {
+        return Ok(Loaded::Live(Snapshot { record, now }));
+    }
     Ok(match find(table, &key, now)? {
         Found::Live(record, _) => Loaded::Live(Snapshot { record, now }),
         Found::Ended(ending, _) => Loaded::Ended(ending),
