@@ -126,7 +126,7 @@ fn apply(store: &dyn Store, step: &Step, expected: Option<Version>) -> String {
     let lifetime = |idle: u32| Lifetime {
         idle: Duration::from_secs(idle.into()),
         absolute: Duration::from_secs(90),
-        renewal: (idle % 2 == 0).then_some(Duration::from_secs(10)),
+        renewal: idle.is_multiple_of(2).then_some(Duration::from_secs(10)),
     };
     match step.clone() {
         Step::Load(k) => format!("{:?}", now(store.load(key_of(k)))),
@@ -252,7 +252,7 @@ fn version(store: &ReferenceStore, step: &Step) -> Option<Version> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
+    #![proptest_config(ProptestConfig { cases: if cfg!(debug_assertions) { 300 } else { 3000 }, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn the_memory_store_answers_as_the_reference_does(steps in prop::collection::vec(step(), 1..120)) {

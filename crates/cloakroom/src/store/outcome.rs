@@ -61,7 +61,7 @@ pub enum Created {
     Created {
         /// As stored.
         snapshot: Snapshot,
-        /// Sessions that the cap ended.
+        /// Sessions that the cap ended; told once, not again when the operation is repeated.
         evicted: Vec<Summary>,
     },
     /// Something is under this key already: choose another id.
@@ -98,7 +98,7 @@ pub enum Renamed {
     Renamed {
         /// The record under its new key.
         snapshot: Snapshot,
-        /// Sessions that the cap ended.
+        /// Sessions that the cap ended; told once, not again when the operation is repeated.
         evicted: Vec<Summary>,
     },
     /// The new key is taken: choose another id.

@@ -177,7 +177,7 @@ pub fn load<T: Table>(table: &mut T, now: Timestamp, key: StoreKey) -> Result<Lo
 pub fn create<T: Table>(table: &mut T, now: Timestamp, request: Create) -> Result<Created, T::Error> {
     let Create { key, op, record_id, lifetime, bind, payload, marker } = request;
     match table.get(&key)? {
-        Some(Entry::Live { record, .. }) if record.knows(op) => {
+        Some(Entry::Live { record, .. }) if record.knows(op) && !record.is_expired(now) => {
             return Ok(Created::Created { snapshot: Snapshot { record, now }, evicted: Vec::new() });
         }
         Some(_) => return Ok(Created::Exists),
@@ -335,9 +335,11 @@ fn already_renamed<T: Table>(
     by: OpId,
     ending: Ending,
 ) -> Result<Renamed, T::Error> {
+    // What is left under the old key names the operation for as long as it is there; the record itself may have
+    // forgotten it over later ones.
     if by == request.op
+        && matches!(ending, Ending::Moved { to, .. } if to == request.to)
         && let Found::Live(record, _) = find(table, &request.to, now)?
-        && record.knows(request.op)
     {
         return Ok(Renamed::Renamed { snapshot: Snapshot { record, now }, evicted: Vec::new() });
     }
