@@ -1,0 +1,108 @@
+//! The process that writes, with the file layer under it.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use cloakroom_sqlite::{Durability, SqliteStore};
+use tempfile::TempDir;
+
+use crate::journal::{self, Op};
+use crate::load::Line;
+use crate::{DATABASE, LINES, disk};
+
+/// Acknowledgements are written to this file beside the database, and so stand in the same journal.
+pub const ACKS: &str = "acks";
+
+/// In the child: where to work. Unset everywhere else.
+const DIR: &str = "CLOAKROOM_CHILD_DIR";
+const DURABILITY: &str = "CLOAKROOM_CHILD_DURABILITY";
+
+/// Steps that each line takes, between opening the store and closing it again.
+const STEPS: [std::ops::Range<u64>; 2] = [1..41, 41..LAST_STEP + 1];
+pub const LAST_STEP: u64 = 80;
+
+/// How the child is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Run {
+    pub durability: Durability,
+    /// Flushes of files whose names end like this do nothing.
+    pub lie: Option<&'static str>,
+}
+
+impl Run {
+    /// Runs the load to its end and reads what the file layer wrote down.
+    pub fn record(self) -> Vec<Op> {
+        let outside = tempfile::tempdir().unwrap();
+        let dir = TempDir::new().unwrap();
+        let inside = dir.path().canonicalize().unwrap();
+        let journal = outside.path().join("journal");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["child::load_in_a_child", "--exact", "--nocapture"])
+            .env("LD_PRELOAD", compile_shim(outside.path()))
+            .env("CLOAKROOM_SHIM_DIR", &inside)
+            .env("CLOAKROOM_SHIM_JOURNAL", &journal)
+            .env(DIR, &inside)
+            .stdout(Stdio::null());
+        if let Some(names) = self.lie {
+            command.env("CLOAKROOM_SHIM_LIE", names);
+        }
+        if self.durability == Durability::ProcessCrash {
+            command.env(DURABILITY, "process crash");
+        }
+        assert!(command.status().unwrap().success(), "the child failed");
+        let ops = journal::read(&journal);
+        // Nothing may have passed the file layer by: all changes together are what is there.
+        let all = disk::after(&ops, disk::Fate::Kept, disk::Fate::Kept, &mut crate::rng::Rng::new(0));
+        assert!(all == disk::of(&inside), "the journal does not tell what the files are");
+        ops
+    }
+}
+
+fn compile_shim(into: &Path) -> PathBuf {
+    let library = into.join("shim.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/durability/shim.c");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&library).arg(&source);
+    assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
+    library
+}
+
+/// No test by itself: what `Run::record` starts.
+#[test]
+fn load_in_a_child() {
+    let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) else { return };
+    let durability = match std::env::var_os(DURABILITY) {
+        None => Durability::Full,
+        Some(_) => Durability::ProcessCrash,
+    };
+    let acks = OpenOptions::new().append(true).create(true).open(dir.join(ACKS)).unwrap();
+    let acks = Arc::new(Mutex::new(acks));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    for steps in STEPS {
+        let store = runtime.block_on(
+            SqliteStore::builder(dir.join(DATABASE)).durability(durability).checkpoint_pages(48).open(),
+        );
+        let store = store.unwrap();
+        let writers: Vec<_> = (0..LINES)
+            .map(|line| runtime.spawn(write(store.clone(), Line(line), steps.clone(), acks.clone())))
+            .collect();
+        runtime.block_on(async {
+            for writer in writers {
+                writer.await.unwrap();
+            }
+            store.close().await.unwrap();
+        });
+    }
+}
+
+async fn write(store: SqliteStore, line: Line, steps: std::ops::Range<u64>, acks: Arc<Mutex<File>>) {
+    let acked = |step| {
+        let text = format!("{} {step}\n", line.0);
+        acks.lock().unwrap().write_all(text.as_bytes()).unwrap();
+    };
+    line.run(&store, steps, acked).await;
+}
