@@ -1,7 +1,8 @@
 //! Reading.
 
 use cloakroom::{ReadOnlySession, Session, SessionError};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use crate::answer::{self, Answer};
 use crate::call::Call;
@@ -11,11 +12,18 @@ pub(crate) fn get(session: &Session, key: &str) -> Result<Answer, SessionError> 
 }
 
 pub(super) fn all(session: &Session) -> Result<Answer, SessionError> {
-    let mut all = Map::new();
-    for (key, value) in session.iter() {
-        all.insert(key, value.decode()?);
+    let all: Result<Vec<(String, Value)>, SessionError> =
+        session.iter().map(|(key, value)| Ok((key, value.decode()?))).collect();
+    Ok(answer::json(&InOrder(all?)))
+}
+
+/// An object whose members stand in the order of insertion.
+struct InOrder(Vec<(String, Value)>);
+
+impl Serialize for InOrder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
-    Ok(answer::json(&all))
 }
 
 /// What is known of the session without reading a value of it. Times are in seconds.

@@ -1,6 +1,7 @@
 //! Requests in flight when their session ends or moves.
 
-use crate::harness::{Place, Probe, Response, Visitor, everywhere, in_parallel, sleep_ms};
+use crate::harness::visitor::{opened, until_opened};
+use crate::harness::{Place, Probe, Request, Response, Visitor, everywhere, in_parallel, sleep_ms};
 
 everywhere! {
     c2_no_slow_request_survives_a_destroy,
@@ -18,62 +19,85 @@ everywhere! {
 
 /// Every route that sleeps between opening its session and the end of its response.
 const SLOW: [&str; 8] = [
-    "/slow-set/k/late?ms=150",
-    "/slow-put/k/late?ms=150",
-    "/slow-regenerate?ms=150",
-    "/slow-destroy?ms=150",
-    "/count/n?ms=150",
-    "/lock-count/n?ms=150",
-    "/release/k/late?ms=150",
-    "/stream/k/late?ms=150",
+    "/slow-set/k/late?ms=300",
+    "/slow-put/k/late?ms=300",
+    "/slow-regenerate?ms=300",
+    "/slow-destroy?ms=300",
+    "/count/n?ms=300",
+    "/lock-count/n?ms=300",
+    "/release/k/late?ms=300",
+    "/stream/k/late?ms=300",
 ];
 
-/// A slow request of a user's own, something done by the same visitor meanwhile, and both answers.
-async fn while_slow(
-    probe: &Probe,
+/// A slow request, something that the same visitor did meanwhile, and both answers.
+struct Overlap {
     slow: &'static str,
-    meanwhile: &str,
-) -> (Visitor, Visitor, Response, Response) {
-    let user = slow.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let visitor = probe.logged_in(&user).await;
-    let before = visitor.stolen();
-    let in_flight = visitor.start(slow).await;
-    let did = visitor.get(&meanwhile.replace("USER", &user)).await;
-    let late = in_flight.response().await;
-    (visitor, before, did, late)
+    user: String,
+    visitor: Visitor,
+    /// With the cookie from before.
+    before: Visitor,
+    did: Response,
+    late: Response,
 }
 
-/// The user's live sessions, seen from a session that is made to look.
-async fn others_of(probe: &Probe, visitor_of: &'static str) -> usize {
-    let user = visitor_of.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-    let devices = probe.logged_in(&user).await.get("/devices").await.json();
-    devices.as_array().unwrap().len() - 1
+/// Every slow request at once, each of a user of its own; then `meanwhile` by each of them; then the answers.
+async fn overlaps(probe: &Probe, meanwhile: &str) -> Vec<Overlap> {
+    let mut visitors = Vec::new();
+    for slow in SLOW {
+        let user = slow.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let visitor = probe.logged_in(&user).await;
+        visitors.push((slow, user, visitor.stolen(), visitor));
+    }
+    let opened = opened(probe.address).await;
+    let mut in_flight = Vec::new();
+    for (slow, _, _, visitor) in &visitors {
+        in_flight.push(visitor.send(Request::get(slow)).await);
+    }
+    until_opened(probe.address, opened + SLOW.len() as u64).await;
+    let did = in_parallel(SLOW.len(), SLOW.len(), |i| {
+        let (_, user, _, visitor) = &visitors[i];
+        let (visitor, path) = (visitor.clone(), meanwhile.replace("USER", user));
+        async move { (i, visitor.get(&path).await) }
+    });
+    let mut did = did.await;
+    did.sort_by_key(|(i, _)| *i);
+    let mut all = Vec::new();
+    for (((slow, user, before, visitor), in_flight), (_, did)) in visitors.into_iter().zip(in_flight).zip(did)
+    {
+        let late = in_flight.response().await;
+        all.push(Overlap { slow, user, visitor, before, did, late });
+    }
+    all
+}
+
+impl Overlap {
+    /// The user's live sessions, seen from a session that is made to look.
+    async fn sessions_alive(&self, probe: &Probe) -> usize {
+        let devices = probe.logged_in(&self.user).await.get("/devices").await.json();
+        devices.as_array().unwrap().len() - 1
+    }
+
+    fn is(&self, routes: &[&str]) -> bool {
+        routes.iter().any(|route| self.slow.starts_with(route))
+    }
 }
 
 async fn no_slow_request_survives(place: Place, end: &'static str) {
-    let probe = std::sync::Arc::new(place.start(&[]));
-    in_parallel(SLOW.len(), SLOW.len(), |i| {
-        let probe = std::sync::Arc::clone(&probe);
-        async move {
-            let slow = SLOW[i];
-            let (visitor, before, did, late) = while_slow(&probe, slow, end).await;
-            did.ok();
-            // What arrives late is ordered before the end (and then without effect), or told that the session is gone.
-            let awaited =
-                ["/slow-put", "/slow-regenerate", "/lock-count"].iter().any(|r| slow.starts_with(r));
-            if awaited {
-                late.refused(410, "gone");
-            } else {
-                late.ok();
-            }
-            late.without_cookie();
-            for visitor in [visitor, before] {
-                assert!(!visitor.is_alive().await, "alive after {end} and {slow}");
-            }
-            assert_eq!(others_of(&probe, slow).await, 0, "a session came back after {end} by {slow}");
+    let probe = place.start(&[]);
+    for overlap in overlaps(&probe, end).await {
+        overlap.did.ok();
+        // What arrives late is ordered before the end (and then without effect), or told that the session is gone.
+        if overlap.is(&["/slow-put", "/slow-regenerate", "/lock-count"]) {
+            overlap.late.refused(410, "gone");
+        } else {
+            overlap.late.ok();
         }
-    })
-    .await;
+        overlap.late.without_cookie();
+        let slow = overlap.slow;
+        assert!(!overlap.visitor.is_alive().await, "alive after {end} and {slow}");
+        assert!(!overlap.before.is_alive().await, "alive after {end} and {slow}");
+        assert_eq!(overlap.sessions_alive(&probe).await, 0, "a session came back after {end} by {slow}");
+    }
     assert!(probe.counter("resurrections_prevented").await >= 5);
 }
 
@@ -86,31 +110,26 @@ async fn c2_no_slow_request_survives_a_revocation(place: Place) {
 }
 
 async fn c4_no_slow_request_forks_a_regenerated_session(place: Place) {
-    let probe = std::sync::Arc::new(place.start(&[]));
-    in_parallel(SLOW.len(), SLOW.len(), |i| {
-        let probe = std::sync::Arc::clone(&probe);
-        async move {
-            let slow = SLOW[i];
-            let (visitor, before, did, late) = while_slow(&probe, slow, "/regenerate").await;
-            did.ok();
-            assert!(did.set_cookie().is_some(), "the new id is told");
-            assert_ne!(visitor.cookie(), before.cookie());
-            if slow.starts_with("/slow-put") || slow.starts_with("/slow-regenerate") {
-                late.refused(410, "gone");
-            } else {
-                late.ok();
-            }
-            let ends = slow.starts_with("/slow-destroy");
-            match late.set_cookie() {
-                None => assert!(!ends, "a logout that ended the session says so"),
-                Some(cookie) => assert!(ends && cookie.deletes(), "{slow} spoke of a dead id: {cookie:?}"),
-            }
-            assert!(!before.is_alive().await, "the old id lives after {slow}");
-            assert_eq!(visitor.is_alive().await, !ends, "{slow}");
-            assert_eq!(others_of(&probe, slow).await, usize::from(!ends), "{slow} forked the session");
+    let probe = place.start(&[]);
+    for overlap in overlaps(&probe, "/regenerate").await {
+        let slow = overlap.slow;
+        overlap.did.ok();
+        assert!(overlap.did.set_cookie().is_some(), "the new id is told");
+        assert_ne!(overlap.visitor.cookie(), overlap.before.cookie());
+        if overlap.is(&["/slow-put", "/slow-regenerate"]) {
+            overlap.late.refused(410, "gone");
+        } else {
+            overlap.late.ok();
         }
-    })
-    .await;
+        let ends = overlap.is(&["/slow-destroy"]);
+        match overlap.late.set_cookie() {
+            None => assert!(!ends, "a logout that ended the session says so"),
+            Some(cookie) => assert!(ends && cookie.deletes(), "{slow} spoke of a dead id: {cookie:?}"),
+        }
+        assert!(!overlap.before.is_alive().await, "the old id lives after {slow}");
+        assert_eq!(overlap.visitor.is_alive().await, !ends, "{slow}");
+        assert_eq!(overlap.sessions_alive(&probe).await, usize::from(!ends), "{slow} forked the session");
+    }
 }
 
 async fn c4_a_logout_in_flight_ends_the_session_that_was_regenerated_meanwhile(place: Place) {

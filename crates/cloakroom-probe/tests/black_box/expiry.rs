@@ -1,6 +1,6 @@
 //! Deadlines, judged by the server.
 
-use crate::harness::{Place, Visitor, everywhere, sleep_ms};
+use crate::harness::{Place, Visitor, everywhere, in_parallel, sleep_ms};
 
 everywhere! {
     s36_an_idle_session_ends_whatever_the_cookie_says,
@@ -69,14 +69,19 @@ async fn s39_background_requests_are_no_sign_of_life(place: Place) {
 }
 
 async fn x07_m06_reading_and_writing_renew_the_time_to_live(place: Place) {
-    let probe = place.start(&["--idle", "0.4"]);
-    for route in ["/get/seed", "/set/seed/1", "/incr/n", "/read-only/seed", "/lock-count/m"] {
-        let visitor = probe.visitor_with_session().await;
-        sleep_ms(250).await;
-        visitor.get(route).await.ok();
-        sleep_ms(250).await;
-        assert!(visitor.is_alive().await, "{route}");
-    }
+    let probe = std::sync::Arc::new(place.start(&["--idle", "0.6"]));
+    let routes = ["/get/seed", "/set/seed/1", "/incr/n", "/read-only/seed", "/lock-count/m"];
+    in_parallel(routes.len(), routes.len(), |i| {
+        let probe = std::sync::Arc::clone(&probe);
+        async move {
+            let visitor = probe.visitor_with_session().await;
+            sleep_ms(350).await;
+            visitor.get(routes[i]).await.ok();
+            sleep_ms(350).await;
+            assert!(visitor.is_alive().await, "{}", routes[i]);
+        }
+    })
+    .await;
 }
 
 async fn c2_a_session_that_expires_under_a_request_is_not_revived(place: Place) {

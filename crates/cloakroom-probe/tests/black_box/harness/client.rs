@@ -51,13 +51,19 @@ impl Request {
 
     /// Sends it over a connection of its own.
     pub async fn send(self, to: SocketAddr) -> InFlight {
-        let mut stream = TcpStream::connect(to).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        self.write(&mut stream, to).await;
-        InFlight { stream, received: Vec::new(), head_only: self.method == "HEAD" }
+        self.try_send(to).await.expect("the probe takes no connections")
     }
 
-    async fn write(&self, stream: &mut TcpStream, to: SocketAddr) {
+    /// As `send`; nothing when nobody is there.
+    pub async fn try_send(self, to: SocketAddr) -> Option<InFlight> {
+        let mut stream = TcpStream::connect(to).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        // A server may answer and close before it has read all of a request that is too long.
+        let _ = stream.write_all(&self.bytes(to)).await;
+        Some(InFlight { stream, received: Vec::new(), head_only: self.method == "HEAD" })
+    }
+
+    fn bytes(&self, to: SocketAddr) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.path).into_bytes();
         let host = self.host.clone().unwrap_or_else(|| to.to_string());
         text.extend_from_slice(format!("host: {host}\r\n").as_bytes());
@@ -74,7 +80,7 @@ impl Request {
             text.extend_from_slice(b"\r\n");
         }
         text.extend_from_slice(b"\r\n");
-        stream.write_all(&text).await.unwrap();
+        text
     }
 }
 
@@ -91,6 +97,12 @@ impl InFlight {
         // Reset by the server in the middle of a body: what came before counts.
         let _ = self.stream.read_to_end(&mut self.received).await;
         Response::parse(&self.received, self.head_only)
+    }
+
+    /// The response; nothing when it did not come whole.
+    pub async fn try_response(mut self) -> Option<Response> {
+        self.stream.read_to_end(&mut self.received).await.ok()?;
+        Response::parse_if_whole(&self.received)
     }
 
     /// Waits until some of the response has come, and tells it.
@@ -117,7 +129,7 @@ pub async fn ask_again_and_again(to: SocketAddr, path: &str, times: usize) -> Ve
     let mut received = Vec::new();
     let mut responses = Vec::with_capacity(times);
     for _ in 0..times {
-        request.write(&mut stream, to).await;
+        stream.write_all(&request.bytes(to)).await.unwrap();
         received.clear();
         loop {
             if let Some(response) = Response::parse_if_whole(&received) {

@@ -127,6 +127,10 @@ impl Probe {
         line.unwrap_or_else(|| panic!("no counter {name} in {text}")).parse().unwrap()
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Asks the process to stop, as a supervisor does, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();

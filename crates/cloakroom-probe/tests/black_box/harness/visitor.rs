@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::{InFlight, Request, Response};
 
@@ -49,6 +50,12 @@ impl Visitor {
         response
     }
 
+    /// As `get`; nothing when the probe is gone before it has answered.
+    pub async fn try_get(&self, path: &str) -> Option<Response> {
+        let request = Request::get(path).header("cookie", self.cookie()?);
+        request.try_send(self.address).await?.try_response().await
+    }
+
     /// Asks without waiting for the answer; its cookie is not kept.
     pub async fn send(&self, request: Request) -> InFlight {
         let request = match self.cookie() {
@@ -58,11 +65,11 @@ impl Visitor {
         request.send(self.address).await
     }
 
-    /// A request that takes its time, under way once this returns.
+    /// A request that takes its time, under way once this returns: it has opened its session.
     pub async fn start(&self, path: &str) -> InFlight {
+        let opened = opened(self.address).await;
         let in_flight = self.send(Request::get(path)).await;
-        // Long enough for the probe to have opened the session.
-        super::sleep_ms(40).await;
+        until_opened(self.address, opened + 1).await;
         in_flight
     }
 
@@ -77,4 +84,21 @@ impl Visitor {
     pub async fn is_alive(&self) -> bool {
         self.get("/state").await.json()["present"] == true
     }
+}
+
+/// How many requests have opened their session so far.
+pub async fn opened(address: SocketAddr) -> u64 {
+    let text = Visitor::new(address).get("/metrics").await.ok();
+    let line = text.lines().find_map(|l| l.strip_prefix("cloakroom_opened_total "));
+    line.unwrap().parse().unwrap()
+}
+
+/// Waits until that many have, and the last of them has got to where it sleeps.
+pub async fn until_opened(address: SocketAddr, count: u64) {
+    let soon = Instant::now() + Duration::from_secs(5);
+    while opened(address).await < count {
+        assert!(Instant::now() < soon, "the request did not open its session");
+        super::sleep_ms(2).await;
+    }
+    super::sleep_ms(25).await;
 }

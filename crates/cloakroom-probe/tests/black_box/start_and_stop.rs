@@ -1,0 +1,148 @@
+//! The process: what it refuses, how it ends, what survives it.
+
+use crate::harness::probe::refused;
+use crate::harness::{Place, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+
+everywhere! { it_stops_cleanly_when_asked_to }
+
+on_sqlite! {
+    m05_sessions_survive_a_restart,
+    c8_what_was_acknowledged_survives_kill_9,
+    two_processes_serve_one_file,
+}
+
+async fn it_stops_cleanly_when_asked_to(place: Place) {
+    let mut probe = place.start(&[]);
+    let visitor = probe.visitor_with_session().await;
+    // A request that is under way is answered.
+    let slow = visitor.start("/slow-put/k/1?ms=150").await;
+    let slow = tokio::spawn(slow.response());
+    sleep_ms(20).await;
+    let status = tokio::task::spawn_blocking(move || (probe.terminate(), probe)).await.unwrap();
+    assert_eq!(status.0.code(), Some(0));
+    slow.await.unwrap().ok();
+}
+
+async fn m05_sessions_survive_a_restart(place: Place) {
+    let mut probe = place.start(&[]);
+    let visitor = probe.logged_in("ada").await;
+    visitor.get("/set/colour/red").await.ok();
+    assert_eq!(probe.terminate().code(), Some(0));
+    let again = probe.start_again(&[]);
+    let visitor = Visitor::presenting(again.address, &visitor.cookie().unwrap());
+    assert_eq!(visitor.get("/whoami").await.without_cookie().ok(), "\"ada\"");
+    assert_eq!(visitor.get("/get/colour").await.ok(), "\"red\"");
+    assert_eq!(visitor.get("/devices").await.json().as_array().unwrap().len(), 1);
+}
+
+async fn c8_what_was_acknowledged_survives_kill_9(place: Place) {
+    // Requests that race for one key queue for its lock in the end; a killed holder's lease has to run out.
+    let flags = ["--lock-lease-ms", "200"];
+    let mut probe = place.start(&flags);
+    let mut cookie = probe.visitor_with_session().await.cookie().unwrap();
+    let mut acknowledged = 0;
+    for round in 0..5 {
+        let address = probe.address;
+        let visitor = Visitor::presenting(address, &cookie);
+        let writers = tokio::spawn(in_parallel(8, 8, move |_| {
+            let visitor = visitor.stolen();
+            async move {
+                let mut highest = 0;
+                // Until the process is gone in the middle of something.
+                while let Some(response) = visitor.try_get("/incr/n").await {
+                    highest = highest.max(response.number());
+                }
+                highest
+            }
+        }));
+        sleep_ms(40 + 17 * round).await;
+        probe.kill();
+        acknowledged = writers.await.unwrap().into_iter().max().unwrap().max(acknowledged);
+        probe = probe.start_again(&flags);
+        let visitor = Visitor::presenting(probe.address, &cookie);
+        let stored = visitor.get("/get/n").await.number();
+        // At most the one that was under way for each of the eight is more.
+        assert!(
+            (acknowledged..=acknowledged + 8).contains(&stored),
+            "{acknowledged} acknowledged, {stored} stored"
+        );
+        acknowledged = stored;
+        visitor.get("/regenerate").await.ok();
+        cookie = visitor.cookie().unwrap();
+    }
+    assert!(acknowledged > 50, "hardly anything was written: {acknowledged}");
+}
+
+async fn two_processes_serve_one_file(place: Place) {
+    let here = place.start(&[]);
+    let there = here.start_again(&[]);
+    let visitor = here.visitor_with_session().await;
+    let elsewhere = Visitor::presenting(there.address, &visitor.cookie().unwrap());
+    let responses = in_parallel(100, 10, |i| {
+        let visitor = if i % 2 == 0 { visitor.clone() } else { elsewhere.clone() };
+        async move { visitor.get(&format!("/slow-set/key{i}/{i}?ms=5")).await.ok() }
+    })
+    .await;
+    assert_eq!(responses.len(), 100);
+    assert_eq!(elsewhere.get("/state").await.json()["len"], 101);
+    elsewhere.get("/destroy").await.ok();
+    assert!(!visitor.is_alive().await);
+}
+
+#[test]
+fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
+    let memory = ["--store", "memory:"];
+    for (option, why) in [
+        (&["--framework", "actix"][..], "not built"),
+        (&["--framework", "rails"], "axum"),
+        (&["--layout", "phpredis"], "not built"),
+        (&["--layout", "nonsense"], "native"),
+        (&["--php-serializer", "igbinary"], "none is built yet"),
+        (&["--near-cache"], "not built"),
+        (&["--encrypt-key", "00"], "not built"),
+        (&["--compress"], "not built"),
+        (&["--id-format", "32,4"], "none is built yet"),
+        (&["--mode", "turbo"], "exclusive"),
+        (&["--on-conflict", "shrug"], "overwrite"),
+        (&["--same-site", "loose"], "strict, lax, none"),
+        (&["--secure", "perhaps"], "auto, always, never"),
+        (&["--cache-limiter", "lots"], "nocache"),
+        (&["--trusted-proxy", "10.0.0.0/99"], "block such as"),
+        (&["--idle", "0"], "zero"),
+        (&["--idle", "-1"], "-1"),
+        (&["--idle", "soon"], "seconds"),
+        (&["--absolute", "NaN"], "seconds"),
+        (&["--grace", "5"], "--renewal"),
+        (&["--renewal", "5", "--grace", "10"], "grace"),
+        (&["--lock-lease-ms", "1"], "lease"),
+        (&["--max-sessions-per-user", "0"], "0"),
+        (&["--listen", "nowhere"], "nowhere"),
+        (&["--frobnicate"], "--frobnicate"),
+    ] {
+        refused(&[&memory[..], option].concat(), why);
+    }
+    for (store, why) in [
+        ("redis://127.0.0.1", "not built"),
+        ("postgres://localhost/x", "not built"),
+        ("mysql://localhost/x", "not built"),
+        ("file:/tmp", "not built"),
+        ("memory:x", "nothing"),
+        ("sqlite:", "path"),
+        ("floppy:a", "memory:"),
+        ("", "memory:"),
+        ("sqlite:/nonexistent/directory/sessions.db", "directory"),
+    ] {
+        refused(&["--store", store], why);
+    }
+    refused(&[], "--store");
+}
+
+#[test]
+fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("notes.txt");
+    let text = "dear diary, ".repeat(1000);
+    std::fs::write(&path, &text).unwrap();
+    refused(&["--store", &format!("sqlite:{}", path.display())], "notes.txt");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
