@@ -3,7 +3,14 @@
 //! For each interleaving: the requests that were answered with success, in *some* order, one after another, explain every
 //! answer and the final record (C1, C6); what was refused left no trace and had a reason; at most one record of the line is
 //! alive (C4); after an end none is (C2); no response of a dead request carries a cookie.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs,
+    unreachable_pub
+)]
 
 mod explore;
 mod requests;
