@@ -45,8 +45,8 @@ fn requests(out: &mut String, report: &Report) -> std::fmt::Result {
             cost(&row.cloakroom),
             cost(&row.tower_sessions),
             row.ratio,
-            format!("≤ {}", row.ratio_at_most),
-            mark(row.holds()),
+            row.ratio_at_most.map_or_else(String::new, |most| format!("≤ {most}")),
+            row.ratio_at_most.map_or("", |_| mark(row.holds())),
         )?;
     }
     Ok(())

@@ -17,6 +17,7 @@ pub fn subject(scenario: Scenario) -> Box<dyn Subject> {
         .route("/read", get(|| async { 1.to_string() }))
         .route("/increment", get(|| async { 1.to_string() }))
         .route("/new", get(|| async { "ok" }))
+        .route("/prepare-usual", get(|| async { "ok" }))
         .route("/prepare-large", get(|| async { "ok" }))
         .route("/prepare-basket", get(|| async { "ok" }))
         .route("/basket", get(|| async { "ok" }));

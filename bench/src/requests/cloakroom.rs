@@ -6,7 +6,7 @@ use cloakroom::{MemoryStore, Session, SessionError, SessionLayer};
 use tower_layer::Layer;
 
 use super::subject::{Subject, Wrapped};
-use super::{BASKET_ITEMS, Item, Scenario, basket, profile};
+use super::{BASKET_ITEMS, Item, Scenario, USUAL, basket, profile};
 
 type Answer<T> = Result<T, SessionError>;
 
@@ -19,6 +19,7 @@ pub fn subject(scenario: Scenario) -> Box<dyn Subject> {
         .route("/new", get(new))
         .route("/basket", get(change))
         .route("/quantity", get(quantity))
+        .route("/prepare-usual", get(prepare_usual))
         .route("/prepare-large", get(prepare_large))
         .route("/prepare-basket", get(prepare_basket));
     Box::new(Wrapped::new(scenario, true, || SessionLayer::new(MemoryStore::new()).layer(router)))
@@ -49,6 +50,14 @@ async fn change(session: Session) -> Answer<&'static str> {
 async fn quantity(session: Session) -> Answer<String> {
     let basket = session.get::<Vec<Item>>("basket")?.unwrap_or_default();
     Ok(basket[BASKET_ITEMS / 2].quantity.to_string())
+}
+
+async fn prepare_usual(session: Session) -> Answer<&'static str> {
+    session.set("n", 1)?;
+    for (key, value) in USUAL {
+        session.set(key, value)?;
+    }
+    Ok("ok")
 }
 
 async fn prepare_large(session: Session) -> Answer<&'static str> {

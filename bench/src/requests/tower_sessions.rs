@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
 
 use super::subject::{Subject, Wrapped};
-use super::{BASKET_ITEMS, Item, Scenario, basket, profile};
+use super::{BASKET_ITEMS, Item, Scenario, USUAL, basket, profile};
 
 /// The subject.
 pub fn subject(scenario: Scenario) -> Box<dyn Subject> {
@@ -17,6 +17,7 @@ pub fn subject(scenario: Scenario) -> Box<dyn Subject> {
         .route("/new", get(new))
         .route("/basket", get(change))
         .route("/quantity", get(quantity))
+        .route("/prepare-usual", get(prepare_usual))
         .route("/prepare-large", get(prepare_large))
         .route("/prepare-basket", get(prepare_basket));
     Box::new(Wrapped::new(scenario, true, || SessionManagerLayer::new(MemoryStore::default()).layer(router)))
@@ -47,6 +48,14 @@ async fn change(session: Session) -> &'static str {
 async fn quantity(session: Session) -> String {
     let basket = session.get::<Vec<Item>>("basket").await.expect("read").unwrap_or_default();
     basket[BASKET_ITEMS / 2].quantity.to_string()
+}
+
+async fn prepare_usual(session: Session) -> &'static str {
+    session.insert("n", 1).await.expect("written");
+    for (key, value) in USUAL {
+        session.insert(key, value).await.expect("written");
+    }
+    "ok"
 }
 
 async fn prepare_large(session: Session) -> &'static str {
