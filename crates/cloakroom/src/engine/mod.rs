@@ -12,7 +12,10 @@ mod rename;
 mod seal;
 mod tasks;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
@@ -90,28 +93,55 @@ impl Engine {
     }
 
     /// Awaits a store's answer within the deadline of a call.
-    pub(crate) async fn call<T: Unpin>(
+    ///
+    /// Only an answer that is yet to come gets a timer, in an allocation of its own: every future that calls a store
+    /// holds this one, and would be as large as all their timers.
+    pub(crate) fn call<T: Unpin + Send + 'static>(
         &self,
         effect: Effect,
         answer: StoreFuture<T>,
-    ) -> Result<T, StoreError> {
-        let answer = match answer.try_ready() {
+    ) -> Call<'_, T> {
+        match answer.try_ready() {
             Ok(answer) => {
                 self.metrics.store_latency.instant();
-                answer
+                Call::There(Some(self.noted(answer)))
             }
-            Err(pending) => {
-                let started = Instant::now();
-                let answer = tokio::time::timeout(self.settings.call_deadline, pending).await;
-                self.metrics.store_latency.record(started.elapsed());
-                answer.unwrap_or_else(|_| Err(overdue(effect, self.settings.call_deadline)))
-            }
-        };
+            Err(pending) => Call::ToCome(Box::pin(self.wait(effect, pending))),
+        }
+    }
+
+    async fn wait<T: Unpin>(&self, effect: Effect, pending: StoreFuture<T>) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let answer = tokio::time::timeout(self.settings.call_deadline, pending).await;
+        self.metrics.store_latency.record(started.elapsed());
+        self.noted(answer.unwrap_or_else(|_| Err(overdue(effect, self.settings.call_deadline))))
+    }
+
+    fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &answer {
             self.metrics.unavailable.one();
             tracing::warn!(target: "cloakroom", store = self.store.name(), %error, "store call failed");
         }
         answer
+    }
+}
+
+/// See [`Engine::call`].
+#[must_use = "a store call that is never awaited may never happen"]
+pub(crate) enum Call<'e, T> {
+    There(Option<Result<T, StoreError>>),
+    ToCome(Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'e>>),
+}
+
+impl<T: Unpin> Future for Call<'_, T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            // Polled again after it was done: never wakes, as a fused future would.
+            Call::There(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+            Call::ToCome(answer) => answer.as_mut().poll(cx),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::shared::{Identity, Tell};
 use super::{Session, Shared};
-use crate::engine::{Binding, IdChange, Moved};
+use crate::engine::{Binding, Detached, IdChange, Moved};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::UserId;
 use crate::payload::Payload;
@@ -160,19 +160,16 @@ impl Shared {
     }
 
     /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the
-    /// response waits for it.
-    pub(super) async fn detached_id_change<F>(self: &Arc<Self>, change: F) -> Result<(), SessionError>
+    /// response waits for it. It is on the heap from the start, so that handlers stay small.
+    pub(super) fn detached_id_change<F>(self: &Arc<Self>, change: F) -> Detached<()>
     where
         F: Future<Output = Result<(), SessionError>> + Send + 'static,
     {
         let pending = PendingChange::begin(self);
-        self.engine()
-            .tasks
-            .detach(async move {
-                let _pending = pending;
-                change.await
-            })
-            .await
+        self.engine().tasks.detach(async move {
+            let _pending = pending;
+            change.await
+        })
     }
 }
 

@@ -22,14 +22,16 @@ pub(crate) struct Shared {
     pub(crate) request: RequestFacts,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
-    /// Loaded at most once, however many ask.
-    opened: OnceCell<()>,
+    /// Loaded at most once, however many ask: those that have to wait for it wait here.
+    loading: OnceCell<()>,
     pub(crate) state: Mutex<State>,
     /// A change of id that is under way has ended.
     pub(crate) id_settled: Notify,
 }
 
 pub(crate) struct State {
+    /// It was loaded.
+    opened: bool,
     pub(crate) identity: Identity,
     pub(crate) view: View,
     pub(crate) tell: Tell,
@@ -67,7 +69,7 @@ pub(crate) enum Identity {
 pub(crate) enum AtOnce {
     Done(Result<(), SessionError>),
     /// Go on with [`Shared::open_later`], with the load that was begun.
-    Wait(Option<StoreFuture<Loaded>>),
+    Wait(Option<Box<StoreFuture<Loaded>>>),
 }
 
 /// What the response tells the client about its id.
@@ -240,8 +242,9 @@ impl Shared {
             manager,
             request,
             outer: OnceLock::new(),
-            opened: OnceCell::new(),
+            loading: OnceCell::new(),
             state: Mutex::new(State {
+                opened: false,
                 identity: Identity::Nobody,
                 view: View::new(Payload::empty(), 0),
                 tell: Tell::Nothing,
@@ -275,7 +278,7 @@ impl Shared {
     }
 
     pub(crate) fn is_open(&self) -> bool {
-        self.opened.initialized()
+        self.state.lock().opened
     }
 
     /// Opens the session, however long it takes.
@@ -293,10 +296,10 @@ impl Shared {
         if writes && engine.settings.mode == Mode::Exclusive {
             return AtOnce::Wait(None);
         }
-        if self.opened.initialized() {
+        let mut state = self.state.lock();
+        if state.opened {
             return AtOnce::Done(Ok(()));
         }
-        let mut state = self.state.lock();
         if std::mem::replace(&mut state.asked, true) {
             // Another handle of this request is at it, or was refused before.
             return AtOnce::Wait(None);
@@ -310,8 +313,8 @@ impl Shared {
             let key = one.store_key();
             let loaded = match engine.store.load(key).try_ready() {
                 Ok(Ok(loaded)) => loaded,
-                Ok(failed) => return AtOnce::Wait(Some(StoreFuture::ready(failed))),
-                Err(pending) => return AtOnce::Wait(Some(pending)),
+                Ok(failed) => return AtOnce::Wait(Some(Box::new(StoreFuture::ready(failed)))),
+                Err(pending) => return AtOnce::Wait(Some(Box::new(pending))),
             };
             engine.metrics.store_latency.instant();
             let mut found = Found::default();
@@ -319,8 +322,8 @@ impl Shared {
             state.found(found);
         }
         engine.note_opened(ids);
-        // Nobody else can have set it: `asked` let one through.
-        let _ = self.opened.set(());
+        // `asked` let one through.
+        state.opened = true;
         AtOnce::Done(Ok(()))
     }
 
@@ -329,10 +332,10 @@ impl Shared {
     pub(crate) async fn open_later(
         self: &Arc<Self>,
         writes: bool,
-        first: Option<StoreFuture<Loaded>>,
+        first: Option<Box<StoreFuture<Loaded>>>,
     ) -> Result<(), SessionError> {
         let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
-        self.opened.get_or_try_init(|| self.load(exclusive, first)).await?;
+        self.loading.get_or_try_init(|| self.load(exclusive, first)).await?;
         if exclusive {
             self.upgrade().await?;
         }
@@ -342,22 +345,33 @@ impl Shared {
     async fn load(
         self: &Arc<Self>,
         exclusive: bool,
-        first: Option<StoreFuture<Loaded>>,
+        first: Option<Box<StoreFuture<Loaded>>>,
     ) -> Result<(), SessionError> {
-        self.state.lock().asked = true;
+        {
+            let mut state = self.state.lock();
+            if state.opened {
+                return Ok(());
+            }
+            state.asked = true;
+        }
         let engine = self.engine();
+        let first = first.map(|first| *first);
         let found = match engine.open(self.request.candidates()?, exclusive, first).await {
             Ok(found) => found,
             Err(error)
                 if error.kind() == ErrorKind::Unavailable
                     && engine.settings.on_unavailable == OnUnavailable::Anonymous =>
             {
-                self.state.lock().identity = Identity::Unreachable;
+                let mut state = self.state.lock();
+                state.identity = Identity::Unreachable;
+                state.opened = true;
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
-        self.state.lock().found(found);
+        let mut state = self.state.lock();
+        state.found(found);
+        state.opened = true;
         Ok(())
     }
 
