@@ -51,3 +51,8 @@ pub use self::tower::{ResponseFuture, SessionLayer, SessionService};
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+
+/// The examples of the README compile and run.
+#[cfg(all(doctest, feature = "axum", feature = "memory"))]
+#[doc = include_str!("../../../README.md")]
+pub struct ReadmeExamples;
