@@ -34,9 +34,7 @@ pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use open::Found;
 pub(crate) use rename::{Binding, IdChange, Moved};
-#[cfg(any(feature = "tower", feature = "body"))]
-pub(crate) use tasks::Detached;
-pub(crate) use tasks::Tasks;
+pub(crate) use tasks::{Detached, Tasks};
 
 /// What all requests share.
 pub(crate) struct Engine {
