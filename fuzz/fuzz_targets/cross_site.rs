@@ -9,21 +9,43 @@ use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 struct Input<'a> {
-    origin: &'a [u8],
+    origin: Origin<'a>,
     host: &'a [u8],
     secure: bool,
     trusted: Option<&'a str>,
     form: &'a [u8],
 }
 
+/// Bytes without a relation to the host are hardly ever its origin: most are made from it.
+#[derive(Arbitrary, Debug)]
+enum Origin<'a> {
+    Anything(&'a [u8]),
+    OfHost { https: bool, before: &'a [u8], after: &'a [u8] },
+    OfHostWithPort { https: bool, port: u16 },
+}
+
+impl Origin<'_> {
+    fn bytes(&self, host: &[u8]) -> Vec<u8> {
+        let scheme = |https: &bool| if *https { &b"https://"[..] } else { b"http://" };
+        match self {
+            Origin::Anything(bytes) => bytes.to_vec(),
+            Origin::OfHost { https, before, after } => [scheme(https), before, host, after].concat(),
+            Origin::OfHostWithPort { https, port } => {
+                [scheme(https), host, b":", port.to_string().as_bytes()].concat()
+            }
+        }
+    }
+}
+
 fuzz_target!(|input: Input<'_>| {
     let none = TrustedOrigins::none();
-    if let Ok(origin) = HeaderValue::from_bytes(input.origin) {
+    let origin_bytes = input.origin.bytes(input.host);
+    if let Ok(origin) = HeaderValue::from_bytes(&origin_bytes) {
         let mut headers = HeaderMap::new();
         headers.insert("origin", origin.clone());
         if fuzzing::is_own_origin(&headers, input.host, input.secure, &none) {
             // Then it is the host behind the scheme, up to case and the scheme's own port.
-            let text = std::str::from_utf8(input.origin).unwrap().to_ascii_lowercase();
+            let text = std::str::from_utf8(&origin_bytes).unwrap().to_ascii_lowercase();
             let host = std::str::from_utf8(input.host).unwrap().to_ascii_lowercase();
             let (scheme, own_port) = if input.secure { ("https", ":443") } else { ("http", ":80") };
             let rest = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix("://")).unwrap();
