@@ -1,0 +1,126 @@
+//! Where the shop's sessions are kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use cloakroom::MemoryStore;
+use cloakroom::config::{Configuration, Connection, Driver, Drivers, OpenError};
+use cloakroom::store::Store;
+use cloakroom_sqlite::SqliteStore;
+
+use crate::Trouble;
+use crate::options::{DemoOptions, StoreUrl};
+
+const FILE: &str = "sessions.db";
+
+/// An open store.
+pub(crate) struct Storage {
+    pub(crate) store: Arc<dyn Store>,
+    /// For the user: where the sessions are.
+    pub(crate) place: String,
+    sqlite: Option<SqliteStore>,
+}
+
+impl Storage {
+    /// Opens what the command line names, else what the configuration names, else a file in the user's own folder.
+    pub(crate) async fn open(options: &DemoOptions, configuration: &Configuration) -> Result<Self, Trouble> {
+        match (&options.store, &options.data) {
+            (Some(StoreUrl::Memory), _) => Ok(Self::memory()),
+            (Some(StoreUrl::Sqlite(path)), _) => Self::sqlite(open_file(path).await?, path),
+            (None, Some(folder)) => {
+                let path = folder.join(FILE);
+                Self::sqlite(open_file(&path).await?, &path)
+            }
+            (None, None) => Self::configured(configuration).await,
+        }
+    }
+
+    fn memory() -> Self {
+        Storage {
+            store: Arc::new(MemoryStore::new()),
+            place: "in memory, until the program ends".to_owned(),
+            sqlite: None,
+        }
+    }
+
+    fn sqlite(store: SqliteStore, path: &Path) -> Result<Self, Trouble> {
+        let place = std::path::absolute(path)?.display().to_string();
+        Ok(Storage { store: Arc::new(store.clone()), place, sqlite: Some(store) })
+    }
+
+    async fn configured(configuration: &Configuration) -> Result<Self, Trouble> {
+        let opened: Arc<OnceLock<(SqliteStore, PathBuf)>> = Arc::default();
+        let keep = Arc::clone(&opened);
+        let sqlite = Driver::new("sqlite", &["path"], move |connection: Connection| {
+            let keep = Arc::clone(&keep);
+            async move {
+                let path = match connection.text("path")? {
+                    Some(path) => PathBuf::from(path),
+                    None => own_folder()?.join(FILE),
+                };
+                let store = open_file(&path).await?;
+                let _ = keep.set((store.clone(), path));
+                Ok::<Arc<dyn Store>, OpenError>(Arc::new(store))
+            }
+        });
+        let memory =
+            Driver::new("memory", &["max_sessions", "max_size"], |connection: Connection| async move {
+                let mut store = MemoryStore::builder();
+                if let Some(sessions) = connection.number("max_sessions")? {
+                    store = store.max_sessions(sessions);
+                }
+                if let Some(bytes) = connection.size("max_size")? {
+                    store = store.max_bytes(bytes);
+                }
+                Ok::<Arc<dyn Store>, OpenError>(Arc::new(store.build()))
+            });
+        let drivers = Drivers::none().with(sqlite).with(memory.aliases(&["local"]));
+        let store = drivers.open(configuration).await?;
+        match opened.get() {
+            Some((sqlite, path)) => Self::sqlite(sqlite.clone(), path),
+            None => Ok(Storage { store, ..Self::memory() }),
+        }
+    }
+
+    /// Closes the file; everything that was acknowledged is in it already.
+    pub(crate) async fn close(self) -> Result<(), Trouble> {
+        match self.sqlite {
+            Some(store) => Ok(store.close().await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens a file of sessions, making its folder if there is none, for its owner only.
+async fn open_file(path: &Path) -> Result<SqliteStore, OpenError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        let mut making = std::fs::DirBuilder::new();
+        making.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut making, 0o700);
+        making
+            .create(folder)
+            .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
+    }
+    Ok(SqliteStore::open(path).await?)
+}
+
+/// The folder for data of this program: `$XDG_DATA_HOME/cloakroom`, or what other systems have in its place.
+fn own_folder() -> Result<PathBuf, OpenError> {
+    let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let base = if cfg!(windows) {
+        variable("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        // The XDG base directory specification: a relative path is to be ignored.
+        variable("XDG_DATA_HOME")
+            .filter(absolute)
+            .or_else(|| variable("HOME").map(|home| home.join(".local/share")))
+    };
+    match base {
+        Some(base) => Ok(base.join("cloakroom")),
+        None => Err("there is no folder for application data on this machine; choose one with --data".into()),
+    }
+}
