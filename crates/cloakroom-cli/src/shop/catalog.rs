@@ -21,7 +21,7 @@ pub(crate) struct Good {
 macro_rules! goods {
     ($($slug:literal, $name:literal, $price:literal, $tone:literal, $line:literal, $about:literal;)*) => {
         /// Everything, in the order of the hooks.
-        pub(crate) const GOODS: &[Good] = &[$(Good {
+        pub(crate) static GOODS: &[Good] = &[$(Good {
             slug: $slug,
             name: $name,
             price: $price,
