@@ -51,6 +51,7 @@ mod builder;
 mod commit_count;
 mod error;
 mod open;
+mod pace;
 mod purge;
 mod queue;
 mod read;

@@ -1,6 +1,8 @@
 //! The writer's queue: many callers, one thread that takes everything at once. Bounded.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -18,6 +20,8 @@ pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
     bound: usize,
+    /// How many wait, for looking without the lock. A hint.
+    len: AtomicUsize,
 }
 
 struct State<T> {
@@ -25,12 +29,19 @@ struct State<T> {
     closed: bool,
     /// Consumers that sleep and that nobody has woken yet. Saves the system call when all are at work anyway.
     asleep: usize,
+    /// A sleeping consumer is woken once so many wait.
+    wanted: usize,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(bound: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), closed: false, asleep: 0 };
-        Queue { state: Mutex::new(state), filled: Condvar::new(), bound: bound.max(1) }
+        let state = State { waiting: VecDeque::new(), closed: false, asleep: 0, wanted: 1 };
+        Queue {
+            state: Mutex::new(state),
+            filled: Condvar::new(),
+            bound: bound.max(1),
+            len: AtomicUsize::new(0),
+        }
     }
 
     /// Appends. Never blocks for longer than the queue's own lock.
@@ -43,7 +54,8 @@ impl<T> Queue<T> {
             return Err(Refused::Full);
         }
         state.waiting.push_back(item);
-        let wake = state.asleep > 0;
+        self.len.store(state.waiting.len(), Ordering::Relaxed);
+        let wake = state.asleep > 0 && state.waiting.len() >= state.wanted;
         state.asleep -= usize::from(wake);
         drop(state);
         if wake {
@@ -52,18 +64,42 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Moves what is queued into `into`, in order; sleeps while there is nothing. `false`: closed and empty.
-    pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
-        let mut state = self.state.lock();
-        while state.waiting.is_empty() {
-            if state.closed {
+    /// Looks out for `wanted` items until `deadline` without going to sleep, which would cost a wake-up.
+    pub(crate) fn spin(&self, wanted: usize, deadline: Instant) -> bool {
+        let mut turns = 0_u32;
+        while self.len.load(Ordering::Relaxed) < wanted {
+            turns = turns.wrapping_add(1);
+            // Asking for the time takes longer than looking.
+            if turns.is_multiple_of(16) && Instant::now() >= deadline {
                 return false;
             }
-            state.asleep += 1;
-            self.filled.wait(&mut state);
+            std::hint::spin_loop();
         }
-        into.extend(state.waiting.drain(..));
         true
+    }
+
+    /// Moves everything into `into`, in order; sleeps while there is nothing. `false`: closed and empty.
+    ///
+    /// Waits until `patience` for as many as are `wanted`, but takes what there is when that has passed. For one
+    /// consumer.
+    pub(crate) fn take(&self, into: &mut Vec<T>, wanted: usize, patience: Instant) -> bool {
+        let mut state = self.state.lock();
+        state.wanted = wanted.min(self.bound);
+        while !state.closed && state.waiting.len() < state.wanted {
+            state.asleep = 1;
+            if state.wanted > 1 {
+                if self.filled.wait_until(&mut state, patience).timed_out() {
+                    state.wanted = 1;
+                }
+            } else {
+                self.filled.wait(&mut state);
+            }
+        }
+        state.asleep = 0;
+        let any = !state.waiting.is_empty();
+        into.extend(state.waiting.drain(..));
+        self.len.store(0, Ordering::Relaxed);
+        any
     }
 
     /// Takes the first one; sleeps while there is none. `None`: closed and empty. For several consumers.
@@ -104,9 +140,9 @@ mod tests {
         queue.close();
         assert_eq!(queue.push(4), Err(Refused::Closed));
         let mut out = Vec::new();
-        assert!(queue.take(&mut out));
+        assert!(queue.take(&mut out, 1, Instant::now()));
         assert_eq!(out, [1, 2]);
-        assert!(!queue.take(&mut out));
+        assert!(!queue.take(&mut out, 1, Instant::now()));
     }
 
     #[test]
@@ -116,7 +152,7 @@ mod tests {
             let queue = queue.clone();
             std::thread::spawn(move || {
                 let mut seen = Vec::new();
-                while queue.take(&mut seen) {}
+                while queue.take(&mut seen, 1, Instant::now()) {}
                 seen
             })
         };

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, Statement};
 use crate::batch::{Batch, Statements};
 use crate::commit_count::CommitCount;
 use crate::error::unavailable;
+use crate::pace::Pace;
 use crate::queue::Queue;
 use crate::step::Step;
 
@@ -64,13 +65,16 @@ pub(crate) fn serve(
             busy_timeout,
         };
         ready();
+        let mut pace = Pace::new();
         let mut taken = Vec::new();
         let mut steps = Vec::new();
-        while queue.take(&mut taken) {
+        while pace.take(queue, &mut taken) {
+            let (requests, since) = (taken.len(), Instant::now());
             while !taken.is_empty() {
                 steps.extend(taken.drain(..taken.len().min(MAX_BATCH)));
                 writer.serve(&mut steps);
             }
+            pace.served(requests, since.elapsed());
             // After the answers: nobody waits for it but who comes next.
             if log_pages.load(Ordering::Relaxed) >= checkpoint_pages {
                 writer.checkpoint(CheckpointMode::PASSIVE);

@@ -13,7 +13,7 @@ use support::*;
 /// The refusal, checked to name the file and to leave its bytes alone.
 async fn refused(path: &Path) -> (OpenErrorKind, String) {
     let before = std::fs::read(path).ok();
-    let error = SqliteStore::open(path).await.err().expect("this file must be refused");
+    let error = SqliteStore::open(path).await.expect_err("this file must be refused");
     assert_eq!(std::fs::read(path).ok(), before, "a file that is refused is left as it is");
     let text = error.to_string();
     assert!(text.contains(path.file_name().unwrap().to_str().unwrap()), "names no file: {text}");
