@@ -123,6 +123,46 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     Some((key, value, HEAD + key_len + value_len))
 }
 
+/// Writes entries into a payload whose length is known: one allocation, and nothing is copied twice.
+pub(crate) struct PayloadWriter {
+    bytes: Arc<[u8]>,
+    at: usize,
+}
+
+impl PayloadWriter {
+    /// A payload of exactly this many bytes.
+    pub(crate) fn new(len: usize) -> Self {
+        PayloadWriter { bytes: std::iter::repeat_n(0, len).collect(), at: 0 }
+    }
+
+    /// Writes the next entry. `false`, and nothing is written, when it does not fit.
+    pub(crate) fn push(&mut self, key: &str, value: &[u8]) -> bool {
+        let (Ok(key_len), Ok(value_len)) = (u16::try_from(key.len()), u32::try_from(value.len())) else {
+            return false;
+        };
+        let place = Arc::get_mut(&mut self.bytes).and_then(|all| all.get_mut(self.at..));
+        let Some(place) = place.filter(|place| entry_len(key, value) <= place.len()) else { return false };
+        let (head, place) = place.split_at_mut(HEAD);
+        let (len_of_key, len_of_value) = head.split_at_mut(2);
+        len_of_key.copy_from_slice(&key_len.to_le_bytes());
+        len_of_value.copy_from_slice(&value_len.to_le_bytes());
+        let (place_of_key, place) = place.split_at_mut(key.len());
+        place_of_key.copy_from_slice(key.as_bytes());
+        place.split_at_mut(value.len()).0.copy_from_slice(value);
+        self.at += entry_len(key, value);
+        true
+    }
+
+    /// The payload, which is full now.
+    pub(crate) fn finish(self) -> Payload {
+        debug_assert_eq!(self.at, self.bytes.len(), "the length was counted right");
+        if self.at < self.bytes.len() {
+            return Payload(self.bytes.get(..self.at).filter(|b| !b.is_empty()).map(Arc::from));
+        }
+        Payload((self.at > 0).then_some(self.bytes))
+    }
+}
+
 /// Writes entries one after another.
 #[derive(Debug, Default)]
 pub struct PayloadBuilder(Vec<u8>);

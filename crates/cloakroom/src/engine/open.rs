@@ -13,7 +13,7 @@ use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, St
 #[derive(Default)]
 pub(crate) struct Found {
     /// The session.
-    pub(crate) known: Option<Known>,
+    pub(crate) known: Option<Box<Known>>,
     /// The id is to be told: the one presented is in its grace.
     pub(crate) tell: bool,
     /// An id that was presented and has moved: a logout follows it.
@@ -58,9 +58,12 @@ impl Engine {
         // Not known to be ours yet; it becomes an id when the store grants its lease.
         let id = SessionId::proven(candidate);
         match self.acquire_known(&id, key).await? {
-            Ok((held, known, told)) => {
-                Ok(Found { known: Some(known), tell: told.is_some(), moved: None, held: Some(held) })
-            }
+            Ok((held, known, told)) => Ok(Found {
+                known: Some(Box::new(known)),
+                tell: told.is_some(),
+                moved: None,
+                held: Some(held),
+            }),
             Err(super::lease::NoLease::Ended(ending)) => {
                 let mut found = Found::default();
                 self.note(candidate, key, Loaded::Ended(ending), &mut found);
@@ -123,12 +126,12 @@ impl Engine {
                 self.saw_expired(key)
             }
             Loaded::Live(snapshot) => {
-                found.known = Some(Known::new(SessionId::proven(candidate), key, snapshot));
+                found.known = Some(Box::new(Known::new(SessionId::proven(candidate), key, snapshot)));
             }
             Loaded::Alias { successor, sealed, snapshot } => {
                 match seal::open(&SessionId::proven(candidate), &sealed, successor) {
                     Some(id) => {
-                        found.known = Some(Known::new(id, successor, snapshot));
+                        found.known = Some(Box::new(Known::new(id, successor, snapshot)));
                         found.tell = true;
                     }
                     None => tracing::error!(target: "cloakroom", ?key, "a sealed successor does not open"),

@@ -17,11 +17,8 @@ impl StoreKey {
 
     pub(super) fn of_text(text: &[u8; ID_LEN]) -> Self {
         let mut key = [0; Self::LEN];
-        // The tag is the id's first three bytes: four characters of base64url.
         let (tag, digest) = key.split_at_mut(TAG_BYTES);
-        if let Some(head) = text.get(..4) {
-            let _ = data_encoding::BASE64URL_NOPAD.decode_mut(head, tag);
-        }
+        tag.copy_from_slice(&tag_of(text));
         digest.copy_from_slice(&sha256(text));
         StoreKey(key)
     }
@@ -47,6 +44,25 @@ impl StoreKey {
         let [_, _, _, a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
+}
+
+/// The value of a character of base64url (RFC 4648 §5); ids have no others.
+fn six_bits(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'-' => 62,
+        _ => 63,
+    }
+}
+
+/// The id's first three bytes: four characters of base64url, six bits each.
+fn tag_of(text: &[u8; ID_LEN]) -> [u8; TAG_BYTES] {
+    let [a, b, c, d, ..] = *text;
+    let bits = [a, b, c, d].into_iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(six_bits(byte)));
+    let [_, tag @ ..] = bits.to_be_bytes();
+    tag
 }
 
 /// SHA-256 of an id: a message of one block, whose padding is known (FIPS 180-4 §5.1.1). A hasher that takes messages of
@@ -103,7 +119,9 @@ mod tests {
             let key = id.store_key();
             let (tag, digest) = key.as_bytes().split_at(TAG_BYTES);
             assert_eq!(digest, Sha256::digest(id.expose()).as_slice());
+            // The text is base64url of some bytes, written as a well-known encoder writes them.
             let raw = data_encoding::BASE64URL_NOPAD.decode(id.expose().as_bytes()).unwrap();
+            assert_eq!(data_encoding::BASE64URL_NOPAD.encode(&raw), id.expose());
             assert_eq!(tag, &raw[..TAG_BYTES]);
         }
     }

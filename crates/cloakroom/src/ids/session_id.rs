@@ -1,6 +1,5 @@
 use std::fmt;
 
-use data_encoding::BASE64URL_NOPAD;
 use rand::Rng;
 use zeroize::Zeroize;
 
@@ -57,10 +56,23 @@ impl SessionId {
     }
 
     fn encode(raw: &[u8; ID_BYTES]) -> Self {
+        // Three bytes are four characters: there is no rest, and no need for an encoder of any length.
         let mut text = [b'A'; ID_LEN];
-        BASE64URL_NOPAD.encode_mut(raw, &mut text);
+        for (characters, bytes) in text.chunks_exact_mut(4).zip(raw.chunks_exact(3)) {
+            let bits = bytes.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+            for (character, shift) in characters.iter_mut().zip([18, 12, 6, 0]) {
+                *character = character_of(bits >> shift);
+            }
+        }
         SessionId(text)
     }
+}
+
+/// The character of base64url (RFC 4648 §5) for the lowest six bits.
+fn character_of(bits: u32) -> u8 {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let [.., low] = bits.to_be_bytes();
+    ALPHABET.get(usize::from(low & 63)).copied().unwrap_or(b'A')
 }
 
 impl Drop for SessionId {

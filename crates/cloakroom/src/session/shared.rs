@@ -187,7 +187,8 @@ impl State {
     }
 
     /// The session of this request is this one now, under an id that the request itself issued or that the client knows.
-    pub(crate) fn become_known(&mut self, known: Known, tell: bool) {
+    pub(crate) fn become_known(&mut self, known: impl Into<Box<Known>>, tell: bool) {
+        let known = known.into();
         if tell {
             self.tell = Tell::Id(known.id.clone());
             self.learned = false;
@@ -198,11 +199,11 @@ impl State {
         {
             held.moved(known.key);
         }
-        self.identity = Identity::Known(Box::new(known));
+        self.identity = Identity::Known(known);
     }
 
     /// The session of this request is this one; the client came with an old id of it, in its grace.
-    pub(crate) fn become_learned(&mut self, known: Known, tell: bool) {
+    pub(crate) fn become_learned(&mut self, known: impl Into<Box<Known>>, tell: bool) {
         self.become_known(known, tell);
         self.learned |= tell;
     }

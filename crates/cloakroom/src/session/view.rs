@@ -7,7 +7,7 @@
 use compact_str::CompactString;
 
 use crate::key::RESERVED;
-use crate::payload::{Payload, PayloadBuilder, entry_len};
+use crate::payload::{Payload, PayloadWriter, entry_len};
 
 /// Reads and buffered changes over a payload.
 #[derive(Debug, Clone)]
@@ -320,26 +320,29 @@ impl Changes {
 
     /// Applies the changes whatever is there: stored entries keep their places, new ones follow.
     pub(crate) fn apply(&self, current: &Payload) -> Payload {
-        let kept = if self.cleared.is_some() { 0 } else { current.len() };
-        let mut out = PayloadBuilder::with_capacity(kept + self.added());
-        let mut placed = vec![false; self.list.len()];
-        if self.cleared.is_none() {
-            for (key, value) in current.iter() {
-                match self.list.iter().position(|c| c.key == key) {
-                    None => push(&mut out, key, value),
-                    Some(at) => {
-                        if let Some(done) = placed.get_mut(at) {
-                            *done = true;
-                        }
-                        if let Some(Change { value: Some(value), .. }) = self.list.get(at) {
-                            push(&mut out, key, value);
-                        }
-                    }
-                }
+        let empty = Payload::empty();
+        let current = if self.cleared.is_some() { &empty } else { current };
+        let is_new = |change: &&Change| current.get(&change.key).is_none();
+        // Counted as it is written below, so that the payload is one allocation of the right length.
+        let kept = current.iter().map(|(key, value)| match self.of(key) {
+            None => entry_len(key, value),
+            Some(change) => change.value.as_deref().map_or(0, |value| entry_len(key, value)),
+        });
+        let added = self
+            .list
+            .iter()
+            .filter(is_new)
+            .filter_map(|change| change.value.as_deref().map(|value| entry_len(&change.key, value)));
+        let mut out = PayloadWriter::new(kept.sum::<usize>() + added.sum::<usize>());
+        for (key, value) in current.iter() {
+            match self.of(key) {
+                None => push(&mut out, key, value),
+                Some(Change { value: Some(value), .. }) => push(&mut out, key, value),
+                Some(Change { value: None, .. }) => {}
             }
         }
-        for (change, placed) in self.list.iter().zip(placed) {
-            if let (false, Some(value)) = (placed, &change.value) {
+        for change in self.list.iter().filter(is_new) {
+            if let Some(value) = &change.value {
                 push(&mut out, &change.key, value);
             }
         }
@@ -348,7 +351,7 @@ impl Changes {
 }
 
 /// Keys and sizes are within the session's limits, which are far below those of the format.
-fn push(out: &mut PayloadBuilder, key: &str, value: &[u8]) {
+fn push(out: &mut PayloadWriter, key: &str, value: &[u8]) {
     let fits = out.push(key, value);
     debug_assert!(fits, "limits are checked before values are buffered");
 }

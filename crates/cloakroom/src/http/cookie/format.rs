@@ -83,17 +83,27 @@ impl fmt::Debug for Template {
 ///
 /// Two fields for one name would be applied in an order that only the browser knows (RFC 6265bis §4.1.1).
 pub(crate) fn write(headers: &mut HeaderMap, value: HeaderValue) {
+    // Fails only past 32,768 header fields.
+    let mut earlier = match headers.try_entry(SET_COOKIE) {
+        Ok(Entry::Occupied(earlier)) => earlier,
+        Ok(Entry::Vacant(place)) => {
+            let _ = place.try_insert(value);
+            return;
+        }
+        Err(_) => return,
+    };
     let name = name_of(&value);
-    let replaces = headers.get_all(SET_COOKIE).iter().any(|earlier| name_of(earlier) == name);
-    if replaces && let Ok(Entry::Occupied(entry)) = headers.try_entry(SET_COOKIE) {
-        let (_, earlier) = entry.remove_entry_mult();
+    if earlier.iter().any(|earlier| name_of(earlier) == name) {
+        let (_, earlier) = earlier.remove_entry_mult();
         let kept: Vec<HeaderValue> = earlier.filter(|earlier| name_of(earlier) != name).collect();
         for other in kept {
-            // Fails only past 32,768 header fields, and there were more before.
+            // There were more before.
             let _ = headers.try_append(SET_COOKIE, other);
         }
+        let _ = headers.try_append(SET_COOKIE, value);
+    } else {
+        earlier.append(value);
     }
-    let _ = headers.try_append(SET_COOKIE, value);
 }
 
 /// The name of the cookie that a `Set-Cookie` value sets; empty for one without a name.
