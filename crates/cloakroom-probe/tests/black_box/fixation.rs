@@ -14,6 +14,7 @@ everywhere! {
     s32_the_use_of_an_id_past_its_grace_is_noticed,
     s33_parallel_requests_on_a_due_id_make_one_successor,
     s34_a_late_writer_does_not_recreate_the_old_id,
+    s35_the_absolute_deadline_survives_rotation,
     s38_a_renewal_does_not_restart_the_absolute_deadline,
     a_copy_that_is_kept_on_purpose_is_independent,
     the_old_id_of_a_user_cannot_be_kept,
@@ -204,6 +205,20 @@ async fn s38_a_renewal_does_not_restart_the_absolute_deadline(place: Place) {
     let (visitor, _) = renewed(&probe).await;
     let left = visitor.get("/state").await.json()["absolute_left"].as_f64().unwrap();
     assert!(left < 99.75, "{left}");
+}
+
+async fn s35_the_absolute_deadline_survives_rotation(place: Place) {
+    let probe = place.start(&["--absolute", "0.7", "--renewal", "0.1", "--grace", "0.05"]);
+    let visitor = probe.visitor_with_session().await;
+    let mut ids = BTreeSet::new();
+    for route in ["/state", "/regenerate", "/bind/ada", "/state"] {
+        sleep_ms(110).await;
+        visitor.get(route).await.ok();
+        ids.extend(visitor.cookie());
+    }
+    assert_eq!(ids.len(), 4, "by age and by request, it rotated each time");
+    sleep_ms(290).await;
+    assert!(!visitor.is_alive().await);
 }
 
 async fn a_copy_that_is_kept_on_purpose_is_independent(place: Place) {

@@ -55,7 +55,7 @@ pub(crate) use {everywhere, on_sqlite};
 pub fn run(case: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), case).await.expect("the case took over a minute");
+        tokio::time::timeout(Duration::from_secs(120), case).await.expect("the case took over two minutes");
     });
 }
 
