@@ -20,5 +20,6 @@ mod parity;
 mod peers;
 mod robustness;
 mod start_and_stop;
+mod storms;
 mod streaming;
 mod users;
