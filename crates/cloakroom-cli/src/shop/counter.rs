@@ -80,21 +80,21 @@ pub(super) async fn show(visitor: Visitor) -> Result<Response, Refusal> {
         clerk(
             Way::Update,
             "The quick clerk",
-            "session.update(\"n\", |n| n + 1).await",
+            "update(\"n\", |n| n + 1).await",
             "Both tabs answer after two seconds, and the number went up by two: the later one added to what the earlier \
              one had stored.",
         )?,
         clerk(
             Way::Count,
             "The forgetful clerk",
-            "session.set(\"n\", session.get(\"n\") + 1)",
+            "set(\"n\", get(\"n\") + 1)",
             "Reads, thinks for two seconds, writes. In two tabs at once the second is told 409 instead of \
              overwriting the first: a lost update would be silent, this is not.",
         )?,
         clerk(
             Way::Lock,
             "The careful clerk",
-            "let guard = session.lock().await",
+            "let guard = lock().await",
             "Holds the session's lock for two seconds. The second tab waits its turn, then counts on: four seconds, \
              nothing lost, nothing refused.",
         )?,

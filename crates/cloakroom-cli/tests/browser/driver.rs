@@ -1,0 +1,175 @@
+//! A headless Chromium for a test. Where there is none, the test fails.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// A browser takes two cores and half a gigabyte: one test at a time.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// What a page needs to appear, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The turn of a test, and the driver its browsers are started with.
+pub(crate) struct Driver {
+    child: Child,
+    url: String,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Driver {
+    pub(crate) async fn start() -> Self {
+        let turn = TURN.lock().await;
+        let mut child = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver must be installed: Debian's packages chromium and chromium-driver");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let port = lines
+            .map_while(Result::ok)
+            .find_map(|line| {
+                Some(line.split_once("started successfully on port ")?.1.trim_end_matches('.').to_owned())
+            })
+            .expect("chromedriver did not start");
+        Driver { child, url: format!("http://127.0.0.1:{port}"), _turn: turn }
+    }
+
+    /// A browser with a profile of its own.
+    pub(crate) async fn browser(&self) -> Browser {
+        let profile = tempfile::tempdir().unwrap();
+        let capabilities = json!({
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+            "goog:chromeOptions": { "args": [
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--disable-quic",
+                "--disable-dev-shm-usage",
+                "--window-size=1280,900",
+                format!("--user-data-dir={}", profile.path().display()),
+            ] },
+        });
+        let capabilities: Capabilities = serde_json::from_value(capabilities).unwrap();
+        let connector = hyper_util::client::legacy::connect::HttpConnector::new();
+        let client = ClientBuilder::new(connector).capabilities(capabilities).connect(&self.url).await;
+        Browser { client: client.expect("Chromium did not start"), _profile: profile }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    _profile: TempDir,
+}
+
+impl Browser {
+    pub(crate) async fn text(&self, css: &str) -> String {
+        self.client.find(Locator::Css(css)).await.unwrap().text().await.unwrap()
+    }
+
+    pub(crate) async fn body(&self) -> String {
+        self.text("body").await
+    }
+
+    pub(crate) async fn has(&self, css: &str) -> bool {
+        !self.client.find_all(Locator::Css(css)).await.unwrap().is_empty()
+    }
+
+    /// The number on the basket in the head, as it is seen.
+    pub(crate) async fn in_basket(&self) -> String {
+        let shown = "return document.querySelector('.count').lastChild.textContent";
+        self.client.execute(shown, vec![]).await.unwrap().as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn click(&self, css: &str) {
+        self.client.find(Locator::Css(css)).await.unwrap().click().await.unwrap();
+    }
+
+    pub(crate) async fn write(&self, css: &str, text: &str) {
+        let field = self.client.find(Locator::Css(css)).await.unwrap();
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// The shop's own cookie, as the browser keeps it.
+    pub(crate) async fn cookie(&self, name: &str) -> Option<fantoccini::cookies::Cookie<'static>> {
+        self.client.get_all_cookies().await.unwrap().into_iter().find(|cookie| cookie.name() == name)
+    }
+
+    pub(crate) async fn log_in(&self, base: &str, name: &str) {
+        self.client.goto(&format!("{base}/login")).await.unwrap();
+        self.write("#name", name).await;
+        self.click("main button[type=submit]").await;
+        self.until(&format!("document.body.innerText.includes('Checked in as {name}')")).await;
+    }
+
+    /// Waits until an expression holds on the page.
+    pub(crate) async fn until(&self, expression: &str) {
+        let start = Instant::now();
+        loop {
+            // While a page gives way to the next there is nothing to ask.
+            let holds = self.client.execute(&format!("return !!({expression})"), vec![]).await;
+            if matches!(holds, Ok(Value::Bool(true))) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "never came true: {expression}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What the browser has written to one of its logs since it was last asked.
+    pub(crate) async fn log(&self, kind: &'static str) -> Vec<Value> {
+        match self.client.issue_cmd(ReadLog(kind)).await.unwrap() {
+            Value::Array(entries) => entries,
+            other => panic!("no log: {other}"),
+        }
+    }
+
+    /// The addresses of everything that was asked for, from the log of the network.
+    pub(crate) async fn requested(&self) -> Vec<String> {
+        let entries = self.log("performance").await;
+        let message = |entry: &Value| serde_json::from_str::<Value>(entry["message"].as_str()?).ok();
+        entries
+            .iter()
+            .filter_map(message)
+            .filter(|event| event["message"]["method"] == "Network.requestWillBeSent")
+            .filter_map(|event| Some(event["message"]["params"]["request"]["url"].as_str()?.to_owned()))
+            .collect()
+    }
+
+    pub(crate) async fn close(self) {
+        self.client.close().await.unwrap();
+    }
+}
+
+/// Chromium's command for its logs, which the standard does not have.
+#[derive(Debug)]
+struct ReadLog(&'static str);
+
+impl WebDriverCompatibleCommand for ReadLog {
+    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/se/log", session.unwrap_or_default()))
+    }
+
+    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(json!({ "type": self.0 }).to_string()))
+    }
+}

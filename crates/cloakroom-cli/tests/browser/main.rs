@@ -1,0 +1,8 @@
+//! The shop and the admin page as a browser sees them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod admin;
+mod driver;
+mod shop;
+#[path = "../support/mod.rs"]
+mod support;
