@@ -97,7 +97,7 @@ async fn c5_dropping_or_rolling_back_stores_nothing_and_frees_the_lock(place: Pl
 async fn c5_waiting_has_a_deadline(place: Place) {
     let probe = place.start(&["--lock-wait-ms", "100"]);
     let visitor = probe.visitor_with_session().await;
-    let holder = visitor.start("/lock-count/n?ms=500").await;
+    let holder = visitor.start("/lock-count/n?ms=2500").await;
     for route in ["/lock-count/n", "/put/k/1", "/set/k/1", "/incr/k"] {
         visitor.get(route).await.without_cookie().refused(423, "lock_timeout");
     }
