@@ -50,6 +50,7 @@ pub(crate) struct RequestFacts {
 }
 
 impl RequestFacts {
+    #[inline]
     pub(crate) fn note(head: RequestHead<'_>, peer: Option<SocketAddr>, policy: &HttpPolicy) -> Self {
         let secure = security::is_secure(head.uri, head.headers, peer, &policy.proxies);
         RequestFacts {

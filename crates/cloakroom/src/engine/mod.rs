@@ -40,6 +40,8 @@ pub(crate) use tasks::{Detached, Tasks};
 pub(crate) struct Engine {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) settings: Settings,
+    /// The idle time that must have passed before a read touches the record.
+    pub(crate) touch_threshold: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) events: Events,
     pub(crate) tasks: Arc<Tasks>,
@@ -79,6 +81,7 @@ pub(crate) enum Effect {
 impl Engine {
     pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, events: Events) -> Self {
         Engine {
+            touch_threshold: settings.touch_threshold(),
             store,
             settings,
             metrics: Metrics::default(),

@@ -32,7 +32,7 @@ impl Transport {
 }
 
 /// What a request says its session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Presented {
     /// These ids, or none.
     Ids(Scanned),

@@ -372,8 +372,7 @@ impl Shared {
     }
 
     fn touch_due(&self, state: &State) -> bool {
-        let settings = &self.engine().settings;
-        let due = |k: &Known| k.now >= k.record.last_seen.after(settings.touch_threshold());
+        let due = |k: &Known| k.now >= k.record.last_seen.after(self.engine().touch_threshold);
         !state.slid && !state.background && state.known().is_some_and(due)
     }
 }

@@ -105,6 +105,7 @@ pub fn current() -> Result<SessionHandle, SessionError> {
 
 /// Runs `f`, one poll of a request's future, with the handle lent to [`current`]: it moves there and back, which costs less
 /// than counting a reference up and down. `None` while `f` runs; back also when it panics.
+#[inline(always)]
 pub(crate) fn lent<R>(handle: &mut Option<SessionHandle>, f: impl FnOnce() -> R) -> R {
     struct Back<'a>(&'a mut Option<SessionHandle>);
     impl Drop for Back<'_> {
@@ -118,6 +119,7 @@ pub(crate) fn lent<R>(handle: &mut Option<SessionHandle>, f: impl FnOnce() -> R)
 }
 
 /// Exchanges the current handle with another one. Where the thread is being torn down, nothing is current any more.
+#[inline]
 fn swap(handle: &mut Option<SessionHandle>) {
     let _ = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), handle));
 }

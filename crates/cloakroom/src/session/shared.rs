@@ -238,6 +238,7 @@ impl State {
 }
 
 impl Shared {
+    #[inline]
     pub(crate) fn new(manager: SessionManager, request: RequestFacts) -> Arc<Self> {
         Arc::new(Shared {
             manager,

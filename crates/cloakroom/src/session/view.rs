@@ -5,6 +5,7 @@
 //! second only where the value is still the one that was read.
 
 use compact_str::CompactString;
+use smallvec::SmallVec;
 
 use crate::key::RESERVED;
 use crate::payload::{Payload, PayloadWriter, entry_len};
@@ -17,7 +18,7 @@ pub(crate) struct View {
     /// Its epoch: see [`Record::epoch`](crate::record::Record::epoch).
     epoch: u32,
     /// Keys that were read, each with the payload it was read in. Kept until `reload`.
-    reads: Vec<(CompactString, Payload)>,
+    reads: SmallVec<[(CompactString, Payload); 1]>,
     changes: Changes,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Merged {
 
 impl View {
     pub(crate) fn new(payload: Payload, epoch: u32) -> Self {
-        View { payload, epoch, reads: Vec::new(), changes: Changes::default() }
+        View { payload, epoch, reads: SmallVec::new(), changes: Changes::default() }
     }
 
     pub(crate) fn payload(&self) -> &Payload {

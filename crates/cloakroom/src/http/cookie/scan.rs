@@ -19,9 +19,11 @@ pub(crate) const MAX_COOKIE_BYTES: usize = 64 * 1024;
 /// What a request says its session is.
 ///
 /// Candidates are distinct, in ascending order, and so independent of the order they were sent in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scanned {
-    candidates: [Option<Candidate>; MAX_CANDIDATES],
+    first: Option<Candidate>,
+    /// Elsewhere, because hardly a request has any, and each carries its `Scanned` along.
+    further: Option<Box<[Option<Candidate>; MAX_CANDIDATES - 1]>>,
     /// Values under the session's name that no server of this library issued (saturating).
     pub(crate) malformed: u16,
     /// There were more distinct candidates than are looked up; those that sort last were left out. An attacker who can
@@ -33,7 +35,7 @@ pub(crate) struct Scanned {
 
 /// Scans every `Cookie` field for the cookie called `name`.
 ///
-/// Allocates nothing; linear in the size of the header, which is bounded by [`MAX_COOKIE_BYTES`].
+/// Allocates nothing where there is one candidate; linear in the size of the header, which is bounded by [`MAX_COOKIE_BYTES`].
 pub(crate) fn scan(headers: &HeaderMap, name: &str) -> Scanned {
     let mut found = Scanned::default();
     let mut size = 0;
@@ -70,7 +72,7 @@ fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 impl Scanned {
     /// At most [`MAX_CANDIDATES`] distinct candidates, ascending.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = &Candidate> {
-        self.candidates.iter().flatten()
+        self.first.iter().chain(self.further.iter().flat_map(|further| further.iter().flatten()))
     }
 
     /// How many there are.
@@ -80,15 +82,12 @@ impl Scanned {
 
     /// Whether there is nothing to look up.
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.candidates, [None, ..])
+        self.first.is_none()
     }
 
     /// The one candidate of nearly every request; `None` when there are none or several.
     pub(crate) fn single(&self) -> Option<Candidate> {
-        match self.candidates {
-            [Some(only), None, ..] => Some(only),
-            _ => None,
-        }
+        self.first.filter(|_| self.further.is_none())
     }
 
     /// Whether nothing at all was sent under the session's name.
@@ -112,19 +111,27 @@ impl Scanned {
     /// Keeps the smallest, in order: each candidate pushes the larger ones one place on.
     fn insert(&mut self, candidate: Candidate) {
         let mut carried = candidate;
-        for place in &mut self.candidates {
-            match place {
-                None => {
-                    *place = Some(carried);
-                    return;
-                }
-                Some(held) if *held == carried => return,
-                Some(held) if carried.text() < held.text() => std::mem::swap(held, &mut carried),
-                Some(_) => {}
-            }
+        if keep(&mut self.first, &mut carried) {
+            return;
         }
-        self.excess = true;
+        let further = self.further.get_or_insert_default();
+        self.excess |= !further.iter_mut().any(|place| keep(place, &mut carried));
     }
+}
+
+/// Whether the candidate is in its place now; else it is one that belongs further on.
+fn keep(place: &mut Option<Candidate>, carried: &mut Candidate) -> bool {
+    match place {
+        None => *place = Some(*carried),
+        Some(held) if held == carried => {}
+        Some(held) => {
+            if carried.text() < held.text() {
+                std::mem::swap(held, carried);
+            }
+            return false;
+        }
+    }
+    true
 }
 
 /// Optional white space of RFC 9110 §5.6.3.
