@@ -1,5 +1,7 @@
 //! How values become bytes. Each value is encoded by itself, so that reading one does not decode the others.
 
+mod nesting;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,12 +20,27 @@ pub enum Codec {
 
 impl Codec {
     pub(crate) fn encode<T: Serialize + ?Sized>(self, value: &T) -> Result<Vec<u8>, SessionError> {
-        match self {
+        let (bytes, fits) = match self {
             Codec::MessagePack => {
-                rmp_serde::to_vec_named(value).map_err(|e| SessionError::caused(ErrorKind::Encode, e))
+                let bytes =
+                    rmp_serde::to_vec_named(value).map_err(|e| SessionError::caused(ErrorKind::Encode, e))?;
+                let fits = nesting::messagepack_fits(&bytes);
+                (bytes, fits)
             }
-            Codec::Json => serde_json::to_vec(value).map_err(|e| SessionError::caused(ErrorKind::Encode, e)),
+            Codec::Json => {
+                let bytes =
+                    serde_json::to_vec(value).map_err(|e| SessionError::caused(ErrorKind::Encode, e))?;
+                let fits = nesting::json_fits(&bytes);
+                (bytes, fits)
+            }
+        };
+        if fits {
+            return Ok(bytes);
         }
+        Err(SessionError::because(
+            ErrorKind::Encode,
+            format!("it nests deeper than {} levels and could not be read again", nesting::MAX_DEPTH),
+        ))
     }
 
     pub(crate) fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, SessionError> {
@@ -35,6 +52,7 @@ impl Codec {
             )
         };
         match self {
+            Codec::MessagePack if !nesting::messagepack_fits(bytes) => Err(refused(())),
             Codec::MessagePack => rmp_serde::from_slice(bytes).map_err(|_| refused(())),
             Codec::Json => serde_json::from_slice(bytes).map_err(|_| refused(())),
         }
