@@ -8,6 +8,8 @@
     clippy::panic
 )]
 
+pub mod child;
+
 use std::time::Duration;
 
 use cloakroom::payload::{Payload, PayloadBuilder};
