@@ -19,7 +19,13 @@ use rusqlite::{Connection, OptionalExtension, Statement, params};
 pub(crate) enum StepError {
     Sql(rusqlite::Error),
     Malformed(MalformedEntry),
+    /// The session's data have so many bytes.
+    TooLarge(usize),
 }
+
+/// The largest session, in bytes. The engine's own bound is far below; this one keeps what a single caller hands in from
+/// failing a whole transaction.
+const MAX_PAYLOAD: usize = 16 << 20;
 
 impl From<rusqlite::Error> for StepError {
     fn from(error: rusqlite::Error) -> Self {
@@ -207,6 +213,11 @@ impl Table for Batch<'_> {
     }
 
     fn put(&mut self, key: &StoreKey, entry: Entry) -> Result<(), StepError> {
+        if let Entry::Live { record, .. } = &entry
+            && record.payload.len() > MAX_PAYLOAD
+        {
+            return Err(StepError::TooLarge(record.payload.len()));
+        }
         self.slot(key)?;
         self.pending.push((*key, entry));
         Ok(())
@@ -256,6 +267,10 @@ pub(crate) fn explain(path: &Path, error: StepError) -> StoreError {
             format!("a session in {} is damaged and was left as it is: {error}", path.display()),
         )
         .with_source(error),
+        StepError::TooLarge(len) => StoreError::new(
+            StoreErrorKind::Unavailable,
+            format!("a session of {len} bytes is too large for {}: at most {MAX_PAYLOAD}", path.display()),
+        ),
     }
 }
 

@@ -186,7 +186,7 @@ pub(crate) fn unavailable(path: &Path, doing: &str, error: &rusqlite::Error) -> 
         Some(ErrorCode::ReadOnly) => "give the process write access to the file and its directory",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             let advice =
-                "stop the service, then restore a backup or recover the file with `sqlite3 FILE .recover`";
+                "if the disk is sound, stop the service and restore a backup or use `sqlite3 FILE .recover`";
             return StoreError::new(StoreErrorKind::Corrupt, format!("{doing} {path}: {error}: {advice}"));
         }
         Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => "the disk or its file system has trouble",
