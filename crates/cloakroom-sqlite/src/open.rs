@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
@@ -29,7 +29,22 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
 }
 
 /// Opens the connection that writes. `path` is [resolved](resolve).
+///
+/// Not every lock is waited for by SQLite itself: switching a new file to WAL while another process does the same is
+/// refused at once. Both then come to the same end, so it is tried again until the busy timeout.
 pub(crate) fn open_writer(path: &Path, settings: &SqliteBuilder) -> Result<Opened, OpenError> {
+    let since = Instant::now();
+    loop {
+        match try_open_writer(path, settings) {
+            Err(error) if error.kind() == OpenErrorKind::Busy && since.elapsed() < settings.busy_timeout => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn try_open_writer(path: &Path, settings: &SqliteBuilder) -> Result<Opened, OpenError> {
     let failed = |error| OpenError::from_sqlite(path, error);
     // Before the database, so that no process can be counting in between.
     let counted = CommitCount::read(path);

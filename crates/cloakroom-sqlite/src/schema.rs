@@ -49,8 +49,9 @@ pub(crate) enum Found {
     Foreign,
 }
 
-/// Looks at the header; writes nothing.
+/// Looks at the header; writes nothing. In one transaction, because another process may be at it at the same time.
 pub(crate) fn inspect(conn: &Connection, known: usize) -> rusqlite::Result<Found> {
+    let _tx = if conn.is_autocommit() { Some(conn.unchecked_transaction()?) } else { None };
     let application_id: i32 = conn.query_row("PRAGMA application_id", [], |row| row.get(0))?;
     let version: i64 = conn.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if application_id == APPLICATION_ID {
