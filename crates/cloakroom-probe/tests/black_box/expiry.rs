@@ -16,10 +16,10 @@ async fn left(visitor: &Visitor, which: &str) -> f64 {
 }
 
 async fn s36_an_idle_session_ends_whatever_the_cookie_says(place: Place) {
-    let probe = place.start(&["--idle", "0.3", "--cookie-lifetime", "86400"]);
+    let probe = place.start(&["--idle", "0.8", "--cookie-lifetime", "86400"]);
     let visitor = probe.visitor_with_session().await;
     assert!(visitor.is_alive().await);
-    sleep_ms(330).await;
+    sleep_ms(850).await;
     let response = visitor.get("/state").await;
     assert_eq!(response.without_cookie().json()["present"], false);
     assert_eq!(probe.counter("sessions_expired").await, 1);
@@ -30,13 +30,13 @@ async fn s36_an_idle_session_ends_whatever_the_cookie_says(place: Place) {
 }
 
 async fn s37_a_busy_session_ends_at_its_absolute_deadline(place: Place) {
-    let probe = place.start(&["--idle", "0.4", "--absolute", "0.6"]);
+    let probe = place.start(&["--idle", "1.2", "--absolute", "2"]);
     let visitor = probe.logged_in("ada").await;
     for _ in 0..5 {
-        sleep_ms(90).await;
+        sleep_ms(250).await;
         visitor.get("/incr/n").await.without_cookie().ok();
     }
-    sleep_ms(170).await;
+    sleep_ms(800).await;
     assert!(!visitor.is_alive().await);
 }
 
