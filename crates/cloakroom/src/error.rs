@@ -18,6 +18,8 @@ pub struct SessionError {
 struct Detail {
     text: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// The same request, run again, would find the session and may succeed.
+    rerun: bool,
 }
 
 /// What kind of refusal.
@@ -136,11 +138,24 @@ impl SessionError {
     }
 
     pub(crate) fn because(kind: ErrorKind, text: impl Into<String>) -> Self {
-        SessionError { kind, detail: Some(Box::new(Detail { text: Some(text.into()), source: None })) }
+        SessionError { kind, detail: Some(Box::new(Detail { text: Some(text.into()), ..Detail::default() })) }
     }
 
     pub(crate) fn caused(kind: ErrorKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        SessionError { kind, detail: Some(Box::new(Detail { text: None, source: Some(source.into()) })) }
+        SessionError {
+            kind,
+            detail: Some(Box::new(Detail { source: Some(source.into()), ..Detail::default() })),
+        }
+    }
+
+    /// Marks the refusal of a change that rested on an old value of a session that lives on under its id.
+    pub(crate) fn worth_a_rerun(mut self) -> Self {
+        self.detail.get_or_insert_default().rerun = true;
+        self
+    }
+
+    pub(crate) fn is_worth_a_rerun(&self) -> bool {
+        self.detail.as_deref().is_some_and(|detail| detail.rerun)
     }
 
     /// What kind of refusal.

@@ -47,7 +47,9 @@ pub use self::session::{
 };
 pub use self::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnavailable};
 #[cfg(feature = "tower")]
-pub use self::tower::{ResponseFuture, SessionLayer, SessionService};
+pub use self::tower::{
+    ReplayBody, ReplayFuture, ReplayLayer, ReplayService, ResponseFuture, SessionLayer, SessionService,
+};
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};

@@ -166,6 +166,7 @@ counters! {
     commits: "Commits that the store acknowledged.",
     merges: "Commits that were merged with another request's changes.",
     conflicts_refused: "Requests whose changes rested on a value that another request had changed.",
+    replays: "Requests that were run again after a conflict.",
     overwritten: "Keys overwritten although another request had changed them.",
     malformed_ids: "Cookies that cannot be an id of this server.",
     unknown_ids: "Well-formed ids that no store knows; never adopted.",

@@ -22,6 +22,21 @@ pub struct Discarded<'a> {
 /// Makes the response for a failed commit; see [`SessionConfig::on_failure`](super::SessionConfig::on_failure).
 pub type FailureHook = Arc<dyn Fn(&SessionError, Discarded<'_>) -> Response<Bytes> + Send + Sync>;
 
+/// In the extensions of a response that stands in for one whose changes conflicted: the request may be run again.
+///
+/// Only this module makes it, so that a handler or a hook cannot have a request repeated.
+#[cfg(feature = "tower")]
+#[derive(Clone)]
+pub(crate) struct Replayable(SessionManager);
+
+#[cfg(feature = "tower")]
+impl Replayable {
+    /// Counts that the request is run again.
+    pub(crate) fn note(&self) {
+        self.0.0.engine.metrics.replays.one();
+    }
+}
+
 impl SessionManager {
     /// The response to send instead of the handler's, after [`Outcome::Failed`](super::Outcome::Failed).
     ///
@@ -38,6 +53,10 @@ impl SessionManager {
             Some(hook) => hook(error, discarded),
             None => error_response(error),
         };
+        #[cfg(feature = "tower")]
+        if handle.may_replay(error) {
+            response.extensions_mut().insert(Replayable(self.clone()));
+        }
         let tell = handle.0.told_after_failure();
         let status = response.status();
         self.write_headers(handle, true, &tell, status, response.headers_mut());

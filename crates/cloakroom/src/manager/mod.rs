@@ -5,6 +5,7 @@
 //! | the request's head is there | [`open`](SessionManager::open), then [`admit`](SessionManager::admit) |
 //! | while the handler runs | [`SessionHandle::scope`] around it, for [`current`](crate::current) |
 //! | before the response's head leaves | [`close`](SessionManager::close), and [`replace`](SessionManager::replace) if that failed |
+//! | it failed, and the adapter kept the request | [`SessionHandle::may_replay`] says whether to run it again, through `open` and on |
 //! | the handler panicked | [`close_panicked`](SessionManager::close_panicked) |
 //! | the response has a body that streams | [`wrap_body`](SessionManager::wrap_body) |
 //! | the request was dropped before `close` | [`abandon`](SessionManager::abandon) |
@@ -24,6 +25,8 @@ pub use close::Outcome;
 pub use config::{CsrfConfig, SessionConfig};
 #[cfg(feature = "tower")]
 pub(crate) use cross_site::{CrossSiteVerdict, PresentedToken};
+#[cfg(feature = "tower")]
+pub(crate) use failure::Replayable;
 #[cfg(feature = "tower")]
 pub(crate) use failure::error_response;
 pub use failure::{Discarded, FailureHook};

@@ -90,7 +90,10 @@ impl Session {
         let engine = self.0.engine();
         let sessions = engine.call(Effect::Reads, engine.store.list_user(user.clone())).await?;
         match sessions.iter().find(|s| DeviceHandle::of(s).as_str() == handle) {
-            Some(session) => engine.revoke(user, RevokeWhich::One(session.record_id)).await,
+            Some(session) => {
+                self.0.state.lock().awaited = true;
+                engine.revoke(user, RevokeWhich::One(session.record_id)).await
+            }
             None => Ok(0),
         }
     }
@@ -101,6 +104,7 @@ impl Session {
     /// What the store can fail with.
     pub async fn revoke_others(&self) -> Result<usize, SessionError> {
         let Some((user, own)) = self.0.user_and_record() else { return Ok(0) };
+        self.0.state.lock().awaited = true;
         self.0.engine().revoke(user, RevokeWhich::Others(own)).await
     }
 }

@@ -44,6 +44,7 @@ impl Session {
             if state.lease.has_guard() {
                 return Err(SessionError::new(ErrorKind::AlreadyLocked));
             }
+            state.awaited = true;
             let lease = std::mem::take(&mut state.lease);
             match (&state.identity, lease) {
                 (Identity::Known(_), LeaseState::Mode(held)) => {

@@ -79,6 +79,17 @@ impl SessionHandle {
         self.0.is_open()
     }
 
+    /// Whether the request that failed with `error` may be run again from its start, its session opened anew: nothing of
+    /// it reached the store, and the conflict that refused it may not happen a second time. For adapters that keep the
+    /// request; ask before the answer's head leaves.
+    ///
+    /// That is so when a key was read and then written while another request changed it, the session lives on under its id,
+    /// no awaited call of the request (`put`, `update`, `save`, `lock`, `login`, `destroy`, …) was made, and no second
+    /// session layer is around it. What the handler did outside the session it does again. No store call.
+    pub fn may_replay(&self, error: &SessionError) -> bool {
+        error.is_worth_a_rerun() && self.0.outer().is_none() && !self.0.state.lock().awaited
+    }
+
     /// This request is not a sign of life (polling, a background refresh): the idle deadline does not slide.
     pub fn mark_background(&self) {
         self.0.state.lock().background = true;

@@ -178,7 +178,10 @@ struct PendingChange(Arc<Shared>);
 
 impl PendingChange {
     fn begin(shared: &Arc<Shared>) -> Self {
-        shared.state.lock().id_changes += 1;
+        let mut state = shared.state.lock();
+        state.id_changes += 1;
+        state.awaited = true;
+        drop(state);
         PendingChange(Arc::clone(shared))
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) confirmed: bool,
     /// The handler is done and what it buffered is being committed.
     pub(crate) finishing: bool,
+    /// An awaited call of this request was made: what it stored stands, so the request cannot be run again.
+    pub(crate) awaited: bool,
 }
 
 /// Whose session it is, as far as this request knows.
@@ -260,6 +262,7 @@ impl Shared {
                 learned: false,
                 confirmed: false,
                 finishing: false,
+                awaited: false,
             }),
             id_settled: Notify::new(),
         })
@@ -271,6 +274,8 @@ impl Shared {
 
     #[cfg(feature = "tower")]
     pub(crate) fn set_outer(&self, outer: SessionHandle) {
+        // What one of the two layers commits stands when the other one fails.
+        outer.0.state.lock().awaited = true;
         // Each request passes a layer once.
         let _ = self.outer.set(outer);
     }

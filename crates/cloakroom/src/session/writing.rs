@@ -232,6 +232,7 @@ impl Shared {
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
         let engine = self.engine();
+        self.state.lock().awaited = true;
         let mut first = None;
         if proof.is_none() {
             match engine.try_commit(known, WriteKind::Awaited, slide, &mut merge)? {
@@ -391,9 +392,12 @@ impl Shared {
         epoch: u32,
         rule: MergeRule,
     ) -> Result<Merged, SessionError> {
-        changes
-            .merge(&record.payload, record.epoch, epoch, rule)
-            .map_err(|conflict| self.engine().conflict(Some(conflict)))
+        changes.merge(&record.payload, record.epoch, epoch, rule).map_err(|conflict| {
+            let refused = self.engine().conflict(Some(conflict));
+            // Where the session moved, the same cookie run again would find nobody, and start another session over the
+            // one the visitor has by now.
+            if rule == MergeRule::CheckAll { refused } else { refused.worth_a_rerun() }
+        })
     }
 
     pub(super) fn landed(&self, landed: Landed, written: &Changes) {

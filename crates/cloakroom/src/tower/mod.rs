@@ -9,8 +9,10 @@
 
 mod future;
 mod layer;
+mod replay;
 mod service;
 
 pub use future::ResponseFuture;
 pub use layer::SessionLayer;
+pub use replay::{ReplayBody, ReplayFuture, ReplayLayer, ReplayService};
 pub use service::SessionService;
