@@ -21,6 +21,9 @@ use http_body::{Body as _, Frame};
 use tokio::sync::Barrier;
 use tower::ServiceExt;
 
+/// What a request does with its session.
+type Act = fn(Session) -> Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>;
+
 /// An application whose handlers another request gets in the way of.
 #[derive(Clone)]
 struct Scene {
@@ -186,7 +189,6 @@ async fn replays_are_bounded_in_number_and_in_time() {
 
 #[tokio::test]
 async fn a_request_whose_awaited_write_stands_is_not_replayed() {
-    type Act = fn(Session) -> Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>;
     let acts: [(&str, Act); 6] = [
         ("put", |s| Box::pin(async move { s.put("seen", true).await })),
         ("update", |s| Box::pin(async move { s.increment("seen", 1).await.map(drop) })),
@@ -241,7 +243,7 @@ async fn logged_in(scene: &Scene, cookie: &str) -> String {
 
 #[tokio::test]
 async fn a_conflict_with_a_new_id_is_not_replayed_and_leaves_its_cookie_alone() {
-    let changes: [(&str, fn(Session) -> Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>); 2] = [
+    let changes: [(&str, Act); 2] = [
         ("login", |s| Box::pin(async move { s.login("ada").await })),
         ("regenerate", |s| {
             Box::pin(async move {

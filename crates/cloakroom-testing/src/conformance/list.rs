@@ -123,6 +123,8 @@ macro_rules! __conformance_cases {
                 a_session_of_somebody_else_is_not_revoked needs Nothing;
                 the_other_sessions_are_revoked needs Nothing;
                 all_sessions_are_revoked needs Nothing;
+                a_repeated_revocation_has_the_same_answer_and_spares_a_login_since needs Nothing;
+                a_repeated_revocation_that_ended_nothing_ends_nothing needs Nothing;
                 the_markers_of_a_revocation_are_forgotten_after_their_time needs Nothing;
             }
             cap {

@@ -166,6 +166,12 @@ bugs! {
     RevokeOthersEndsAll => [the_other_sessions_are_revoked];
     RevokeAllMissesOne => [all_sessions_are_revoked, users_are_told_apart_by_every_byte_of_their_names];
     RevokeTellsNothing => [all_sessions_are_revoked, the_other_sessions_are_revoked];
+    RevokeForgetsItRan => [
+        a_repeated_revocation_has_the_same_answer_and_spares_a_login_since,
+        a_repeated_revocation_that_ended_nothing_ends_nothing,
+    ];
+    RevokeForgetsItEndedNothing => [a_repeated_revocation_that_ended_nothing_ends_nothing];
+    RevokeAnswersNothingAgain => [a_repeated_revocation_has_the_same_answer_and_spares_a_login_since];
     RevokeSkipsTheLeased => [a_session_of_somebody_else_is_not_revoked, the_other_sessions_are_revoked];
     RevokeTellsTheDeadAgain => [a_change_of_user_moves_the_session_to_the_others_list, all_sessions_are_revoked];
     CapIsIgnored => [the_cap_holds_when_many_sessions_begin_at_once, the_cap_holds_when_many_sessions_log_in_at_once];

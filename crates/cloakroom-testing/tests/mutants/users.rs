@@ -118,6 +118,20 @@ pub fn revoke(data: &mut Data, now: Timestamp, mut request: Revoke) -> Result<Ve
                 finish(data, session, EndCause::Revoked)?;
             }
         }
+        (Bug::RevokeForgetsItRan, _) => {
+            data.entries.retain(|_, entry| !matches!(entry, Entry::Receipt { .. }));
+            return protocol::revoke(data, now, request);
+        }
+        (Bug::RevokeForgetsItEndedNothing, _) => {
+            let empty = |entry: &Entry| matches!(entry, Entry::Receipt { ended, .. } if ended.is_empty());
+            data.entries.retain(|_, entry| !empty(entry));
+            return protocol::revoke(data, now, request);
+        }
+        (Bug::RevokeAnswersNothingAgain, _) => {
+            let repeated = !data.done.insert(request.op);
+            let answer = protocol::revoke(data, now, request)?;
+            return Ok(if repeated { Vec::new() } else { answer });
+        }
         (Bug::RevokeTellsTheDeadAgain, _) => {
             ended = protocol::revoke(data, now, request.clone())?;
             if ended.is_empty() {

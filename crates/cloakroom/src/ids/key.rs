@@ -2,7 +2,7 @@ use std::fmt;
 
 use sha2::block_api::compress256;
 
-use super::{ID_LEN, TAG_BYTES};
+use super::{ID_LEN, OpId, TAG_BYTES, UserId};
 
 /// The name of a record in a store: the slot tag and the SHA-256 of the id.
 ///
@@ -20,6 +20,18 @@ impl StoreKey {
         let (tag, digest) = key.split_at_mut(TAG_BYTES);
         tag.copy_from_slice(&tag_of(text));
         digest.copy_from_slice(&sha256(text));
+        StoreKey(key)
+    }
+
+    /// Where the receipt of a revocation is: no id has this key. Receipts of one user have one slot tag.
+    pub(crate) fn of_receipt(user: &UserId, op: OpId) -> Self {
+        use sha2::{Digest, Sha256};
+        let of_user = Sha256::new().chain_update(b"revocations of\0").chain_update(user.as_str()).finalize();
+        let digest = Sha256::new().chain_update(of_user).chain_update(op.as_u64().to_le_bytes()).finalize();
+        let mut key = [0; Self::LEN];
+        for (to, from) in key.iter_mut().zip(of_user.iter().take(TAG_BYTES).chain(&digest)) {
+            *to = *from;
+        }
         StoreKey(key)
     }
 

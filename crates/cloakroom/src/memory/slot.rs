@@ -27,6 +27,8 @@ pub(super) enum Slot {
     Alias(Alias),
     /// The memory of a session.
     Marker(Marker),
+    /// The memory of a revocation.
+    Receipt(Receipt),
 }
 
 // One million sessions pay for every byte here.
@@ -83,6 +85,13 @@ pub(super) struct Marker {
     until: Timestamp,
 }
 
+#[derive(Debug)]
+pub(super) struct Receipt {
+    key: StoreKey,
+    ended: Arc<[Summary]>,
+    until: Timestamp,
+}
+
 impl Slot {
     pub(super) fn new(key: &StoreKey, entry: Entry) -> Self {
         match entry {
@@ -91,6 +100,7 @@ impl Slot {
                 Slot::Alias(Alias { key: *key, successor, sealed, grace_until, op, until })
             }
             Entry::Marker { ending, op, until } => Slot::Marker(Marker { key: *key, ending, op, until }),
+            Entry::Receipt { ended, until } => Slot::Receipt(Receipt { key: *key, ended, until }),
         }
     }
 
@@ -107,6 +117,7 @@ impl Slot {
                 until: a.until,
             }),
             Slot::Marker(m) => Some(Entry::Marker { ending: m.ending, op: m.op, until: m.until }),
+            Slot::Receipt(r) => Some(Entry::Receipt { ended: Arc::clone(&r.ended), until: r.until }),
         }
     }
 
@@ -124,6 +135,7 @@ impl Slot {
             Slot::Live(live) => Some(&live.key),
             Slot::Alias(alias) => Some(&alias.key),
             Slot::Marker(marker) => Some(&marker.key),
+            Slot::Receipt(receipt) => Some(&receipt.key),
         }
     }
 
@@ -145,6 +157,7 @@ impl Slot {
             Slot::Live(live) => live.idle_deadline.min(live.absolute_deadline),
             Slot::Alias(alias) => alias.until,
             Slot::Marker(marker) => marker.until,
+            Slot::Receipt(receipt) => receipt.until,
         }
     }
 
@@ -162,6 +175,10 @@ impl Slot {
         match self {
             Slot::Vacant | Slot::Marker(_) => 0,
             Slot::Alias(alias) => alias.sealed.0.len() + ALLOCATION,
+            // A device that outlives its session counts here.
+            Slot::Receipt(receipt) => {
+                receipt.ended.iter().map(Rare::remembered_bytes).sum::<usize>() + ALLOCATION
+            }
             Slot::Live(live) => {
                 let rare = live.rare.as_deref().map_or(0, Rare::heap_bytes);
                 live.payload.len() + ALLOCATION + rare
@@ -220,6 +237,13 @@ impl Live {
 }
 
 impl Rare {
+    fn remembered_bytes(session: &Summary) -> usize {
+        let user = session.user.as_ref().map_or(0, |u| u.as_str().len());
+        let device =
+            session.device.as_ref().map_or(0, |d| d.address.len() + d.agent.len() + size_of::<Device>());
+        size_of::<Summary>() + user + device + 2 * ALLOCATION
+    }
+
     fn heap_bytes(&self) -> usize {
         // A user is counted with its place in the index. Devices are counted in full with each session,
         // although sessions may share one.

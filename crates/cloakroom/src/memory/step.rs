@@ -95,15 +95,21 @@ impl<'a> Step<'a> {
 
     /// Makes the writes, all of them or, where they would exceed a bound, none.
     pub(super) fn finish(mut self, now: Timestamp, bounds: &Bounds) -> Result<(), Abandoned> {
-        let mut change = Change::default();
-        let writes: Vec<_> = std::mem::take(&mut self.writes)
+        let mut writes: Vec<_> = std::mem::take(&mut self.writes)
             .into_iter()
             .map(|(key, entry)| (key, Slot::new(&key, entry)))
             .collect();
-        for (key, new) in &writes {
-            change = change.and(Change::replace(self.shard(key)?.get(key), new));
+        let change = self.change(&writes)?;
+        if let Err(full) = bounds.count(change) {
+            // A store that is full ends sessions all the same. Nobody asks it a second time: its answers do not get lost.
+            let before = writes.len();
+            writes.retain(|(_, slot)| !matches!(slot, Slot::Receipt(_)));
+            if writes.len() == before {
+                return Err(Abandoned::Full(full));
+            }
+            let change = self.change(&writes)?;
+            bounds.count(change).map_err(Abandoned::Full)?;
         }
-        bounds.count(change).map_err(Abandoned::Full)?;
         for (key, new) in writes {
             let old_user = self.shard(&key)?.get(&key).and_then(Slot::user).cloned();
             if old_user.as_ref() != new.user() {
@@ -119,6 +125,15 @@ impl<'a> Step<'a> {
             self.shard(&key)?.replace(&key, new, now);
         }
         Ok(())
+    }
+
+    /// What the writes add to the store.
+    fn change(&mut self, writes: &[(StoreKey, Slot)]) -> Result<Change, Abandoned> {
+        let mut change = Change::default();
+        for (key, new) in writes {
+            change = change.and(Change::replace(self.shard(key)?.get(key), new));
+        }
+        Ok(change)
     }
 
     /// The shard of a key, locked.

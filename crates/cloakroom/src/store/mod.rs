@@ -96,7 +96,11 @@ pub trait Store: Send + Sync + 'static {
     /// The live sessions of a user, oldest first; [`protocol::list_user`].
     fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>>;
 
-    /// Ends sessions of a user, in one step with the index; answers with what it ended; [`protocol::revoke`].
+    /// Ends sessions of a user, in one step with the index; answers with what it ended. Asked again under the same operation
+    /// id, within the life of markers, it ends nothing more and answers the same; [`protocol::revoke`].
+    ///
+    /// A store that spreads a user's sessions over nodes keeps the receipt where the user's index is, and writes it in the
+    /// step that chooses which sessions are to end: a login that is not in the index by then is not among them.
     fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>>;
 
     /// Live sessions in an order of the store's own, a page at a time. For administration: what changes while

@@ -7,6 +7,7 @@
 //!
 //! The order of checks is part of the contract: *ended* before *already done* before *lease* before *version*.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
@@ -64,6 +65,13 @@ pub enum Entry {
         /// Remembered until then.
         until: Timestamp,
     },
+    /// The memory of a revocation: asked again, it ends nothing more and answers the same. Under a key that no id has.
+    Receipt {
+        /// What it ended.
+        ended: Arc<[Summary]>,
+        /// Remembered until then.
+        until: Timestamp,
+    },
 }
 
 impl Entry {
@@ -71,7 +79,7 @@ impl Entry {
     pub fn purge_at(&self) -> Timestamp {
         match self {
             Entry::Live { record, .. } => record.deadline(),
-            Entry::Alias { until, .. } | Entry::Marker { until, .. } => *until,
+            Entry::Alias { until, .. } | Entry::Marker { until, .. } | Entry::Receipt { until, .. } => *until,
         }
     }
 
@@ -142,7 +150,7 @@ fn find<T: Table>(table: &mut T, key: &StoreKey, now: Timestamp) -> Result<Found
             Found::Ended(Ending::Moved { to: successor, user_changed: false }, op)
         }
         Some(Entry::Marker { ending, op, until }) if now < until => Found::Ended(ending, op),
-        Some(Entry::Alias { .. } | Entry::Marker { .. }) => Found::Missing,
+        Some(Entry::Alias { .. } | Entry::Marker { .. } | Entry::Receipt { .. }) => Found::Missing,
     })
 }
 
@@ -455,11 +463,19 @@ pub fn list_user<T: Table>(table: &mut T, now: Timestamp, user: &UserId) -> Resu
     Ok(sessions)
 }
 
-/// Ends sessions of a user; answers with those it ended.
+/// Ends sessions of a user; answers with those it ended: the sessions that are the user's the first time it is
+/// executed. A receipt of that is kept for as long as markers are, so that executed again it ends nothing, a login
+/// since then least of all, and answers the same.
 ///
 /// # Errors
 /// Those of the table.
 pub fn revoke<T: Table>(table: &mut T, now: Timestamp, request: Revoke) -> Result<Vec<Summary>, T::Error> {
+    let receipt = StoreKey::of_receipt(&request.user, request.op);
+    if let Some(Entry::Receipt { ended, until }) = table.get(&receipt)?
+        && now < until
+    {
+        return Ok(ended.to_vec());
+    }
     let mut ended = Vec::new();
     for session in list_user(table, now, &request.user)? {
         let chosen = match request.which {
@@ -472,6 +488,8 @@ pub fn revoke<T: Table>(table: &mut T, now: Timestamp, request: Revoke) -> Resul
             ended.push(session);
         }
     }
+    let until = now.after(request.marker);
+    table.put(&receipt, Entry::Receipt { ended: ended.as_slice().into(), until })?;
     Ok(ended)
 }
 

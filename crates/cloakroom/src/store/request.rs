@@ -221,11 +221,11 @@ pub enum RevokeWhich {
 pub struct Revoke {
     /// The user.
     pub user: UserId,
-    /// Name of the operation.
+    /// Name of the operation: executed twice, it has one effect and the same answer.
     pub op: OpId,
     /// Which.
     pub which: RevokeWhich,
-    /// How long the markers stay.
+    /// How long the markers stay, and the memory of this operation.
     pub marker: Duration,
 }
 

@@ -10,6 +10,8 @@
 //!            · payload (the rest)
 //! alias    = successor (35) · op (8) · grace until (8) · until (8) · sealed (the rest)
 //! marker   = ending (1) · op (8) · until (8) · [successor (35) · user changed (1)]
+//! receipt  = until (8) · for each session: key (35) · record id (16) · user · device
+//!            · created · last seen · deadline · size (8 each)
 //! ```
 //!
 //! All numbers are little endian. The key is part of the checksum, so that a blob that landed under another key
@@ -18,7 +20,7 @@
 use std::sync::Arc;
 
 use super::protocol::{Entry, Lease};
-use super::{Ending, LeaseOwner, SealedId};
+use super::{Ending, LeaseOwner, SealedId, Summary};
 use crate::clock::Timestamp;
 use crate::ids::{OpId, RecordId, StoreKey, UserId};
 use crate::payload::Payload;
@@ -30,6 +32,7 @@ pub const FORMAT: u8 = 1;
 const LIVE: u8 = 1;
 const ALIAS: u8 = 2;
 const MARKER: u8 = 3;
+const RECEIPT: u8 = 4;
 
 /// Bytes that are not an entry, and which part of them shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +82,13 @@ pub fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
             if let Ending::Moved { to, user_changed } = ending {
                 out.bytes(to.as_bytes());
                 out.u8(u8::from(*user_changed));
+            }
+        }
+        Entry::Receipt { ended, until } => {
+            out.u8(RECEIPT);
+            out.time(*until);
+            for session in ended.iter() {
+                out.summary(session);
             }
         }
     }
@@ -133,6 +143,14 @@ pub fn decode(key: &StoreKey, bytes: &[u8]) -> Result<Entry, MalformedEntry> {
             }
             Ok(Entry::Marker { ending, op, until })
         }
+        RECEIPT => {
+            let until = input.time("end of life")?;
+            let mut ended = Vec::new();
+            while !input.0.is_empty() {
+                ended.push(input.summary()?);
+            }
+            Ok(Entry::Receipt { ended: ended.into(), until })
+        }
         _ => Err(MalformedEntry::Content("kind")),
     }
 }
@@ -169,6 +187,26 @@ impl Writer {
         self.0.extend_from_slice(&u16::try_from(v.len()).unwrap_or(0).to_le_bytes());
         self.0.extend_from_slice(v.as_bytes());
     }
+    fn device(&mut self, device: Option<&Device>) {
+        match device {
+            None => self.u8(0),
+            Some(device) => {
+                self.u8(1);
+                self.text(&device.address);
+                self.text(&device.agent);
+            }
+        }
+    }
+    fn summary(&mut self, session: &Summary) {
+        self.bytes(session.key.as_bytes());
+        self.bytes(session.record_id.as_bytes());
+        self.text(session.user.as_ref().map_or("", UserId::as_str));
+        self.device(session.device.as_deref());
+        self.time(session.created);
+        self.time(session.last_seen);
+        self.time(session.deadline);
+        self.u64(session.size as u64);
+    }
     fn live(&mut self, record: &Record, lease: Option<&Lease>) {
         self.bytes(record.id.as_bytes());
         self.u64(record.version.counter);
@@ -183,14 +221,7 @@ impl Writer {
         self.time(record.absolute_deadline);
         self.time(record.renew_at);
         self.text(record.user.as_ref().map_or("", UserId::as_str));
-        match &record.device {
-            None => self.u8(0),
-            Some(device) => {
-                self.u8(1);
-                self.text(&device.address);
-                self.text(&device.agent);
-            }
-        }
+        self.device(record.device.as_deref());
         match lease {
             None => self.u8(0),
             Some(lease) => {
@@ -233,6 +264,34 @@ impl<'a> Reader<'a> {
     fn op(&mut self) -> Result<OpId, MalformedEntry> {
         self.u64("operations").map(OpId::from_u64)
     }
+    fn user(&mut self) -> Result<Option<UserId>, MalformedEntry> {
+        Ok(match self.text("user")? {
+            "" => None,
+            name => Some(UserId::new(name).ok_or(MalformedEntry::Content("user"))?),
+        })
+    }
+    fn device(&mut self) -> Result<Option<Arc<Device>>, MalformedEntry> {
+        Ok(match self.u8("device")? {
+            0 => None,
+            1 => Some(Arc::new(Device {
+                address: self.text("device")?.to_owned(),
+                agent: self.text("device")?.to_owned(),
+            })),
+            _ => return Err(MalformedEntry::Content("device")),
+        })
+    }
+    fn summary(&mut self) -> Result<Summary, MalformedEntry> {
+        Ok(Summary {
+            key: StoreKey::from_bytes(self.array("session")?),
+            record_id: RecordId::from_bytes(self.array("record id")?),
+            user: self.user()?,
+            device: self.device()?,
+            created: self.time("times")?,
+            last_seen: self.time("times")?,
+            deadline: self.time("times")?,
+            size: usize::try_from(self.u64("size")?).map_err(|_| MalformedEntry::Content("size"))?,
+        })
+    }
     fn live(&mut self) -> Result<Entry, MalformedEntry> {
         let id = RecordId::from_bytes(self.array("record id")?);
         let version = Version { counter: self.u64("version")?, op: self.op()? };
@@ -243,18 +302,8 @@ impl<'a> Reader<'a> {
         let idle_deadline = self.time("times")?;
         let absolute_deadline = self.time("times")?;
         let renew_at = self.time("times")?;
-        let user = match self.text("user")? {
-            "" => None,
-            name => Some(UserId::new(name).ok_or(MalformedEntry::Content("user"))?),
-        };
-        let device = match self.u8("device")? {
-            0 => None,
-            1 => Some(Arc::new(Device {
-                address: self.text("device")?.to_owned(),
-                agent: self.text("device")?.to_owned(),
-            })),
-            _ => return Err(MalformedEntry::Content("device")),
-        };
+        let user = self.user()?;
+        let device = self.device()?;
         let lease = match self.u8("lease")? {
             0 => None,
             1 => Some(Lease {

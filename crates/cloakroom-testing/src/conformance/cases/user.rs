@@ -178,9 +178,44 @@ pub(crate) async fn all_sessions_are_revoked(bed: Bed) -> Verdict {
     for key in all {
         bed.ended(key, Ending::Revoked).await?;
     }
-    ensure_eq!(bed.store().list_user(ann).await?.len(), 0, "sessions left");
-    // Repeated, it finds nothing more.
+    ensure_eq!(bed.store().list_user(ann.clone()).await?.len(), 0, "sessions left");
+    // Another one finds nothing more.
+    let again = requests::revoke(&ann, RevokeWhich::All);
+    ensure_eq!(bed.store().revoke(again).await?.len(), 0, "sessions ended by another revocation");
+    Ok(())
+}
+
+pub(crate) async fn a_repeated_revocation_has_the_same_answer_and_spares_a_login_since(bed: Bed) -> Verdict {
+    let ann = requests::user("ann");
+    let (_, kept) = bed.session_of(&ann).await?;
+    for which in [RevokeWhich::Others(kept.id), RevokeWhich::One(kept.id), RevokeWhich::All] {
+        bed.session_of(&ann).await?;
+        let request = requests::revoke(&ann, which);
+        let ended = bed.store().revoke(request.clone()).await?;
+        ensure!(!ended.is_empty(), "{which:?} ended nothing");
+        let (since, _) = bed.session_of(&ann).await?;
+        ensure_eq!(bed.store().revoke(request.clone()).await?, ended, "the answer to the repeated {which:?}");
+        bed.live(since).await?;
+        bed.pass(1).await;
+        ensure_eq!(bed.store().revoke(request).await?, ended, "the answer to {which:?} later");
+        bed.live(since).await?;
+    }
+    Ok(())
+}
+
+pub(crate) async fn a_repeated_revocation_that_ended_nothing_ends_nothing(bed: Bed) -> Verdict {
+    let ann = requests::user("ann");
+    let request = requests::revoke(&ann, RevokeWhich::All);
+    ensure_eq!(bed.store().revoke(request.clone()).await?.len(), 0, "sessions ended");
+    let (since, _) = bed.session_of(&ann).await?;
     ensure_eq!(bed.store().revoke(request).await?.len(), 0, "sessions ended by the repeated revocation");
+    bed.live(since).await?;
+    // It is remembered for this user and this operation alone.
+    ensure_eq!(
+        keys(&bed.store().revoke(requests::revoke(&ann, RevokeWhich::All)).await?),
+        vec![since],
+        "what another revocation ended"
+    );
     Ok(())
 }
 
