@@ -13,6 +13,10 @@ pub(crate) trait Step: Send {
     /// A request that fails by itself keeps its error as its answer, and leaves no trace in the batch.
     fn run(&mut self, batch: &mut Batch<'_>, now: Timestamp);
 
+    /// Nobody waits for the answer any more. Its caller has told the client that the write was refused: running it now
+    /// would store what was refused.
+    fn is_abandoned(&self) -> bool;
+
     /// The transaction is committed: gives the answer. Nobody may be there any more to take it.
     fn answer(self: Box<Self>);
 
@@ -50,6 +54,10 @@ impl<R: Clone + Send, A: Send> Step for Pending<R, A> {
                 Err(batch.explain(error))
             }
         });
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.reply.is_closed()
     }
 
     fn answer(self: Box<Self>) {

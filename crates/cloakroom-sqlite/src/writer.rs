@@ -149,7 +149,8 @@ impl Writer<'_> {
         let no_effect = |error| Failed { error, kind: FailedKind::NoEffect };
         self.lock().map_err(no_effect)?;
         let now = self.clock.now();
-        for step in steps {
+        // Looked at only now: waiting for another process's transaction may have taken longer than a caller waits.
+        for step in steps.iter_mut().filter(|step| !step.is_abandoned()) {
             step.run(&mut self.batch, now);
         }
         // Some errors make SQLite end the transaction at once: then nothing of it is left to commit.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::store::{
-    Acquired, Committed, Ended, Ending, Loaded, Renamed, ScanFrom, Store, StoreErrorKind, StoreStats, Touch,
-    Touched,
+    Acquired, Committed, Created, Ended, Ending, Loaded, Renamed, ScanFrom, Store, StoreErrorKind,
+    StoreStats, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 use cloakroom_sqlite::SqliteStore;
@@ -95,7 +95,7 @@ async fn c1_concurrent_commits_on_one_session_take_effect_one_after_the_other() 
 }
 
 #[tokio::test]
-async fn an_operation_is_executed_whole_though_its_future_is_dropped_at_once() {
+async fn an_operation_whose_future_is_dropped_at_once_is_made_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     for n in 0..50 {
@@ -104,7 +104,10 @@ async fn an_operation_is_executed_whole_though_its_future_is_dropped_at_once() {
     store.close().await.unwrap();
     let store = open(&dir).await;
     for n in 0..50 {
-        live(&store, key(n)).await;
+        match store.load(key(n)).await.unwrap() {
+            Loaded::Live(found) => assert_eq!(text(&found.record.payload), "x"),
+            other => assert_eq!(other, Loaded::Missing),
+        }
     }
 }
 
@@ -113,8 +116,10 @@ async fn dropping_the_last_handle_finishes_what_is_queued() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
     let answers: Vec<_> = (0..200).map(|n| store.create(create(key(n), "x"))).collect();
-    drop(answers);
     drop(store);
+    for answer in answers {
+        assert!(matches!(answer.await.unwrap(), Created::Created { .. }));
+    }
     let store = open(&dir).await;
     assert_eq!(store.stats().await.unwrap().live, Some(200));
 }
@@ -337,4 +342,24 @@ async fn c10_neither_keys_nor_values_reach_debug_output_or_errors() {
     let error = store.load(key(1)).await.unwrap_err();
     let shown = format!("{store:?} {error:?} {}", told(&error));
     assert!(!shown.contains("a-secret-value"));
+}
+
+#[tokio::test]
+async fn c9_a_write_that_nobody_waits_for_any_more_is_not_made_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let v1 = created(&store, key(1), "old").await;
+    created(&store, key(2), "other").await;
+    // Another process's transaction keeps the writer waiting.
+    let other = rusqlite::Connection::open(dir.path().join("s.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = store.commit(commit(key(1), v1, "refused"));
+    let waited = tokio::time::timeout(Duration::from_millis(100), refused).await;
+    assert!(waited.is_err(), "it is answered while the file is locked: {waited:?}");
+    other.execute_batch("ROLLBACK").unwrap();
+    // Requests are served in order: once this one is answered, the other's turn is over.
+    assert!(matches!(store.end(end(key(2))).await.unwrap(), Ended::Ended(Some(_))));
+    let found = live(&store, key(1)).await;
+    assert_eq!(text(&found.record.payload), "old");
+    assert_eq!(found.record.version, v1);
 }

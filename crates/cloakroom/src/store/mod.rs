@@ -35,8 +35,9 @@ pub const MAX_CANDIDATES: usize = 4;
 /// A place where sessions are kept.
 ///
 /// Object-safe: the engine holds an `Arc<dyn Store>`. Every method hands back a [`StoreFuture`] that owns what it
-/// needs, so that an operation goes on when the request that asked for it is dropped; a store that can answer at
-/// once answers with [`StoreFuture::ready`] and costs no allocation.
+/// needs; the engine awaits writes detached from the request that asked for them. One that it drops is past its deadline
+/// and reported as failed: what has not begun by then must not begin later. A store that can answer at once answers with
+/// [`StoreFuture::ready`] and costs no allocation.
 ///
 /// # What every implementation must do
 ///
