@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::engine::Detached;
 use crate::manager::SessionManager;
-use crate::session::{SessionHandle, Shared, lent};
+use crate::session::{Lent, SessionHandle, Shared};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -146,7 +146,10 @@ where
                     return Poll::Ready(None);
                 }
                 if stream.held_back.is_none() && stream.commit.is_none() {
-                    let frame = ready!(lent(&mut stream.lent, || inner.as_mut().poll_frame(cx)));
+                    let frame = {
+                        let _current = Lent::new(&mut stream.lent);
+                        ready!(inner.as_mut().poll_frame(cx))
+                    };
                     match frame {
                         Some(Err(error)) => return Poll::Ready(Some(Err(BodyError(error.into())))),
                         Some(Ok(frame)) => {

@@ -9,6 +9,7 @@
 //! change as it is.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes before an entry's key.
@@ -67,6 +68,27 @@ impl Payload {
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Whether this is the very same payload as the other, so that there is nothing to compare.
+    pub(crate) fn is_same(&self, other: &Payload) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
+
+    /// Where the entry of `key` lies.
+    pub(crate) fn place_of(&self, key: &str) -> Option<Range<usize>> {
+        let (mut at, mut rest) = (0, self.as_bytes());
+        while let Some((k, _, len)) = split(rest) {
+            if k == key.as_bytes() {
+                return Some(at..at + len);
+            }
+            rest = rest.get(len..)?;
+            at += len;
+        }
+        None
     }
 
     /// The encoded value under `key`.
@@ -151,6 +173,16 @@ impl PayloadWriter {
         place.split_at_mut(value.len()).0.copy_from_slice(value);
         self.at += entry_len(key, value);
         true
+    }
+
+    /// Copies entries of another payload as they are. Whoever asks has counted them in.
+    pub(crate) fn copy(&mut self, from: &Payload, place: Range<usize>) {
+        let end = self.at + place.len();
+        let to = Arc::get_mut(&mut self.bytes).and_then(|all| all.get_mut(self.at..end));
+        if let (Some(to), Some(entries)) = (to, from.as_bytes().get(place)) {
+            to.copy_from_slice(entries);
+            self.at = end;
+        }
     }
 
     /// The payload, which is full now.

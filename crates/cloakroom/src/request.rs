@@ -8,8 +8,8 @@ use ::http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
-use crate::http::security;
 use crate::http::transport::Presented;
+use crate::http::{fields, security};
 use crate::manager::HttpPolicy;
 use crate::record::Device;
 
@@ -58,7 +58,7 @@ impl RequestFacts {
             secure,
             proxied: security::is_proxied(peer, &policy.proxies),
             address: security::client_address(head.headers, peer, &policy.proxies),
-            agent: head.headers.get(USER_AGENT).cloned(),
+            agent: fields::all(head.headers, &USER_AGENT).next().cloned(),
         }
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Found {
     /// An id that was presented and has moved: a logout follows it.
     pub(crate) moved: Option<StoreKey>,
     /// The lease, where one was asked for.
-    pub(crate) held: Option<HeldLease>,
+    pub(crate) held: Option<Box<HeldLease>>,
 }
 
 impl Engine {
@@ -62,7 +62,7 @@ impl Engine {
                 known: Some(Box::new(known)),
                 tell: told.is_some(),
                 moved: None,
-                held: Some(held),
+                held: Some(Box::new(held)),
             }),
             Err(super::lease::NoLease::Ended(ending)) => {
                 let mut found = Found::default();

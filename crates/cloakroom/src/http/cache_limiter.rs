@@ -5,10 +5,11 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, EXPIRES, Entry, HeaderMap, HeaderName, HeaderValue, PRAGMA, SET_COOKIE};
+use http::header::{CACHE_CONTROL, EXPIRES, HeaderMap, HeaderName, HeaderValue, PRAGMA, SET_COOKIE};
 
 use super::cache_control::{self, MaxAge, Stricter};
 use super::cookie::format::write_date;
+use super::fields;
 use super::word::{UnknownWord, pick};
 use crate::clock::Timestamp;
 
@@ -180,18 +181,13 @@ impl CachePolicy {
     }
 }
 
-/// Gives the response this `Cache-Control` where it has none; `false` where the application has said something. One
-/// look-up for both: this is most of what a session costs a response.
+/// Gives the response this `Cache-Control` where it has none; `false` where the application has said something.
 fn say_if_silent(headers: &mut HeaderMap, value: &HeaderValue) -> bool {
-    match headers.try_entry(CACHE_CONTROL) {
-        Ok(Entry::Vacant(place)) => {
-            let _ = place.try_insert(value.clone());
-            true
-        }
-        Ok(Entry::Occupied(_)) => false,
-        // Past 32,768 header fields.
-        Err(_) => !headers.contains_key(CACHE_CONTROL),
+    let silent = !fields::has(headers, &CACHE_CONTROL);
+    if silent {
+        insert(headers, CACHE_CONTROL, value.clone());
     }
+    silent
 }
 
 /// Only what worked, what sets no cookie of anybody's, and what says nothing of caching itself.

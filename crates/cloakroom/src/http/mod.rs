@@ -10,11 +10,13 @@
 //! | [`security`] | did the visitor come over TLS, and from which address? |
 //! | [`csrf`] | is it the visitor who asks, or another site through the visitor's browser? |
 //! | [`cache_limiter`], [`vary`] | what may caches keep of this response? |
+//! | [`fields`] | is there such a field? |
 
 pub(crate) mod cache_control;
 pub(crate) mod cache_limiter;
 pub(crate) mod cookie;
 pub(crate) mod csrf;
+pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub(crate) mod security;
 pub(crate) mod transport;

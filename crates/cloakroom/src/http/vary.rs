@@ -1,22 +1,20 @@
 //! `Vary`: which request headers a response depends on (RFC 9110 §12.5.5).
 
-use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, VARY};
+use http::header::{AUTHORIZATION, COOKIE, Entry, HeaderMap, HeaderName, HeaderValue, VARY};
 
 use super::cookie::scan::trim;
+use super::fields;
 
 /// Adds `name` to `Vary`, unless it is there already or `*` says more than it would.
 ///
 /// What is there is kept as it is. Allocates only when there is something to add to.
 pub(crate) fn add(headers: &mut HeaderMap, name: &HeaderName) {
-    // Fails only past 32,768 header fields.
-    let Ok(entry) = headers.try_entry(VARY) else { return };
-    let mut entry = match entry {
-        Entry::Occupied(entry) => entry,
-        Entry::Vacant(place) => {
-            let _ = place.try_insert(value_of(name));
-            return;
-        }
-    };
+    if !fields::has(headers, &VARY) {
+        // Fails only past 32,768 header fields.
+        let _ = headers.try_insert(VARY, value_of(name));
+        return;
+    }
+    let Ok(Entry::Occupied(mut entry)) = headers.try_entry(VARY) else { return };
     let mut listed = entry.iter().flat_map(|field| field.as_bytes().split(|b| *b == b','));
     if listed.any(|member| covers(trim(member), name)) {
         return;
@@ -43,9 +41,11 @@ fn covers(member: &[u8], name: &HeaderName) -> bool {
 
 /// In the spelling that people read.
 fn value_of(name: &HeaderName) -> HeaderValue {
-    match name.as_str() {
-        "cookie" => HeaderValue::from_static("Cookie"),
-        "authorization" => HeaderValue::from_static("Authorization"),
-        _ => HeaderValue::from(name.clone()),
+    if *name == COOKIE {
+        HeaderValue::from_static("Cookie")
+    } else if *name == AUTHORIZATION {
+        HeaderValue::from_static("Authorization")
+    } else {
+        HeaderValue::from(name.clone())
     }
 }

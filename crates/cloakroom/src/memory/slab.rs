@@ -9,21 +9,29 @@ const CHUNK: usize = u64::BITS as usize;
 /// Slots by number.
 #[derive(Default)]
 pub(super) struct Slab {
-    chunks: Vec<Option<Box<Chunk>>>,
+    chunks: Vec<Chunk>,
     /// Numbers of the chunks that have room, or are not there; the last one is filled next.
     roomy: Vec<u32>,
     used: usize,
 }
 
+#[derive(Default)]
 struct Chunk {
-    /// A bit for each slot that holds something.
+    /// A bit for each place that holds something.
     used: u64,
-    links: [Links; CHUNK],
-    slots: [Slot; CHUNK],
+    /// None while the chunk is empty, else room for all of it, filled from the front: nothing is written before it is
+    /// needed, and nothing moves.
+    places: Vec<Place>,
+}
+
+#[derive(Default)]
+struct Place {
+    links: Links,
+    slot: Slot,
 }
 
 /// Bytes a slot occupies in a chunk.
-pub(super) const SLOT_BYTES: usize = size_of::<Chunk>() / CHUNK;
+pub(super) const SLOT_BYTES: usize = size_of::<Place>() + size_of::<Chunk>() / CHUNK + 1;
 
 impl Slab {
     /// Puts a slot somewhere and answers with its number; `None` when there is no number left, which the
@@ -36,14 +44,24 @@ impl Slab {
                 if number >= Links::MAX / CHUNK as u32 {
                     return None;
                 }
-                self.chunks.push(None);
+                self.chunks.push(Chunk::default());
                 self.roomy.push(number);
                 number
             }
         };
-        let chunk = self.chunks.get_mut(number as usize)?.get_or_insert_with(Chunk::empty);
+        let chunk = self.chunks.get_mut(number as usize)?;
         let at = (!chunk.used).trailing_zeros();
-        *chunk.slots.get_mut(at as usize)? = slot;
+        let place = Place { links: Links::default(), slot };
+        match chunk.places.get_mut(at as usize) {
+            Some(free) => *free = place,
+            None => {
+                if chunk.places.is_empty() {
+                    chunk.places.reserve_exact(CHUNK);
+                }
+                // The first bit that is not set is at most one past the places there are.
+                chunk.places.push(place);
+            }
+        }
         chunk.used |= 1 << at;
         if chunk.used == u64::MAX {
             self.roomy.pop();
@@ -55,20 +73,18 @@ impl Slab {
     /// Empties a slot and answers with what was in it.
     pub(super) fn remove(&mut self, index: u32) -> Slot {
         let (number, at) = split(index);
-        let Some(Some(chunk)) = self.chunks.get_mut(number) else { return Slot::Vacant };
+        let Some(chunk) = self.chunks.get_mut(number) else { return Slot::Vacant };
         let bit = 1 << at;
-        let Some(slot) = chunk.slots.get_mut(at).filter(|_| chunk.used & bit != 0) else {
+        let Some(place) = chunk.places.get_mut(at).filter(|_| chunk.used & bit != 0) else {
             return Slot::Vacant;
         };
-        let removed = std::mem::take(slot);
+        let removed = std::mem::take(&mut place.slot);
         if chunk.used == u64::MAX {
             self.roomy.push(index / CHUNK as u32);
         }
         chunk.used &= !bit;
-        if chunk.used == 0
-            && let Some(chunk) = self.chunks.get_mut(number)
-        {
-            *chunk = None;
+        if chunk.used == 0 {
+            chunk.places = Vec::new();
         }
         self.used -= 1;
         if self.used == 0 {
@@ -79,33 +95,23 @@ impl Slab {
 
     pub(super) fn get(&self, index: u32) -> Option<&Slot> {
         let (number, at) = split(index);
-        self.chunks.get(number)?.as_ref()?.slots.get(at)
+        self.chunks.get(number)?.places.get(at).map(|place| &place.slot)
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Slot> {
         let (number, at) = split(index);
-        self.chunks.get_mut(number)?.as_mut()?.slots.get_mut(at)
+        self.chunks.get_mut(number)?.places.get_mut(at).map(|place| &mut place.slot)
     }
 
     /// The wheel's links of a slot.
     pub(super) fn links_mut(&mut self, index: u32) -> Option<&mut Links> {
         let (number, at) = split(index);
-        self.chunks.get_mut(number)?.as_mut()?.links.get_mut(at)
+        self.chunks.get_mut(number)?.places.get_mut(at).map(|place| &mut place.links)
     }
 
     /// Every slot in use, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.chunks.iter().flatten().flat_map(|chunk| chunk.slots.iter())
-    }
-}
-
-impl Chunk {
-    fn empty() -> Box<Self> {
-        Box::new(Chunk {
-            used: 0,
-            links: [Links::default(); CHUNK],
-            slots: std::array::from_fn(|_| Slot::Vacant),
-        })
+        self.chunks.iter().flat_map(|chunk| chunk.places.iter().map(|place| &place.slot))
     }
 }
 

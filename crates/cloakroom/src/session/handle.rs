@@ -114,19 +114,23 @@ pub fn current() -> Result<SessionHandle, SessionError> {
     handle.ok().flatten().ok_or_else(|| SessionError::new(ErrorKind::NoLayer))
 }
 
-/// Runs `f`, one poll of a request's future, with the handle lent to [`current`]: it moves there and back, which costs less
-/// than counting a reference up and down. `None` while `f` runs; back also when it panics.
-#[inline(always)]
-pub(crate) fn lent<R>(handle: &mut Option<SessionHandle>, f: impl FnOnce() -> R) -> R {
-    struct Back<'a>(&'a mut Option<SessionHandle>);
-    impl Drop for Back<'_> {
-        fn drop(&mut self) {
-            swap(self.0);
-        }
+/// A handle lent to [`current`] until this is dropped, for the length of one poll of its request's future: it moves there
+/// and back, which costs less than counting a reference up and down. `None` in its own place meanwhile.
+pub(crate) struct Lent<'a>(&'a mut Option<SessionHandle>);
+
+impl<'a> Lent<'a> {
+    #[inline(always)]
+    pub(crate) fn new(handle: &'a mut Option<SessionHandle>) -> Self {
+        swap(handle);
+        Lent(handle)
     }
-    swap(handle);
-    let _back = Back(handle);
-    f()
+}
+
+impl Drop for Lent<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        swap(self.0);
+    }
 }
 
 /// Exchanges the current handle with another one. Where the thread is being torn down, nothing is current any more.
@@ -148,6 +152,7 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        lent(this.handle, || this.future.poll(cx))
+        let _current = Lent::new(this.handle);
+        this.future.poll(cx)
     }
 }

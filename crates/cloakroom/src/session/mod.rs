@@ -24,7 +24,7 @@ pub use value::RawValue;
 pub(crate) use finish::Begun;
 pub(crate) use finish::{HandlerEnd, Left};
 #[cfg(feature = "body")]
-pub(crate) use handle::lent;
+pub(crate) use handle::Lent;
 pub(crate) use shared::{Shared, Tell};
 pub(crate) use view::{KeyConflict, MergeRule, Merged};
 

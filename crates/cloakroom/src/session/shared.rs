@@ -155,7 +155,7 @@ impl State {
             self.become_learned(known, found.tell);
         }
         if let Some(held) = found.held {
-            self.lease = LeaseState::Mode(Box::new(held));
+            self.lease = LeaseState::Mode(held);
         }
     }
 

@@ -4,6 +4,8 @@
 //! *blind* write from one that rests on what was read: the first may be applied to any version of the record, the
 //! second only where the value is still the one that was read.
 
+use std::ops::Range;
+
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -246,7 +248,11 @@ impl View {
 impl Change {
     /// Whether the key still has the value this change rests on, if it rests on one.
     pub(crate) fn fits(&self, current: &Payload) -> bool {
-        !self.read || self.seen.get(&self.key) == current.get(&self.key)
+        !self.read || self.is_unchanged(current)
+    }
+
+    fn is_unchanged(&self, current: &Payload) -> bool {
+        self.seen.is_same(current) || self.seen.get(&self.key) == current.get(&self.key)
     }
 
     pub(crate) fn conflict(&self) -> KeyConflict {
@@ -309,7 +315,7 @@ impl Changes {
             if !(change.read || rule == MergeRule::CheckAll) {
                 continue;
             }
-            if change.seen.get(&change.key) != current.get(&change.key) {
+            if !change.is_unchanged(current) {
                 if rule != MergeRule::Overwrite {
                     return Err(KeyConflict { key: Some(change.key.clone()) });
                 }
@@ -319,40 +325,38 @@ impl Changes {
         Ok(Merged { payload: self.apply(current), epoch: self.epoch_after(epoch), overwritten })
     }
 
-    /// Applies the changes whatever is there: stored entries keep their places, new ones follow.
+    /// Applies the changes whatever is there: stored entries keep their places, new ones follow. What lies between changed
+    /// entries is copied as it is, without a look at it.
     pub(crate) fn apply(&self, current: &Payload) -> Payload {
         let empty = Payload::empty();
         let current = if self.cleared.is_some() { &empty } else { current };
-        let is_new = |change: &&Change| current.get(&change.key).is_none();
-        // Counted as it is written below, so that the payload is one allocation of the right length.
-        let kept = current.iter().map(|(key, value)| match self.of(key) {
-            None => entry_len(key, value),
-            Some(change) => change.value.as_deref().map_or(0, |value| entry_len(key, value)),
-        });
-        let added = self
-            .list
-            .iter()
-            .filter(is_new)
-            .filter_map(|change| change.value.as_deref().map(|value| entry_len(&change.key, value)));
-        let mut out = PayloadWriter::new(kept.sum::<usize>() + added.sum::<usize>());
-        for (key, value) in current.iter() {
-            match self.of(key) {
-                None => push(&mut out, key, value),
-                Some(Change { value: Some(value), .. }) => push(&mut out, key, value),
-                Some(Change { value: None, .. }) => {}
+        let mut stored: SmallVec<[(Range<usize>, &Change); 4]> = SmallVec::new();
+        let mut new: SmallVec<[&Change; 4]> = SmallVec::new();
+        for change in &self.list {
+            match current.place_of(&change.key) {
+                Some(place) => stored.push((place, change)),
+                None => new.push(change),
             }
         }
-        for change in self.list.iter().filter(is_new) {
-            if let Some(value) = &change.value {
-                push(&mut out, &change.key, value);
-            }
+        stored.sort_unstable_by_key(|(place, _)| place.start);
+        let gone: usize = stored.iter().map(|(place, _)| place.len()).sum();
+        let mut out = PayloadWriter::new(current.len() - gone + self.added());
+        let mut at = 0;
+        for (place, change) in &stored {
+            out.copy(current, at..place.start);
+            at = place.end;
+            push(&mut out, change);
         }
+        out.copy(current, at..current.len());
+        new.into_iter().for_each(|change| push(&mut out, change));
         out.finish()
     }
 }
 
-/// Keys and sizes are within the session's limits, which are far below those of the format.
-fn push(out: &mut PayloadWriter, key: &str, value: &[u8]) {
-    let fits = out.push(key, value);
-    debug_assert!(fits, "limits are checked before values are buffered");
+/// Keys and sizes are within the session's limits, which are far below those of the format. A removal writes nothing.
+fn push(out: &mut PayloadWriter, change: &Change) {
+    if let Some(value) = &change.value {
+        let fits = out.push(&change.key, value);
+        debug_assert!(fits, "limits are checked before values are buffered");
+    }
 }

@@ -13,7 +13,7 @@ use crate::body::SessionBody;
 use crate::engine::Detached;
 use crate::error::{ErrorKind, SessionError};
 use crate::manager::{Discarded, Outcome, PresentedToken, error_response};
-use crate::session::{Begun, HandlerEnd, Left, SessionHandle, lent};
+use crate::session::{Begun, HandlerEnd, Left, Lent, SessionHandle};
 
 pin_project! {
     /// The response of a [`SessionService`](super::SessionService).
@@ -67,6 +67,7 @@ impl<S, B> ResponseFuture<S, B>
 where
     S: Service<Request<B>>,
 {
+    #[inline(always)]
     pub(super) fn handling(handle: Option<SessionHandle>, future: S::Future) -> Self {
         Self::at(handle, Stage::Handling { future })
     }
@@ -86,6 +87,7 @@ where
         Self::at(Some(handle), Stage::Checking { check, next: Some(Box::new((ready, request))) })
     }
 
+    #[inline(always)]
     fn at(handle: Option<SessionHandle>, stage: Stage<S, B, S::Future, S::Response, S::Error>) -> Self {
         ResponseFuture { stage, open: Open { handle, over: false } }
     }
@@ -107,7 +109,8 @@ where
                     Ok(()) => {
                         let Some(next) = next.take() else { return Poll::Pending };
                         let (mut service, request) = *next;
-                        let future = lent(&mut this.open.handle, || service.call(request));
+                        let _current = Lent::new(&mut this.open.handle);
+                        let future = service.call(request);
                         Stage::Handling { future }
                     }
                     Err(error) => Stage::Refused { error: Some(error) },
@@ -119,7 +122,10 @@ where
                 }
                 StageProj::Handling { future } => {
                     let handle = &mut this.open.handle;
-                    let polled = catch_unwind(AssertUnwindSafe(|| lent(handle, || future.poll(cx))));
+                    let polled = catch_unwind(AssertUnwindSafe(|| {
+                        let _current = Lent::new(handle);
+                        future.poll(cx)
+                    }));
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(Ok(response))) => match this.open.settle(response) {

@@ -9,6 +9,7 @@ use super::layer::PeerSource;
 use crate::body::SessionBody;
 use crate::manager::{CrossSiteVerdict, SessionManager};
 use crate::request::RequestHead;
+use crate::session::Lent;
 
 /// A service with sessions; see [`SessionLayer`](super::SessionLayer).
 #[derive(Clone)]
@@ -42,7 +43,11 @@ where
         match verdict {
             CrossSiteVerdict::Fine => {
                 let mut handle = Some(handle);
-                let future = crate::session::lent(&mut handle, || self.inner.call(request));
+                let future = {
+                    // A guard and not a closure, which would move the request once more.
+                    let _current = Lent::new(&mut handle);
+                    self.inner.call(request)
+                };
                 ResponseFuture::handling(handle, future)
             }
             CrossSiteVerdict::Refused => ResponseFuture::refused(handle),

@@ -9,6 +9,7 @@
 use http::HeaderMap;
 use http::header::COOKIE;
 
+use crate::http::fields;
 use crate::ids::Candidate;
 use crate::store::MAX_CANDIDATES;
 
@@ -39,7 +40,7 @@ pub(crate) struct Scanned {
 pub(crate) fn scan(headers: &HeaderMap, name: &str) -> Scanned {
     let mut found = Scanned::default();
     let mut size = 0;
-    for field in headers.get_all(COOKIE) {
+    for field in fields::all(headers, &COOKIE) {
         let field = field.as_bytes();
         size += field.len();
         if size > MAX_COOKIE_BYTES {
