@@ -27,7 +27,8 @@ pub struct Scanned {
 
 /// The scan of the `Cookie` header.
 pub fn scan(headers: &HeaderMap, name: &str) -> Scanned {
-    let found = cookie::scan::scan(headers, name);
+    let mut found = cookie::scan::Scanned::default();
+    found.add_cookies(headers, name);
     Scanned {
         candidates: found.candidates().copied().collect(),
         malformed: found.malformed,

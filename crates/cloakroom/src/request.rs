@@ -8,7 +8,7 @@ use ::http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
-use crate::http::transport::Presented;
+use crate::http::transport::{Presented, PresentedTwice};
 use crate::http::{fields, security};
 use crate::manager::HttpPolicy;
 use crate::record::Device;
@@ -40,6 +40,7 @@ impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
 }
 
 /// Noted without an allocation and without a store call.
+#[derive(Default)]
 pub(crate) struct RequestFacts {
     presented: Presented,
     pub(crate) secure: bool,
@@ -50,27 +51,27 @@ pub(crate) struct RequestFacts {
 }
 
 impl RequestFacts {
-    #[inline]
-    pub(crate) fn note(head: RequestHead<'_>, peer: Option<SocketAddr>, policy: &HttpPolicy) -> Self {
-        let secure = security::is_secure(head.uri, head.headers, peer, &policy.proxies);
-        RequestFacts {
-            presented: policy.transport.read(head.headers, secure),
-            secure,
-            proxied: security::is_proxied(peer, &policy.proxies),
-            address: security::client_address(head.headers, peer, &policy.proxies),
-            agent: fields::all(head.headers, &USER_AGENT).next().cloned(),
+    /// Notes them in the place where they stay: every request pays for what is moved here.
+    pub(crate) fn note(&mut self, head: RequestHead<'_>, peer: Option<SocketAddr>, policy: &HttpPolicy) {
+        self.secure = security::is_secure(head.uri, head.headers, peer, &policy.proxies);
+        policy.transport.read(head.headers, self.secure, &mut self.presented);
+        if peer.is_some() {
+            self.proxied = security::is_proxied(peer, &policy.proxies);
+            self.address = security::client_address(head.headers, peer, &policy.proxies);
+        }
+        if let Some(agent) = fields::all(head.headers, &USER_AGENT).next() {
+            self.agent = Some(agent.clone());
         }
     }
 
     /// The ids the request came with.
     pub(crate) fn candidates(&self) -> Result<&Scanned, SessionError> {
-        match &self.presented {
-            Presented::Ids(ids) => Ok(ids),
-            Presented::Both => Err(SessionError::because(
+        self.presented.ids().map_err(|PresentedTwice| {
+            SessionError::because(
                 ErrorKind::CrossSite,
                 "a session id in the header and one in a cookie; send one of them",
-            )),
-        }
+            )
+        })
     }
 
     /// Where the visitor comes from, for the list of a user's devices.

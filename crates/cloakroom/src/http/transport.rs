@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 use super::cookie::CookiePolicy;
 use super::cookie::format;
-use super::cookie::scan::{MAX_COOKIE_BYTES, Scanned, scan, trim};
+use super::cookie::scan::{MAX_COOKIE_BYTES, Scanned, trim};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
 
@@ -32,13 +32,22 @@ impl Transport {
 }
 
 /// What a request says its session is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Presented {
-    /// These ids, or none.
-    Ids(Scanned),
-    /// An id in the header and one in a cookie. Which of the two is the client's own and which was planted cannot be told:
-    /// the request is refused, not served as somebody.
-    Both,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Presented {
+    ids: Scanned,
+    twice: bool,
+}
+
+/// An id in the header and one in a cookie. Which of the two is the client's own and which was planted cannot be told: the
+/// request is refused, not served as somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PresentedTwice;
+
+impl Presented {
+    /// The ids, if any.
+    pub(crate) fn ids(&self) -> Result<&Scanned, PresentedTwice> {
+        if self.twice { Err(PresentedTwice) } else { Ok(&self.ids) }
+    }
 }
 
 /// A [`Transport`] and the cookie it may use.
@@ -53,18 +62,20 @@ impl IdTransport {
         IdTransport { transport, cookie }
     }
 
-    /// The ids that a request brings. Allocates nothing.
-    pub(crate) fn read(&self, headers: &HeaderMap, secure: bool) -> Presented {
+    /// Notes the ids that a request brings, in the place where they stay. Allocates nothing.
+    pub(crate) fn read(&self, headers: &HeaderMap, secure: bool, presented: &mut Presented) {
         let name = self.cookie.name(secure);
-        let held = match &self.transport {
-            Transport::Cookie => return Presented::Ids(scan(headers, name)),
-            Transport::Header(header) => from_header(headers, header, |value| Some(value)),
-            Transport::Bearer => from_header(headers, &AUTHORIZATION, bearer),
-        };
-        if !held.saw_nothing() && !scan(headers, name).saw_nothing() {
-            return Presented::Both;
+        let ids = &mut presented.ids;
+        match &self.transport {
+            Transport::Cookie => return ids.add_cookies(headers, name),
+            Transport::Header(header) => add_header(ids, headers, header, |value| Some(value)),
+            Transport::Bearer => add_header(ids, headers, &AUTHORIZATION, bearer),
         }
-        Presented::Ids(held)
+        if !ids.saw_nothing() {
+            let mut cookies = Scanned::default();
+            cookies.add_cookies(headers, name);
+            presented.twice = !cookies.saw_nothing();
+        }
     }
 
     /// Tells the client its id.
@@ -100,19 +111,18 @@ impl IdTransport {
     }
 }
 
-fn from_header(headers: &HeaderMap, name: &HeaderName, id: fn(&[u8]) -> Option<&[u8]>) -> Scanned {
-    let mut found = Scanned::default();
+fn add_header(found: &mut Scanned, headers: &HeaderMap, name: &HeaderName, id: fn(&[u8]) -> Option<&[u8]>) {
     let mut size = 0;
     for field in headers.get_all(name) {
         size += field.len();
         if size > MAX_COOKIE_BYTES {
-            return Scanned::oversized();
+            *found = Scanned::oversized();
+            return;
         }
         if let Some(id) = id(trim(field.as_bytes())) {
             found.add(id);
         }
     }
-    found
 }
 
 /// The token of `Bearer TOKEN`; other schemes are somebody else's.

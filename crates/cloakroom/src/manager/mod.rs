@@ -36,7 +36,7 @@ use crate::error::SessionError;
 use crate::http::cache_limiter::CachePolicy;
 use crate::http::transport::IdTransport;
 use crate::http::trusted_proxies::TrustedProxies;
-use crate::request::{RequestFacts, RequestHead};
+use crate::request::RequestHead;
 use crate::session::{SessionHandle, Shared};
 use crate::store::Store;
 
@@ -112,8 +112,7 @@ impl SessionManager {
     /// `peer` is the address of the other end of the connection; without it the request is taken to be remote, and
     /// cookies are `Secure`.
     pub fn open<'a>(&self, head: impl Into<RequestHead<'a>>, peer: Option<SocketAddr>) -> SessionHandle {
-        let facts = RequestFacts::note(head.into(), peer, &self.0.http);
-        SessionHandle(Shared::new(self.clone(), facts))
+        SessionHandle(Shared::new(self.clone(), head.into(), peer))
     }
 }
 

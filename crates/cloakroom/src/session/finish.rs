@@ -1,6 +1,7 @@
 //! The end of a request: the commit point before the response's head, and the one at the end of its body.
 
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 
 use super::Shared;
 use super::shared::{Identity, LeaseState, Phase, State, Tell};
@@ -48,7 +49,11 @@ impl Shared {
     /// Whether nobody asked for the session, and nobody can any more: only the adapter holds it.
     #[cfg(feature = "tower")]
     pub(crate) fn is_left_alone(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) == 1 && !self.state.lock().asked
+        // Whoever had it before let go of it, which is seen with all that they did.
+        Arc::strong_count(self) == 1 && {
+            fence(Ordering::Acquire);
+            !self.is_asked()
+        }
     }
 
     /// Does all of a request's end that can be done without waiting. With a store that answers at once that is nearly
@@ -214,7 +219,7 @@ impl Shared {
             (Tell::Nothing, Some(known)) if again => Tell::Id(known.id.clone()),
             (tell, _) => tell.clone(),
         };
-        (state.asked, tell)
+        (self.is_asked(), tell)
     }
 
     /// What a response tells that stands in for a failed one: only an id that this request changed for good.

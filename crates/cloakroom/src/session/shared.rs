@@ -1,5 +1,7 @@
 //! What all handles of one request share.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -12,7 +14,7 @@ use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::manager::SessionManager;
 use crate::payload::Payload;
-use crate::request::RequestFacts;
+use crate::request::{RequestFacts, RequestHead};
 use crate::settings::{Mode, OnUnavailable};
 use crate::store::{LeaseRef, Loaded, Snapshot, StoreFuture};
 
@@ -20,6 +22,8 @@ use crate::store::{LeaseRef, Loaded, Snapshot, StoreFuture};
 pub(crate) struct Shared {
     pub(crate) manager: SessionManager,
     pub(crate) request: RequestFacts,
+    /// Whether anything asked for the session: the response then depends on it.
+    asked: AtomicBool,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
     /// Loaded at most once, however many ask: those that have to wait for it wait here.
@@ -36,8 +40,6 @@ pub(crate) struct State {
     pub(crate) view: View,
     pub(crate) tell: Tell,
     pub(crate) phase: Phase,
-    /// Whether anything asked for the session: the response then depends on it.
-    pub(crate) asked: bool,
     /// The idle deadline does not slide.
     pub(crate) background: bool,
     /// An id was presented that has moved: a logout follows it.
@@ -241,10 +243,11 @@ impl State {
 
 impl Shared {
     #[inline]
-    pub(crate) fn new(manager: SessionManager, request: RequestFacts) -> Arc<Self> {
-        Arc::new(Shared {
+    pub(crate) fn new(manager: SessionManager, head: RequestHead<'_>, peer: Option<SocketAddr>) -> Arc<Self> {
+        let mut new = Arc::new(Shared {
             manager,
-            request,
+            request: RequestFacts::default(),
+            asked: AtomicBool::new(false),
             outer: OnceLock::new(),
             loading: OnceCell::new(),
             state: Mutex::new(State {
@@ -253,7 +256,6 @@ impl Shared {
                 view: View::new(Payload::empty(), 0),
                 tell: Tell::Nothing,
                 phase: Phase::Handling,
-                asked: false,
                 background: false,
                 moved: None,
                 lease: LeaseState::None,
@@ -265,7 +267,12 @@ impl Shared {
                 awaited: false,
             }),
             id_settled: Notify::new(),
-        })
+        });
+        // It is where it will stay; nobody else has it yet.
+        if let Some(Shared { manager, request, .. }) = Arc::get_mut(&mut new) {
+            request.note(head, peer, &manager.0.http);
+        }
+        new
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -282,6 +289,11 @@ impl Shared {
 
     pub(crate) fn outer(&self) -> Option<&SessionHandle> {
         self.outer.get()
+    }
+
+    /// Whether anything asked for the session.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -307,7 +319,7 @@ impl Shared {
         if state.opened {
             return AtOnce::Done(Ok(()));
         }
-        if std::mem::replace(&mut state.asked, true) {
+        if self.asked.swap(true, Ordering::AcqRel) {
             // Another handle of this request is at it, or was refused before.
             return AtOnce::Wait(None);
         }
@@ -355,11 +367,11 @@ impl Shared {
         first: Option<Box<StoreFuture<Loaded>>>,
     ) -> Result<(), SessionError> {
         {
-            let mut state = self.state.lock();
+            let state = self.state.lock();
             if state.opened {
                 return Ok(());
             }
-            state.asked = true;
+            self.asked.store(true, Ordering::Release);
         }
         let engine = self.engine();
         let first = first.map(|first| *first);

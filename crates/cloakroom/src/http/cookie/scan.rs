@@ -34,34 +34,6 @@ pub(crate) struct Scanned {
     pub(crate) oversized: bool,
 }
 
-/// Scans every `Cookie` field for the cookie called `name`.
-///
-/// Allocates nothing where there is one candidate; linear in the size of the header, which is bounded by [`MAX_COOKIE_BYTES`].
-pub(crate) fn scan(headers: &HeaderMap, name: &str) -> Scanned {
-    let mut found = Scanned::default();
-    let mut size = 0;
-    for field in fields::all(headers, &COOKIE) {
-        let field = field.as_bytes();
-        size += field.len();
-        if size > MAX_COOKIE_BYTES {
-            return Scanned::oversized();
-        }
-        let mut rest = field;
-        loop {
-            let end = memchr::memchr(b';', rest);
-            let pair = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
-            if let Some(value) = value_of(pair, name.as_bytes()) {
-                found.add(value);
-            }
-            match end.and_then(|end| rest.get(end + 1..)) {
-                Some(next) => rest = next,
-                None => break,
-            }
-        }
-    }
-    found
-}
-
 /// The value of a pair, if it has this name. A pair without `=` has a value and no name, so it is never ours.
 #[inline]
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
@@ -71,6 +43,34 @@ fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
 }
 
 impl Scanned {
+    /// Scans every `Cookie` field for the cookie called `name`.
+    ///
+    /// Allocates nothing where there is one candidate; linear in the size of the header, which is bounded by
+    /// [`MAX_COOKIE_BYTES`].
+    pub(crate) fn add_cookies(&mut self, headers: &HeaderMap, name: &str) {
+        let mut size = 0;
+        for field in fields::all(headers, &COOKIE) {
+            let field = field.as_bytes();
+            size += field.len();
+            if size > MAX_COOKIE_BYTES {
+                *self = Scanned::oversized();
+                return;
+            }
+            let mut rest = field;
+            loop {
+                let end = memchr::memchr(b';', rest);
+                let pair = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
+                if let Some(value) = value_of(pair, name.as_bytes()) {
+                    self.add(value);
+                }
+                match end.and_then(|end| rest.get(end + 1..)) {
+                    Some(next) => rest = next,
+                    None => break,
+                }
+            }
+        }
+    }
+
     /// At most [`MAX_CANDIDATES`] distinct candidates, ascending.
     pub(crate) fn candidates(&self) -> impl Iterator<Item = &Candidate> {
         self.first.iter().chain(self.further.iter().flat_map(|further| further.iter().flatten()))

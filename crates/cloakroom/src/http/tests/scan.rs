@@ -2,7 +2,7 @@ use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 use super::headers;
-use crate::http::cookie::scan::{MAX_COOKIE_BYTES, Scanned, scan};
+use crate::http::cookie::scan::{MAX_COOKIE_BYTES, Scanned};
 use crate::ids::{Candidate, SessionId};
 
 const NAME: &str = "__Host-id";
@@ -15,6 +15,12 @@ fn candidate(text: &str) -> Candidate {
 
 fn found(scanned: &Scanned) -> Vec<Candidate> {
     scanned.candidates().copied().collect()
+}
+
+fn scan(headers: &HeaderMap, name: &str) -> Scanned {
+    let mut found = Scanned::default();
+    found.add_cookies(headers, name);
+    found
 }
 
 fn scan_one(cookie: &str) -> Scanned {
