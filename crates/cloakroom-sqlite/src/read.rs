@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use cloakroom::clock::Timestamp;
-use cloakroom::record::Record;
 use cloakroom::store::protocol::{self, Entry, Table};
 use cloakroom::store::{Loaded, ScanFrom, ScanPage, StoreError, StoreStats, Summary};
 use cloakroom::{StoreKey, UserId};
@@ -150,17 +149,6 @@ impl Table for One {
     /// As often as it is asked for: a step may look at an entry more than once.
     fn get(&mut self, _: &StoreKey) -> Result<Option<Entry>, StepError> {
         Ok(self.0.clone())
-    }
-
-    /// Hands the record over without a copy; it then is no longer here, and no read asks again after this answer.
-    fn live(&mut self, _: &StoreKey, now: Timestamp) -> Result<Option<Record>, StepError> {
-        match self.0.take() {
-            Some(Entry::Live { record, .. }) if !record.is_expired(now) => Ok(Some(record)),
-            other => {
-                self.0 = other;
-                Ok(None)
-            }
-        }
     }
 
     fn put(&mut self, _: &StoreKey, _: Entry) -> Result<(), StepError> {

@@ -96,7 +96,7 @@ async fn s61_a_damaged_record_is_an_error_for_itself_and_is_left_as_it_is() {
     let written = store.commit(commit(key(1), version, "over it")).await;
     assert_eq!(written.unwrap_err().kind(), StoreErrorKind::Corrupt);
     assert_eq!(stored(&db), entry, "what cannot be read is neither deleted nor overwritten");
-    assert_eq!(text(&live(&store, key(2)).await.record.payload), "two");
+    assert_eq!(text(&live(&store, key(2)).await.record.payload.clone()), "two");
 }
 
 /// A log that lost its end to a flipped bit is told of; a process that was killed is not.
@@ -121,7 +121,7 @@ async fn a_flipped_bit_in_the_log_is_noticed_and_a_plain_crash_is_no_false_alarm
     }
     let again = SqliteStore::open(crashed.path().join("s.db")).await.unwrap();
     assert_eq!(again.lost_commits(), 0, "a crash alone loses nothing and alarms nobody");
-    assert_eq!(text(&live(&again, key(1)).await.record.payload), "50");
+    assert_eq!(text(&live(&again, key(1)).await.record.payload.clone()), "50");
 
     let log = flipped.path().join("s.db-wal");
     let mut bytes = std::fs::read(&log).unwrap();

@@ -35,7 +35,7 @@ async fn c8_what_was_stored_is_there_after_closing_and_opening_again() {
     assert_eq!(store.lost_commits(), 0);
     let found = live(&store, key(1)).await;
     assert_eq!(found.record, at.record);
-    assert_eq!(text(&found.record.payload), "two");
+    assert_eq!(text(&found.record.payload.clone()), "two");
     assert_eq!(store.load(key(2)).await.unwrap(), Loaded::Ended(Ending::Destroyed));
     assert_eq!(store.load(key(3)).await.unwrap(), Loaded::Missing);
 }
@@ -56,7 +56,7 @@ async fn the_same_under_a_runtime_of_one_thread_and_without_any() {
         run(Box::pin(async move {
             let store = SqliteStore::open(path).await.unwrap();
             created(&store, key(1), "one").await;
-            assert_eq!(text(&live(&store, key(1)).await.record.payload), "one");
+            assert_eq!(text(&live(&store, key(1)).await.record.payload.clone()), "one");
             store.close().await.unwrap();
         }));
     })
@@ -76,7 +76,7 @@ async fn c1_concurrent_commits_on_one_session_take_effect_one_after_the_other() 
                 for _ in 0..25 {
                     let mut at = live(&store, key(1)).await;
                     loop {
-                        let n: u64 = text(&at.record.payload).parse().unwrap();
+                        let n: u64 = text(&at.record.payload.clone()).parse().unwrap();
                         let next = commit(key(1), at.record.version, &(n + 1).to_string());
                         match store.commit(next).await.unwrap() {
                             Committed::Committed(_) => break,
@@ -91,7 +91,7 @@ async fn c1_concurrent_commits_on_one_session_take_effect_one_after_the_other() 
     for task in tasks {
         task.await.unwrap();
     }
-    assert_eq!(text(&live(&store, key(1)).await.record.payload), "400");
+    assert_eq!(text(&live(&store, key(1)).await.record.payload.clone()), "400");
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn an_operation_whose_future_is_dropped_at_once_is_made_whole_or_not_at_al
     let store = open(&dir).await;
     for n in 0..50 {
         match store.load(key(n)).await.unwrap() {
-            Loaded::Live(found) => assert_eq!(text(&found.record.payload), "x"),
+            Loaded::Live(found) => assert_eq!(text(&found.record.payload.clone()), "x"),
             other => assert_eq!(other, Loaded::Missing),
         }
     }
@@ -311,7 +311,7 @@ async fn reads_that_take_the_detour_over_a_thread_give_the_same_answers() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::builder(dir.path().join("s.db")).inline_reads(false).open().await.unwrap();
     created(&store, key(1), "one").await;
-    assert_eq!(text(&live(&store, key(1)).await.record.payload), "one");
+    assert_eq!(text(&live(&store, key(1)).await.record.payload.clone()), "one");
     let many = store.load_many(vec![key(1), key(2)]).await.unwrap();
     assert!(matches!(many.as_slice(), [Loaded::Live(_), Loaded::Missing]));
     drop(store);
@@ -360,6 +360,6 @@ async fn c9_a_write_that_nobody_waits_for_any_more_is_not_made_later() {
     // Requests are served in order: once this one is answered, the other's turn is over.
     assert!(matches!(store.end(end(key(2))).await.unwrap(), Ended::Ended(Some(_))));
     let found = live(&store, key(1)).await;
-    assert_eq!(text(&found.record.payload), "old");
+    assert_eq!(text(&found.record.payload.clone()), "old");
     assert_eq!(found.record.version, v1);
 }

@@ -32,7 +32,7 @@ async fn whatever_a_file_is_called_it_is_that_file() {
         store.close().await.unwrap();
         assert!(path.is_file(), "{name}");
         let store = SqliteStore::open(&path).await.unwrap();
-        assert_eq!(text(&live(&store, key(1)).await.record.payload), name);
+        assert_eq!(text(&live(&store, key(1)).await.record.payload.clone()), name);
     }
 }
 

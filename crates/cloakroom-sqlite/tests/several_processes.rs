@@ -37,7 +37,7 @@ async fn works_as_a_child() {
 async fn add(store: &SqliteStore) {
     let mut snapshot = live(store, key(1)).await;
     loop {
-        let next: u64 = text(&snapshot.record.payload).parse::<u64>().unwrap() + 1;
+        let next: u64 = text(&snapshot.record.payload.clone()).parse::<u64>().unwrap() + 1;
         match store.commit(commit(key(1), snapshot.record.version, &next.to_string())).await.unwrap() {
             Committed::Committed(_) => return,
             Committed::Conflict(newer) => snapshot = newer,
@@ -56,7 +56,7 @@ async fn add_under_lease(store: &SqliteStore, turn: u64) {
             other => panic!("{other:?}"),
         }
     };
-    let next: u64 = text(&snapshot.record.payload).parse::<u64>().unwrap() + 1;
+    let next: u64 = text(&snapshot.record.payload.clone()).parse::<u64>().unwrap() + 1;
     let mut write = commit(key(1), snapshot.record.version, &next.to_string());
     write.lease = Some(cloakroom::store::LeaseRef { owner, hold: 0 });
     // Nobody else can have come in between: no conflict is possible under the lease.
@@ -75,7 +75,7 @@ async fn count_together(work: &str) {
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
     }
     // A handle that was open all along sees it all.
-    assert_eq!(text(&live(&store, key(1)).await.record.payload), (3 * EACH).to_string());
+    assert_eq!(text(&live(&store, key(1)).await.record.payload.clone()), (3 * EACH).to_string());
     assert_eq!(store.lost_commits(), 0);
 }
 

@@ -138,7 +138,7 @@ async fn full_disk(path: &Path) {
     for answer in many {
         assert_eq!(kind(answer.await), StoreErrorKind::Unavailable);
     }
-    assert_eq!(text(&live(&store, key(0)).await.record.payload), "before", "reads go on");
+    assert_eq!(text(&live(&store, key(0)).await.record.payload.clone()), "before", "reads go on");
     drop(full);
 
     let committed = store.commit(commit(key(0), version, "after")).await.unwrap();
@@ -154,7 +154,7 @@ async fn full_disk(path: &Path) {
     store.close().await.unwrap();
     let again = SqliteStore::open(path).await.unwrap();
     assert_eq!(again.lost_commits(), 0);
-    assert_eq!(text(&live(&again, key(0)).await.record.payload), "after");
+    assert_eq!(text(&live(&again, key(0)).await.record.payload.clone()), "after");
 }
 
 async fn flush_fails_once(path: &Path) {
@@ -165,13 +165,13 @@ async fn flush_fails_once(path: &Path) {
         assert_eq!(kind(store.commit(commit(key(0), version, "refused")).await), StoreErrorKind::Unavailable);
         // It will not come back from the log either.
         let (_copy, found) = after_a_kill(path).await;
-        assert_eq!(text(&live(&found, key(0)).await.record.payload), "before", "round {round}");
-        assert_eq!(text(&live(&store, key(0)).await.record.payload), "before", "round {round}");
+        assert_eq!(text(&live(&found, key(0)).await.record.payload.clone()), "before", "round {round}");
+        assert_eq!(text(&live(&store, key(0)).await.record.payload.clone()), "before", "round {round}");
     }
     let committed = store.commit(commit(key(0), version, "after")).await.unwrap();
     assert!(matches!(committed, Committed::Committed(_)));
     let (_copy, found) = after_a_kill(path).await;
-    assert_eq!(text(&live(&found, key(0)).await.record.payload), "after");
+    assert_eq!(text(&live(&found, key(0)).await.record.payload.clone()), "after");
 }
 
 async fn flushes_fail(path: &Path) {
@@ -179,16 +179,18 @@ async fn flushes_fail(path: &Path) {
     let version = created(&store, key(0), "before").await;
     let fault = Fault::on("flush");
     assert_eq!(kind(store.commit(commit(key(0), version, "who knows")).await), StoreErrorKind::Unknown);
-    assert_eq!(text(&live(&store, key(0)).await.record.payload), "before");
+    assert_eq!(text(&live(&store, key(0)).await.record.payload.clone()), "before");
     // Nor is it known which of the two a crash would leave, but it is one of them, whole.
     let (_copy, found) = after_a_kill(path).await;
-    assert!(["before", "who knows"].contains(&text(&live(&found, key(0)).await.record.payload).as_str()));
+    assert!(
+        ["before", "who knows"].contains(&text(&live(&found, key(0)).await.record.payload.clone()).as_str())
+    );
     drop(fault);
 
     let committed = store.commit(commit(key(0), version, "after")).await.unwrap();
     assert!(matches!(committed, Committed::Committed(_)));
     let (_copy, found) = after_a_kill(path).await;
-    assert_eq!(text(&live(&found, key(0)).await.record.payload), "after");
+    assert_eq!(text(&live(&found, key(0)).await.record.payload.clone()), "after");
 }
 
 async fn writes_fail(path: &Path) {
@@ -197,11 +199,11 @@ async fn writes_fail(path: &Path) {
     let fault = Fault::on("write");
     let refused = kind(store.commit(commit(key(0), version, "refused")).await);
     assert!(matches!(refused, StoreErrorKind::Unavailable | StoreErrorKind::Unknown));
-    assert_eq!(text(&live(&store, key(0)).await.record.payload), "before");
+    assert_eq!(text(&live(&store, key(0)).await.record.payload.clone()), "before");
     assert_eq!(kind(store.end(end(key(0))).await), refused);
     drop(fault);
     let (_copy, found) = after_a_kill(path).await;
-    assert_eq!(text(&live(&found, key(0)).await.record.payload), "before");
+    assert_eq!(text(&live(&found, key(0)).await.record.payload.clone()), "before");
     let committed = store.commit(commit(key(0), version, "after")).await.unwrap();
     assert!(matches!(committed, Committed::Committed(_)));
 }

@@ -129,7 +129,9 @@ impl Expected {
             (Expected::Missing, Loaded::Missing)
             | (Expected::Moved, Loaded::Ended(Ending::Moved { .. }))
             | (Expected::Destroyed, Loaded::Ended(Ending::Destroyed)) => true,
-            (Expected::Value(value), Loaded::Live(snapshot)) => text(&snapshot.record.payload) == *value,
+            (Expected::Value(value), Loaded::Live(snapshot)) => {
+                text(&snapshot.record.payload.clone()) == *value
+            }
             _ => false,
         }
     }

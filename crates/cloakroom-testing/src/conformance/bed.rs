@@ -66,20 +66,20 @@ impl Bed {
 
     /// Creates, and expects no trouble.
     #[track_caller]
-    pub(crate) fn create(&self, request: Create) -> impl Future<Output = Verdict<Record>> {
+    pub(crate) fn create(&self, request: Create) -> impl Future<Output = Verdict<Arc<Record>>> {
         let answer = self.store().create(request);
         async move { Ok(expect!(answer.await?, Created::Created { snapshot, .. } => snapshot.record)) }
     }
 
     /// A new anonymous session with one entry.
-    pub(crate) async fn session(&self) -> Verdict<(StoreKey, Record)> {
+    pub(crate) async fn session(&self) -> Verdict<(StoreKey, Arc<Record>)> {
         let key = requests::key();
         let record = self.create(requests::create(key, requests::data(&[("a", b"1")]))).await?;
         Ok((key, record))
     }
 
     /// A new session that lives as told, in units of time.
-    pub(crate) async fn session_living(&self, idle: u32, absolute: u32) -> Verdict<(StoreKey, Record)> {
+    pub(crate) async fn session_living(&self, idle: u32, absolute: u32) -> Verdict<(StoreKey, Arc<Record>)> {
         let key = requests::key();
         let mut request = requests::create(key, requests::data(&[("a", b"1")]));
         request.lifetime = self.lifetime(idle, absolute);
@@ -87,42 +87,42 @@ impl Bed {
     }
 
     /// A new session of a user.
-    pub(crate) async fn session_of(&self, user: &UserId) -> Verdict<(StoreKey, Record)> {
+    pub(crate) async fn session_of(&self, user: &UserId) -> Verdict<(StoreKey, Arc<Record>)> {
         let key = requests::key();
         let record = self.create(requests::create_for(key, requests::bind(user))).await?;
         Ok((key, record))
     }
 
     /// Commits, and expects it to be stored.
-    pub(crate) async fn commit(&self, request: Commit) -> Verdict<Record> {
+    pub(crate) async fn commit(&self, request: Commit) -> Verdict<Arc<Record>> {
         Ok(expect!(self.store().commit(request).await?, Committed::Committed(s) => s.record))
     }
 
     /// Commits this data over the record, and expects it to be stored.
-    pub(crate) async fn write(&self, key: StoreKey, over: &Record, payload: Payload) -> Verdict<Record> {
+    pub(crate) async fn write(&self, key: StoreKey, over: &Record, payload: Payload) -> Verdict<Arc<Record>> {
         self.commit(requests::commit(key, over.version, payload)).await
     }
 
     /// Renames, and expects it to be done.
-    pub(crate) async fn rename(&self, request: Rename) -> Verdict<Record> {
+    pub(crate) async fn rename(&self, request: Rename) -> Verdict<Arc<Record>> {
         Ok(expect!(self.store().rename(request).await?, Renamed::Renamed { snapshot, .. } => snapshot.record))
     }
 
     /// Moves a session to a new key, with the same data; answers with the key.
-    pub(crate) async fn moved(&self, from: StoreKey, record: &Record) -> Verdict<(StoreKey, Record)> {
+    pub(crate) async fn moved(&self, from: StoreKey, record: &Record) -> Verdict<(StoreKey, Arc<Record>)> {
         let to = requests::key();
         let request = requests::rename(from, to, record.version, record.payload.clone());
         Ok((to, self.rename(request).await?))
     }
 
     /// Acquires, and expects to hold the lease.
-    pub(crate) async fn lease(&self, key: StoreKey, owner: u128) -> Verdict<(Record, Timestamp)> {
+    pub(crate) async fn lease(&self, key: StoreKey, owner: u128) -> Verdict<(Arc<Record>, Timestamp)> {
         let answer = self.store().acquire(requests::acquire(key, owner)).await?;
         Ok(expect!(answer, Acquired::Acquired { snapshot, until } => (snapshot.record, until)))
     }
 
     /// Expects a live record, not past its deadline by the store's own account.
-    pub(crate) async fn live(&self, key: StoreKey) -> Verdict<Record> {
+    pub(crate) async fn live(&self, key: StoreKey) -> Verdict<Arc<Record>> {
         let snapshot = expect!(self.store().load(key).await?, Loaded::Live(s) => s);
         ensure!(
             !snapshot.record.is_expired(snapshot.now),

@@ -17,14 +17,14 @@ pub fn payload(entries: &[(&str, &str)]) -> Payload {
     requests::data(&entries)
 }
 
-pub async fn created(store: &dyn Store, key: StoreKey, data: Payload) -> Record {
+pub async fn created(store: &dyn Store, key: StoreKey, data: Payload) -> std::sync::Arc<Record> {
     match store.create(create(key, data)).await.unwrap() {
         Created::Created { snapshot, .. } => snapshot.record,
         Created::Exists => panic!("the key was taken"),
     }
 }
 
-pub async fn live(store: &dyn Store, key: StoreKey) -> Record {
+pub async fn live(store: &dyn Store, key: StoreKey) -> std::sync::Arc<Record> {
     match store.load(key).await.unwrap() {
         Loaded::Live(snapshot) => snapshot.record,
         other => panic!("expected a live record, found {other:?}"),

@@ -1,5 +1,7 @@
 //! Bugs of acquire, renew and release.
 
+use std::sync::Arc;
+
 use cloakroom::OpId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{self, Entry};
@@ -50,7 +52,8 @@ pub fn acquire(data: &mut Data, now: Timestamp, mut request: Acquire) -> Result<
         (Bug::LeaseComesWithAnOldRecord, Acquired::Acquired { snapshot, .. }) => {
             if let Some(old) = data.buried.get(&key) {
                 snapshot.record = old.clone();
-                snapshot.record.version.counter = snapshot.record.version.counter.saturating_sub(1);
+                let version = &mut Arc::make_mut(&mut snapshot.record).version;
+                version.counter = version.counter.saturating_sub(1);
             }
         }
         _ => {}

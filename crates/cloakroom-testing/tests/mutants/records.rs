@@ -1,5 +1,7 @@
 //! Bugs of load, create, commit and touch.
 
+use std::sync::Arc;
+
 use std::time::Duration;
 
 use cloakroom::OpId;
@@ -20,6 +22,7 @@ use crate::users;
 /// What a store that keeps data badly makes of an entry.
 pub fn stored(bug: Bug, mut entry: Entry) -> Entry {
     if let Entry::Live { record, .. } = &mut entry {
+        let record = Arc::make_mut(record);
         let mut entries: Vec<(String, Vec<u8>)> =
             record.payload.iter().map(|(k, v)| (k.to_owned(), v.to_vec())).collect();
         match bug {
@@ -163,7 +166,7 @@ pub fn create(data: &mut Data, now: Timestamp, mut request: Create) -> Result<Cr
             {
                 snapshot.record = record;
             } else {
-                snapshot.record.last_seen = Timestamp::default();
+                Arc::make_mut(&mut snapshot.record).last_seen = Timestamp::default();
             }
             Created::Created { snapshot, evicted: users::after_login(data, now, evicted, op) }
         }

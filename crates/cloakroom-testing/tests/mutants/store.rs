@@ -35,7 +35,7 @@ pub struct Data {
     pub bug: Bug,
     pub entries: BTreeMap<StoreKey, Entry>,
     /// The last live record under each key.
-    pub buried: HashMap<StoreKey, Record>,
+    pub buried: HashMap<StoreKey, Arc<Record>>,
     /// Operations that ended, and where.
     pub ends: HashMap<OpId, StoreKey>,
     /// Every operation that ever took effect.
@@ -49,7 +49,7 @@ pub struct Data {
 }
 
 impl Data {
-    pub fn live(&self, key: &StoreKey) -> Option<(Record, Option<Lease>)> {
+    pub fn live(&self, key: &StoreKey) -> Option<(Arc<Record>, Option<Lease>)> {
         match self.entries.get(key) {
             Some(Entry::Live { record, lease }) => Some((record.clone(), *lease)),
             _ => None,
@@ -59,7 +59,7 @@ impl Data {
     /// Changes the record under a key behind the protocol's back.
     pub fn edit(&mut self, key: &StoreKey, change: impl FnOnce(&mut Record)) {
         if let Some(Entry::Live { record, .. }) = self.entries.get_mut(key) {
-            change(record);
+            change(Arc::make_mut(record));
         }
     }
 

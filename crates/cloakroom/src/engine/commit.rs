@@ -44,7 +44,6 @@ pub(crate) struct Write<'a> {
 }
 
 /// What became of a write.
-#[expect(clippy::large_enum_variant, reason = "the large one is what nearly always happens")]
 pub(crate) enum Landed {
     /// Stored. `told` is the id the client must be told, where the old one was in its grace.
     Stored { snapshot: Snapshot, at: Option<(SessionId, StoreKey)> },
@@ -292,7 +291,7 @@ impl Engine {
     async fn queue_for(
         self: &Arc<Self>,
         key: StoreKey,
-        record: &mut Record,
+        record: &mut Arc<Record>,
     ) -> Result<HeldLease, SessionError> {
         match self.acquire(key).await? {
             Ok(locked) => {

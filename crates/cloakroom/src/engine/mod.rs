@@ -55,7 +55,7 @@ pub(crate) struct Engine {
 pub(crate) struct Known {
     pub(crate) id: SessionId,
     pub(crate) key: StoreKey,
-    pub(crate) record: Record,
+    pub(crate) record: Arc<Record>,
     /// The store's clock when the record was read.
     pub(crate) now: Timestamp,
 }

@@ -13,7 +13,7 @@ use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, St
 #[derive(Default)]
 pub(crate) struct Found {
     /// The session.
-    pub(crate) known: Option<Box<Known>>,
+    pub(crate) known: Option<Known>,
     /// The id is to be told: the one presented is in its grace.
     pub(crate) tell: bool,
     /// An id that was presented and has moved: a logout follows it.
@@ -59,7 +59,7 @@ impl Engine {
         let id = SessionId::proven(candidate);
         match self.acquire_known(&id, key).await? {
             Ok((held, known, told)) => Ok(Found {
-                known: Some(Box::new(known)),
+                known: Some(known),
                 tell: told.is_some(),
                 moved: None,
                 held: Some(Box::new(held)),
@@ -126,12 +126,12 @@ impl Engine {
                 self.saw_expired(key)
             }
             Loaded::Live(snapshot) => {
-                found.known = Some(Box::new(Known::new(SessionId::proven(candidate), key, snapshot)));
+                found.known = Some(Known::new(SessionId::proven(candidate), key, snapshot));
             }
             Loaded::Alias { successor, sealed, snapshot } => {
                 match seal::open(&SessionId::proven(candidate), &sealed, successor) {
                     Some(id) => {
-                        found.known = Some(Box::new(Known::new(id, successor, snapshot)));
+                        found.known = Some(Known::new(id, successor, snapshot));
                         found.tell = true;
                     }
                     None => tracing::error!(target: "cloakroom", ?key, "a sealed successor does not open"),

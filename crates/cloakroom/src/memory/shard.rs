@@ -1,5 +1,7 @@
 //! One shard: the entries whose keys begin alike, under one lock.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 use parking_lot::MutexGuard;
 
@@ -218,7 +220,7 @@ impl Table for OneShard<'_> {
         Ok(self.found.and_then(|index| self.shard.slab.get(index)).and_then(Slot::entry))
     }
 
-    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Record>, Abandoned> {
+    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Arc<Record>>, Abandoned> {
         if shard_of(key) != self.number {
             return Err(Abandoned::Leaves);
         }

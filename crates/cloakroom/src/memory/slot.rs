@@ -95,7 +95,7 @@ pub(super) struct Receipt {
 impl Slot {
     pub(super) fn new(key: &StoreKey, entry: Entry) -> Self {
         match entry {
-            Entry::Live { record, lease } => Slot::Live(Live::new(key, record, lease)),
+            Entry::Live { record, lease } => Slot::Live(Live::new(key, &record, lease)),
             Entry::Alias { successor, sealed, grace_until, op, until } => {
                 Slot::Alias(Alias { key: *key, successor, sealed, grace_until, op, until })
             }
@@ -108,7 +108,7 @@ impl Slot {
     pub(super) fn entry(&self) -> Option<Entry> {
         match self {
             Slot::Vacant => None,
-            Slot::Live(live) => Some(Entry::Live { record: live.record(), lease: live.lease() }),
+            Slot::Live(live) => Some(Entry::Live { record: Arc::new(live.record()), lease: live.lease() }),
             Slot::Alias(a) => Some(Entry::Alias {
                 successor: a.successor,
                 sealed: a.sealed.clone(),
@@ -122,9 +122,9 @@ impl Slot {
     }
 
     /// The record, if it is a session that is alive at `now`.
-    pub(super) fn live(&self, now: Timestamp) -> Option<Record> {
+    pub(super) fn live(&self, now: Timestamp) -> Option<Arc<Record>> {
         match self {
-            Slot::Live(live) if now < self.purge_at() => Some(live.record()),
+            Slot::Live(live) if now < self.purge_at() => Some(Arc::new(live.record())),
             _ => None,
         }
     }
@@ -188,11 +188,13 @@ impl Slot {
 }
 
 impl Live {
-    fn new(key: &StoreKey, record: Record, lease: Option<Lease>) -> Self {
-        let Record { id, version, recent, epoch, created, last_seen, user, device, payload, .. } = record;
-        let Record { idle_deadline, absolute_deadline, renew_at, .. } = record;
-        let rare = (user.is_some() || device.is_some() || lease.is_some())
-            .then(|| Box::new(Rare { user, device, lease: lease.map(Box::new) }));
+    fn new(key: &StoreKey, record: &Record, lease: Option<Lease>) -> Self {
+        let Record { id, version, recent, epoch, created, last_seen, .. } = *record;
+        let Record { idle_deadline, absolute_deadline, renew_at, .. } = *record;
+        let Record { user, device, payload, .. } = record;
+        let rare = (user.is_some() || device.is_some() || lease.is_some()).then(|| {
+            Box::new(Rare { user: user.clone(), device: device.clone(), lease: lease.map(Box::new) })
+        });
         Live {
             key: *key,
             _tag: Tag::Live,
@@ -205,7 +207,7 @@ impl Live {
             idle_deadline,
             absolute_deadline,
             renew_at,
-            payload,
+            payload: payload.clone(),
             rare,
         }
     }

@@ -1,7 +1,6 @@
 //! The end of a request: the commit point before the response's head, and the one at the end of its body.
 
 use std::sync::Arc;
-use std::sync::atomic::{Ordering, fence};
 
 use super::Shared;
 use super::shared::{Identity, LeaseState, Phase, State, Tell};
@@ -39,23 +38,12 @@ pub(crate) struct Begun {
     first: First,
 }
 
-#[expect(clippy::large_enum_variant, reason = "it is boxed with what it belongs to")]
 enum First {
     Commit(FirstCommit),
     Create(FirstCreate),
 }
 
 impl Shared {
-    /// Whether nobody asked for the session, and nobody can any more: only the adapter holds it.
-    #[cfg(feature = "tower")]
-    pub(crate) fn is_left_alone(self: &Arc<Self>) -> bool {
-        // Whoever had it before let go of it, which is seen with all that they did.
-        Arc::strong_count(self) == 1 && {
-            fence(Ordering::Acquire);
-            !self.is_asked()
-        }
-    }
-
     /// Does all of a request's end that can be done without waiting. With a store that answers at once that is nearly
     /// always all of it.
     pub(crate) fn settle(self: &Arc<Self>, end: HandlerEnd) -> Left {
@@ -262,7 +250,7 @@ impl Shared {
     /// Waits for changes of id that the handler began and no longer awaits: the client must be told of them.
     async fn settle_ids(&self) {
         loop {
-            let settled = self.id_settled.notified();
+            let settled = self.id_settled();
             tokio::pin!(settled);
             settled.as_mut().enable();
             if self.state.lock().id_changes == 0 {

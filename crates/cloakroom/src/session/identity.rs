@@ -191,6 +191,6 @@ impl Drop for PendingChange {
         let mut state = self.0.state.lock();
         state.id_changes = state.id_changes.saturating_sub(1);
         drop(state);
-        self.0.id_settled.notify_waiters();
+        self.0.settle_id();
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OnceCell};
 
 use super::SessionHandle;
@@ -26,11 +27,18 @@ pub(crate) struct Shared {
     asked: AtomicBool,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
-    /// Loaded at most once, however many ask: those that have to wait for it wait here.
-    loading: OnceCell<()>,
     pub(crate) state: Mutex<State>,
-    /// A change of id that is under way has ended.
-    pub(crate) id_settled: Notify,
+    /// Elsewhere, because hardly a request waits, and each carries its `Shared` along.
+    waiting: OnceLock<Box<Waiting>>,
+}
+
+/// Where those wait that one future of a request keeps waiting.
+#[derive(Default)]
+struct Waiting {
+    /// For the session to be loaded: at most once, however many ask.
+    loading: OnceCell<()>,
+    /// For a change of id that is under way.
+    id_settled: Notify,
 }
 
 pub(crate) struct State {
@@ -64,7 +72,7 @@ pub(crate) enum Identity {
     /// No session exists: the first write makes one.
     Nobody,
     /// This one.
-    Known(Box<Known>),
+    Known(Known),
     /// The store could not be asked, and the settings say to go on without.
     Unreachable,
 }
@@ -175,7 +183,7 @@ impl State {
             if let Some((id, key)) = at {
                 self.tell = Tell::Id(id.clone());
                 self.learned = true;
-                **known = Known::new(id, key, snapshot);
+                *known = Known::new(id, key, snapshot);
             } else if snapshot.record.version.counter >= known.record.version.counter {
                 known.update(snapshot);
             }
@@ -191,8 +199,7 @@ impl State {
     }
 
     /// The session of this request is this one now, under an id that the request itself issued or that the client knows.
-    pub(crate) fn become_known(&mut self, known: impl Into<Box<Known>>, tell: bool) {
-        let known = known.into();
+    pub(crate) fn become_known(&mut self, known: Known, tell: bool) {
         if tell {
             self.tell = Tell::Id(known.id.clone());
             self.learned = false;
@@ -207,7 +214,7 @@ impl State {
     }
 
     /// The session of this request is this one; the client came with an old id of it, in its grace.
-    pub(crate) fn become_learned(&mut self, known: impl Into<Box<Known>>, tell: bool) {
+    pub(crate) fn become_learned(&mut self, known: Known, tell: bool) {
         self.become_known(known, tell);
         self.learned |= tell;
     }
@@ -249,7 +256,6 @@ impl Shared {
             request: RequestFacts::default(),
             asked: AtomicBool::new(false),
             outer: OnceLock::new(),
-            loading: OnceCell::new(),
             state: Mutex::new(State {
                 opened: false,
                 identity: Identity::Nobody,
@@ -266,7 +272,7 @@ impl Shared {
                 finishing: false,
                 awaited: false,
             }),
-            id_settled: Notify::new(),
+            waiting: OnceLock::new(),
         });
         // It is where it will stay; nobody else has it yet.
         if let Some(Shared { manager, request, .. }) = Arc::get_mut(&mut new) {
@@ -277,6 +283,22 @@ impl Shared {
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.manager.0.engine
+    }
+
+    fn waiting(&self) -> &Waiting {
+        self.waiting.get_or_init(Box::default)
+    }
+
+    /// Completes when a change of id has ended. Take it before looking whether one is under way.
+    pub(crate) fn id_settled(&self) -> Notified<'_> {
+        self.waiting().id_settled.notified()
+    }
+
+    /// Tells that a change of id has ended, which the state says already: who begins to wait now sees it there.
+    pub(crate) fn settle_id(&self) {
+        if let Some(waiting) = self.waiting.get() {
+            waiting.id_settled.notify_waiters();
+        }
     }
 
     #[cfg(feature = "tower")]
@@ -294,6 +316,16 @@ impl Shared {
     /// Whether anything asked for the session.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
+    }
+
+    /// Whether nobody asked for the session, and nobody can any more: only the adapter holds it.
+    #[cfg(feature = "tower")]
+    pub(crate) fn is_left_alone(self: &Arc<Self>) -> bool {
+        // Whoever had it before let go of it, which is seen with all that they did.
+        Arc::strong_count(self) == 1 && {
+            std::sync::atomic::fence(Ordering::Acquire);
+            !self.is_asked()
+        }
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -354,7 +386,7 @@ impl Shared {
         first: Option<Box<StoreFuture<Loaded>>>,
     ) -> Result<(), SessionError> {
         let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
-        self.loading.get_or_try_init(|| self.load(exclusive, first)).await?;
+        self.waiting().loading.get_or_try_init(|| self.load(exclusive, first)).await?;
         if exclusive {
             self.upgrade().await?;
         }

@@ -376,7 +376,7 @@ impl Shared {
         let state = self.state.lock();
         let slide = (!state.background).then_some(self.engine().settings.lifetime.idle);
         match &state.identity {
-            Identity::Known(known) => Ok((Some((**known).clone()), state.proof(), slide)),
+            Identity::Known(known) => Ok((Some(known.clone()), state.proof(), slide)),
             Identity::Nobody => {
                 state.check_head()?;
                 Ok((None, None, slide))

@@ -10,8 +10,8 @@ use crate::store::SealedId;
 /// A record as it was at a moment of the store's clock.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshot {
-    /// The record; its payload is shared, not copied.
-    pub record: Record,
+    /// The record, which a store may go on sharing.
+    pub record: Arc<Record>,
     /// The store's clock when it was read.
     pub now: Timestamp,
 }

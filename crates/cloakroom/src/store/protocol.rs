@@ -38,8 +38,8 @@ pub struct Lease {
 pub enum Entry {
     /// A session.
     Live {
-        /// The record.
-        record: Record,
+        /// The record, shared with whoever was answered with it.
+        record: Arc<Record>,
         /// A lease on it; void once its time is past.
         lease: Option<Lease>,
     },
@@ -108,7 +108,7 @@ pub trait Table {
     ///
     /// # Errors
     /// As [`Table::get`].
-    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Record>, Self::Error> {
+    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Arc<Record>>, Self::Error> {
         Ok(match self.get(key)? {
             Some(Entry::Live { record, .. }) if !record.is_expired(now) => Some(record),
             _ => None,
@@ -130,7 +130,7 @@ pub trait Table {
 
 /// What is found under a key once time is taken into account.
 enum Found {
-    Live(Record, Option<Lease>),
+    Live(Arc<Record>, Option<Lease>),
     Alias { successor: StoreKey, sealed: SealedId, op: OpId },
     Ended(Ending, OpId),
     Missing,
@@ -213,7 +213,8 @@ pub fn create<T: Table>(table: &mut T, now: Timestamp, request: Create) -> Resul
         }
         None => Vec::new(),
     };
-    table.put(&key, Entry::Live { record: record.clone(), lease: None })?;
+    let record = Arc::new(record);
+    table.put(&key, Entry::Live { record: Arc::clone(&record), lease: None })?;
     Ok(Created::Created { snapshot: Snapshot { record, now }, evicted })
 }
 
@@ -241,12 +242,13 @@ pub fn commit<T: Table>(table: &mut T, now: Timestamp, request: Commit) -> Resul
     if record.version != request.expected {
         return Ok(Committed::Conflict(Snapshot { record, now }));
     }
-    record.advance(request.op);
-    record.epoch = request.epoch;
-    record.payload = request.payload;
-    slide(&mut record, now, request.slide);
+    let next = Arc::make_mut(&mut record);
+    next.advance(request.op);
+    next.epoch = request.epoch;
+    next.payload = request.payload;
+    slide(next, now, request.slide);
     let lease = lease.filter(|_| !request.release);
-    table.put(&request.key, Entry::Live { record: record.clone(), lease })?;
+    table.put(&request.key, Entry::Live { record: Arc::clone(&record), lease })?;
     Ok(Committed::Committed(Snapshot { record, now }))
 }
 
@@ -281,7 +283,7 @@ pub fn rename<T: Table>(table: &mut T, now: Timestamp, request: Rename) -> Resul
         return Ok(Renamed::Exists);
     }
 
-    let mut record = old.clone();
+    let mut record = Record::clone(&old);
     record.advance(request.op);
     record.epoch = request.epoch;
     record.payload = request.payload;
@@ -317,13 +319,13 @@ pub fn rename<T: Table>(table: &mut T, now: Timestamp, request: Rename) -> Resul
             until: marker_until,
         },
         OldId::Copy { record_id, keep } => {
-            let mut copy = old;
+            let mut copy = Arc::unwrap_or_clone(old);
             copy.id = record_id;
             copy.absolute_deadline = copy.absolute_deadline.min(now.after(keep));
             copy.idle_deadline = copy.idle_deadline.min(copy.absolute_deadline);
             copy.renew_at = Timestamp::NEVER;
             copy.advance(request.op);
-            Entry::Live { record: copy, lease: None }
+            Entry::Live { record: Arc::new(copy), lease: None }
         }
     };
     table.put(&request.from, left_behind)?;
@@ -331,7 +333,8 @@ pub fn rename<T: Table>(table: &mut T, now: Timestamp, request: Rename) -> Resul
         Some(bind) => make_room(table, now, bind, request.to, request.op, request.marker)?,
         None => Vec::new(),
     };
-    table.put(&request.to, Entry::Live { record: record.clone(), lease })?;
+    let record = Arc::new(record);
+    table.put(&request.to, Entry::Live { record: Arc::clone(&record), lease })?;
     Ok(Renamed::Renamed { snapshot: Snapshot { record, now }, evicted })
 }
 
@@ -361,7 +364,7 @@ fn already_renamed<T: Table>(
 pub fn touch<T: Table>(table: &mut T, now: Timestamp, request: Touch) -> Result<Touched, T::Error> {
     let (Touch { key, idle }, found) = (request, find(table, &request.key, now)?);
     let Found::Live(mut record, lease) = found else { return Ok(Touched::NotLive) };
-    slide(&mut record, now, Some(idle));
+    slide(Arc::make_mut(&mut record), now, Some(idle));
     let idle_deadline = record.idle_deadline;
     table.put(&key, Entry::Live { record, lease })?;
     Ok(Touched::Touched { idle_deadline })
@@ -412,7 +415,7 @@ pub fn acquire<T: Table>(table: &mut T, now: Timestamp, request: Acquire) -> Res
     };
     let until = now.after(request.lease);
     let lease = Lease { owner: request.owner, hold, until };
-    table.put(&request.key, Entry::Live { record: record.clone(), lease: Some(lease) })?;
+    table.put(&request.key, Entry::Live { record: Arc::clone(&record), lease: Some(lease) })?;
     Ok(Acquired::Acquired { snapshot: Snapshot { record, now }, until })
 }
 

@@ -328,6 +328,6 @@ impl<'a> Reader<'a> {
             device,
             payload,
         };
-        Ok(Entry::Live { record, lease })
+        Ok(Entry::Live { record: Arc::new(record), lease })
     }
 }

@@ -21,7 +21,7 @@ fn moved(n: u32, user_changed: bool) -> Ending {
 }
 
 /// Moves and answers with the record as it then is.
-fn done(world: &mut World, request: Rename) -> cloakroom::record::Record {
+fn done(world: &mut World, request: Rename) -> std::sync::Arc<cloakroom::record::Record> {
     match world.rename(request) {
         Renamed::Renamed { snapshot, .. } => snapshot.record,
         other => panic!("{other:?}"),

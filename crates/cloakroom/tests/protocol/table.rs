@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
@@ -53,13 +54,13 @@ impl World {
     }
 
     /// A world with a session under `key(0)`.
-    pub(crate) fn with_session() -> (Self, Record) {
+    pub(crate) fn with_session() -> (Self, Arc<Record>) {
         let mut world = World::new();
         let record = world.session(0);
         (world, record)
     }
 
-    pub(crate) fn session(&mut self, n: u32) -> Record {
+    pub(crate) fn session(&mut self, n: u32) -> Arc<Record> {
         match self.create(requests::create(key(n))) {
             Created::Created { snapshot, .. } => snapshot.record,
             other => panic!("{other:?}"),
@@ -67,7 +68,7 @@ impl World {
     }
 
     /// A session of `user`, a second younger than all before it.
-    pub(crate) fn session_of(&mut self, n: u32, user: &str) -> Record {
+    pub(crate) fn session_of(&mut self, n: u32, user: &str) -> Arc<Record> {
         self.wait(1);
         match self.create(Create { bind: Some(requests::bind(user, None)), ..requests::create(key(n)) }) {
             Created::Created { snapshot, .. } => snapshot.record,
@@ -79,7 +80,7 @@ impl World {
         self.now = self.now.after(secs(seconds));
     }
 
-    pub(crate) fn live(&mut self, n: u32) -> Record {
+    pub(crate) fn live(&mut self, n: u32) -> Arc<Record> {
         match self.load(n) {
             Loaded::Live(snapshot) => snapshot.record,
             other => panic!("{other:?}"),

@@ -130,7 +130,7 @@ pub(crate) async fn the_cap_holds_when_many_sessions_log_in_at_once(bed: Bed) ->
     for n in 0..many {
         let (key, record) = bed.session().await?;
         let store = Arc::clone(handles.get(n % handles.len()).unwrap_or(bed.store()));
-        let mut request = requests::rename(key, requests::key(), record.version, record.payload);
+        let mut request = requests::rename(key, requests::key(), record.version, record.payload.clone());
         request.bind = Some(requests::bind_capped(&ann, cap));
         logins.push(tokio::spawn(async move { store.rename(request).await }));
     }

@@ -106,7 +106,7 @@ pub(crate) async fn a_full_store_refuses_new_sessions_and_keeps_the_old(bed: Bed
         let request = requests::commit(*key, record.version, requests::data(&[("a", b"2")]));
         let record = expect!(store.commit(request).await?, Committed::Committed(s) => s.record);
         if std::mem::take(&mut first) {
-            let request = requests::rename(*key, requests::key(), record.version, record.payload);
+            let request = requests::rename(*key, requests::key(), record.version, record.payload.clone());
             expect!(store.rename(request).await?, cloakroom::store::Renamed::Renamed { .. });
         }
     }

@@ -151,7 +151,7 @@ pub(crate) async fn a_commit_to_nothing_is_told_what_became_of_it(bed: Bed) -> V
 
     let (old, record) = bed.session().await?;
     let new = requests::key();
-    let mut request = requests::rename(old, new, record.version, record.payload);
+    let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     let moved = bed.rename(request).await?;
     let ending = Ending::Moved { to: new, user_changed: false };

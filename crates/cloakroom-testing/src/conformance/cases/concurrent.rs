@@ -98,7 +98,7 @@ pub(crate) async fn each_version_is_replaced_by_one_commit(bed: Bed) -> Verdict 
 pub(crate) async fn a_parallel_rename_yields_one_successor(bed: Bed) -> Verdict {
     for _ in 0..10 {
         let (from, record) = bed.session_of(&requests::user("ann")).await?;
-        let (version, payload) = (record.version, record.payload);
+        let (version, payload) = (record.version, record.payload.clone());
         let tasks = spawn_all(&bed, |_, store| {
             let to = requests::key();
             let request = requests::rename(from, to, version, payload.clone());
@@ -220,7 +220,7 @@ pub(crate) async fn a_lease_has_one_holder_at_a_time(bed: Bed) -> Verdict {
     for task in tasks.await {
         task.await??;
     }
-    ensure_eq!(count(&bed.live(key).await?)?, TASKS as u64 * ROUNDS, "the counter");
+    ensure_eq!(count(&*bed.live(key).await?)?, TASKS as u64 * ROUNDS, "the counter");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Deadlines, by the store's clock; and `touch`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Clock;
@@ -60,8 +61,9 @@ pub(crate) async fn a_touch_slides_the_idle_deadline_and_nothing_else(bed: Bed) 
     ensure_eq!(told, after.idle_deadline, "the idle deadline told by the touch");
     ensure_eq!(after.version, before.version, "the version");
     let mut expected = before;
-    expected.idle_deadline = after.idle_deadline;
-    expected.last_seen = after.last_seen;
+    let seen = Arc::make_mut(&mut expected);
+    seen.idle_deadline = after.idle_deadline;
+    seen.last_seen = after.last_seen;
     ensure_eq!(after, expected, "the record after a touch");
     // So that whoever read before it can still commit.
     bed.write(key, &expected, requests::data(&[("a", b"2")])).await?;
@@ -123,7 +125,7 @@ pub(crate) async fn a_touch_revives_nothing(bed: Bed) -> Verdict {
     bed.ended(old, Ending::Moved { to, user_changed: false }).await?;
 
     let (alias, record) = bed.session().await?;
-    let mut request = requests::rename(alias, requests::key(), record.version, record.payload);
+    let mut request = requests::rename(alias, requests::key(), record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     bed.rename(request).await?;
     expect!(bed.store().touch(requests::touch(alias)).await?, Touched::NotLive);

@@ -51,7 +51,7 @@ pub(crate) async fn an_end_follows_the_session_where_it_moved(bed: Bed) -> Verdi
     let (first, record) = bed.session().await?;
     let (second, record) = bed.moved(first, &record).await?;
     let third = requests::key();
-    let mut request = requests::rename(second, third, record.version, record.payload);
+    let mut request = requests::rename(second, third, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(9));
     let record = bed.rename(request).await?;
     let (fourth, _) = bed.moved(third, &record).await?;
@@ -67,7 +67,7 @@ pub(crate) async fn an_end_follows_the_session_where_it_moved(bed: Bed) -> Verdi
 pub(crate) async fn an_end_of_a_copy_leaves_the_original(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
     let to = requests::key();
-    let mut request = requests::rename(from, to, record.version, record.payload);
+    let mut request = requests::rename(from, to, record.version, record.payload.clone());
     request.old = requests::copy(bed.ticks(9));
     bed.rename(request).await?;
     expect!(bed.store().end(requests::end(from)).await?, Ended::Ended(Some(_)));
@@ -103,7 +103,7 @@ pub(crate) async fn a_marker_is_forgotten_after_its_time(bed: Bed) -> Verdict {
     let (ended, _) = bed.session().await?;
     bed.store().end(End { marker: bed.ticks(4), ..requests::end(ended) }).await?;
     let (moved, record) = bed.session().await?;
-    let mut request = requests::rename(moved, requests::key(), record.version, record.payload);
+    let mut request = requests::rename(moved, requests::key(), record.version, record.payload.clone());
     request.marker = bed.ticks(4);
     bed.rename(request).await?;
     bed.pass(2).await;

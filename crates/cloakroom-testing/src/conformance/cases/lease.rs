@@ -163,7 +163,7 @@ pub(crate) async fn a_lease_on_nothing_is_told_what_became_of_it(bed: Bed) -> Ve
 
     let (old, record) = bed.session().await?;
     let new = requests::key();
-    let mut request = requests::rename(old, new, record.version, record.payload);
+    let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     bed.rename(request).await?;
     let moved = Ending::Moved { to: new, user_changed: false };
@@ -177,7 +177,7 @@ pub(crate) async fn a_lease_moves_along_with_its_record(bed: Bed) -> Verdict {
     let (old, record) = bed.session().await?;
     let (_, until) = bed.lease(old, 1).await?;
     let new = requests::key();
-    let mut request = requests::rename(old, new, record.version, record.payload);
+    let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.lease = requests::held(1, 5);
     let record = bed.rename(request).await?;
     let answer = bed.store().acquire(requests::acquire(new, 2)).await?;
@@ -198,7 +198,7 @@ pub(crate) async fn a_lease_moves_along_with_its_record(bed: Bed) -> Verdict {
 pub(crate) async fn a_copy_has_no_lease(bed: Bed) -> Verdict {
     let (old, record) = bed.session().await?;
     bed.lease(old, 1).await?;
-    let mut request = requests::rename(old, requests::key(), record.version, record.payload);
+    let mut request = requests::rename(old, requests::key(), record.version, record.payload.clone());
     request.lease = requests::held(1, 0);
     request.old = requests::copy(bed.ticks(9));
     bed.rename(request).await?;

@@ -17,7 +17,7 @@ async fn survives(bed: &Bed, payload: Payload, what: &str) -> Verdict {
     let (committed, record) = bed.session().await?;
     bed.write(committed, &record, payload.clone()).await?;
     for key in [created, committed] {
-        let loaded = bed.live(key).await?.payload;
+        let loaded = bed.live(key).await?.payload.clone();
         // Not `ensure_eq`: nobody wants 64 KiB of bytes in a message.
         ensure!(loaded == payload, "{what}: {} bytes stored, {} loaded", payload.len(), loaded.len());
     }
@@ -105,7 +105,7 @@ pub(crate) async fn the_epoch_survives(bed: Bed) -> Verdict {
     let record = bed.live(key).await?;
     ensure_eq!(record.epoch, u32::MAX, "the epoch after a commit");
     let to = requests::key();
-    let mut request = requests::rename(key, to, record.version, record.payload);
+    let mut request = requests::rename(key, to, record.version, record.payload.clone());
     request.epoch = 7;
     bed.rename(request).await?;
     ensure_eq!(bed.live(to).await?.epoch, 7, "the epoch after a rename");

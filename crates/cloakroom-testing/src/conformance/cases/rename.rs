@@ -134,7 +134,7 @@ pub(crate) async fn a_rename_without_a_user_leaves_the_user_as_it_is(bed: Bed) -
     let (from, before) = bed.session_of(&ann).await?;
     let (to, _) = bed.moved(from, &before).await?;
     let after = bed.live(to).await?;
-    ensure_eq!((after.user, after.device), (before.user, before.device), "user and device");
+    ensure_eq!((&after.user, &after.device), (&before.user, &before.device), "user and device");
     Ok(())
 }
 
@@ -173,7 +173,7 @@ pub(crate) async fn a_repeated_rename_has_one_effect_and_one_answer(bed: Bed) ->
 pub(crate) async fn a_repeated_rename_revives_no_successor_that_ended(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
     let to = requests::key();
-    let request = requests::rename(from, to, record.version, record.payload);
+    let request = requests::rename(from, to, record.version, record.payload.clone());
     bed.rename(request.clone()).await?;
     bed.store().end(requests::end(to)).await?;
     expect!(bed.store().rename(request).await?, Renamed::Ended(_));
@@ -184,7 +184,7 @@ pub(crate) async fn a_repeated_rename_revives_no_successor_that_ended(bed: Bed) 
 pub(crate) async fn an_alias_leads_to_its_successor_during_the_grace(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
     let to = requests::key();
-    let mut request = requests::rename(from, to, record.version, record.payload);
+    let mut request = requests::rename(from, to, record.version, record.payload.clone());
     let sealed = SealedId((0..=255u8).collect());
     request.old = cloakroom::store::OldId::Alias { sealed: sealed.clone(), grace: bed.ticks(4) };
     request.marker = bed.ticks(4);
@@ -211,7 +211,7 @@ pub(crate) async fn an_alias_dies_with_its_successor(bed: Bed) -> Verdict {
     let aliased = async || -> Verdict<_> {
         let (from, record) = bed.session_of(&ann).await?;
         let to = requests::key();
-        let mut request = requests::rename(from, to, record.version, record.payload);
+        let mut request = requests::rename(from, to, record.version, record.payload.clone());
         request.old = requests::alias(bed.ticks(9));
         let successor = bed.rename(request).await?;
         Ok((from, to, successor))
@@ -229,7 +229,7 @@ pub(crate) async fn an_alias_dies_with_its_successor(bed: Bed) -> Verdict {
     bed.ended(old, Ending::Moved { to: third, user_changed: false }).await?;
 
     let (old, new, successor) = aliased().await?;
-    let mut request = requests::rename(new, requests::key(), successor.version, successor.payload);
+    let mut request = requests::rename(new, requests::key(), successor.version, successor.payload.clone());
     request.old = requests::alias(bed.ticks(9));
     bed.rename(request).await?;
     expect!(bed.store().load(old).await?, Loaded::Ended(Ending::Moved { .. }));
@@ -242,7 +242,7 @@ pub(crate) async fn no_alias_leads_across_a_change_of_user(bed: Bed) -> Verdict 
     let (of_ann, ann_record) = bed.session_of(&ann).await?;
     for (from, record, user) in [(anonymous, record, &ann), (of_ann, ann_record, &ben)] {
         let to = requests::key();
-        let mut request = requests::rename(from, to, record.version, record.payload);
+        let mut request = requests::rename(from, to, record.version, record.payload.clone());
         request.bind = Some(requests::bind(user));
         request.old = requests::alias(bed.ticks(9));
         bed.rename(request).await?;
@@ -253,7 +253,7 @@ pub(crate) async fn no_alias_leads_across_a_change_of_user(bed: Bed) -> Verdict 
 
 pub(crate) async fn an_alias_dies_with_its_successors_deadline(bed: Bed) -> Verdict {
     let (from, record) = bed.session_living(3, 30).await?;
-    let mut request = requests::rename(from, requests::key(), record.version, record.payload);
+    let mut request = requests::rename(from, requests::key(), record.version, record.payload.clone());
     request.slide = None;
     request.old = requests::alias(bed.ticks(20));
     bed.rename(request).await?;

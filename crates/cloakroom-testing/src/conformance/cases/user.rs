@@ -49,7 +49,7 @@ pub(crate) async fn a_listed_session_is_summed_up_as_it_is_now(bed: Bed) -> Verd
     bed.write(key, &record, requests::data(&[("big", &[1; 999])])).await?;
     bed.pass(1).await;
     bed.store().touch(requests::touch(key)).await?;
-    let expected = Summary::of(key, &bed.live(key).await?);
+    let expected = Summary::of(key, &*bed.live(key).await?);
     ensure_eq!(bed.store().list_user(ann).await?, vec![expected], "the list");
     Ok(())
 }
@@ -75,7 +75,7 @@ pub(crate) async fn a_renamed_session_is_listed_once_under_its_new_key(bed: Bed)
     for old in [cloakroom::store::OldId::Dead, requests::alias(bed.ticks(9))] {
         let (from, record) = bed.session_of(&ann).await?;
         let to = requests::key();
-        let mut request = requests::rename(from, to, record.version, record.payload);
+        let mut request = requests::rename(from, to, record.version, record.payload.clone());
         request.old = old;
         bed.rename(request).await?;
         ensure_eq!(keys(&bed.store().list_user(ann.clone()).await?), vec![to], "the list");
