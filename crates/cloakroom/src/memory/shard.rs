@@ -19,10 +19,29 @@ use crate::store::{StoreError, StoreErrorKind, StoreFuture, Summary};
 
 /// Entries, found by key, by time, or one after the other.
 pub(super) struct Shard {
-    /// Numbers of slots, by the hash of their keys.
-    table: HashTable<u32>,
+    /// Where the slots are, by the hash of their keys.
+    table: HashTable<Entered>,
     slab: Slab,
     wheel: Wheel,
+}
+
+/// A slot in the table, with enough of its key's hash to file it anew without a look at the slot.
+#[derive(Clone, Copy)]
+struct Entered {
+    slot: u32,
+    hash: u32,
+}
+
+impl Entered {
+    fn new(key: &StoreKey, slot: u32) -> Self {
+        let [.., a, b, c, d] = key.hash64().to_be_bytes();
+        Entered { slot, hash: u32::from_be_bytes([a, b, c, d]) }
+    }
+
+    /// The table takes its bits from both ends of a hash.
+    fn hash(&self) -> u64 {
+        u64::from(self.hash) << 32 | u64::from(self.hash)
+    }
 }
 
 /// What a slice of tidying did.
@@ -42,8 +61,10 @@ impl Shard {
 
     /// The number of the slot that holds what is under `key`.
     fn find(&self, key: &StoreKey) -> Option<u32> {
-        let same = |index: &u32| self.slab.get(*index).and_then(Slot::key) == Some(key);
-        self.table.find(key.hash64(), same).copied()
+        let sought = Entered::new(key, 0);
+        let same =
+            |it: &Entered| it.hash == sought.hash && self.slab.get(it.slot).and_then(Slot::key) == Some(key);
+        self.table.find(sought.hash(), same).map(|found| found.slot)
     }
 
     pub(super) fn get(&self, key: &StoreKey) -> Option<&Slot> {
@@ -63,9 +84,8 @@ impl Shard {
                 self.wheel.file(&mut self.slab, index, deadline);
             }
         } else if let Some(index) = self.slab.insert(new) {
-            let slab = &self.slab;
-            let hash = |i: &u32| slab.get(*i).and_then(Slot::key).map_or(0, StoreKey::hash64);
-            self.table.insert_unique(key.hash64(), index, hash);
+            let entered = Entered::new(key, index);
+            self.table.insert_unique(entered.hash(), entered, Entered::hash);
             self.wheel.file(&mut self.slab, index, deadline);
         }
     }
@@ -121,7 +141,7 @@ impl Shard {
             let Some(mut shard) = users.try_lock(user.shard()) else { return false };
             users.remove(&mut shard, user, &key);
         }
-        if let Ok(found) = self.table.find_entry(key.hash64(), |i| *i == index) {
+        if let Ok(found) = self.table.find_entry(Entered::new(&key, index).hash(), |it| it.slot == index) {
             found.remove();
         }
         let removed = self.slab.remove(index);
@@ -134,9 +154,7 @@ impl Shard {
     /// Gives the table's memory back when most of it is unused.
     fn shrink(&mut self) {
         if self.table.capacity() > 64 && self.table.len() < self.table.capacity() / 8 {
-            let slab = &self.slab;
-            let hash = |i: &u32| slab.get(*i).and_then(Slot::key).map_or(0, StoreKey::hash64);
-            self.table.shrink_to(self.table.len() * 2, hash);
+            self.table.shrink_to(self.table.len() * 2, Entered::hash);
         }
     }
 
@@ -163,8 +181,8 @@ pub(super) struct OneShard<'a> {
     now: Timestamp,
     users: &'a Users,
     bounds: &'a Bounds,
-    /// Where the last key that was asked for is, so that writing it back need not look for it.
-    found: Option<u32>,
+    /// The last key that was asked for and where it is, so that writing it back need not look for it.
+    looked_for: Option<(StoreKey, Option<u32>)>,
 }
 
 /// Why a step inside one shard was abandoned.
@@ -183,7 +201,7 @@ impl<'a> OneShard<'a> {
         users: &'a Users,
         bounds: &'a Bounds,
     ) -> Self {
-        OneShard { shard, number, now, users, bounds, found: None }
+        OneShard { shard, number, now, users, bounds, looked_for: None }
     }
 
     /// Ends a step that may have written, by removing a few of the shard's entries that are past their time,
@@ -216,8 +234,9 @@ impl Table for OneShard<'_> {
         if shard_of(key) != self.number {
             return Err(Abandoned::Leaves);
         }
-        self.found = self.shard.find(key);
-        Ok(self.found.and_then(|index| self.shard.slab.get(index)).and_then(Slot::entry))
+        let found = self.shard.find(key);
+        self.looked_for = Some((*key, found));
+        Ok(found.and_then(|index| self.shard.slab.get(index)).and_then(Slot::entry))
     }
 
     fn live(&mut self, key: &StoreKey, now: Timestamp) -> Result<Option<Arc<Record>>, Abandoned> {
@@ -228,8 +247,10 @@ impl Table for OneShard<'_> {
     }
 
     fn put(&mut self, key: &StoreKey, entry: Entry) -> Result<(), Abandoned> {
-        let here = |index: &u32| self.shard.slab.get(*index).and_then(Slot::key) == Some(key);
-        let at = self.found.filter(here).or_else(|| self.shard.find(key));
+        let at = match self.looked_for {
+            Some((looked_for, found)) if looked_for == *key => found,
+            _ => self.shard.find(key),
+        };
         let old = at.and_then(|index| self.shard.slab.get(index));
         let new = Slot::new(key, entry);
         if shard_of(key) != self.number || old.and_then(Slot::user) != new.user() {
