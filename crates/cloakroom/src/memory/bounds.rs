@@ -6,8 +6,8 @@ use super::slab::SLOT_BYTES;
 use super::slot::Slot;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// Bytes of hash table for each entry: a number and a control byte, at a load between 44 % and 88 %.
-const TABLE_BYTES: usize = 8;
+/// Bytes of hash table for each entry: the number of a slot, half a hash and a control byte, at a load between 44 % and 88 %.
+const TABLE_BYTES: usize = 13;
 /// A bound is near when this many sessions, of this many bytes each, would reach it.
 const NEAR: (i64, i64) = (64, 4096);
 
