@@ -15,6 +15,7 @@ mod ending;
 mod expiry;
 mod fixation;
 mod ids;
+mod killing;
 mod locking;
 mod parity;
 mod peers;
