@@ -1,9 +1,15 @@
 //! The lock, across requests and processes.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+use cloakroom::StoreKey;
+use cloakroom::clock::Timestamp;
+use cloakroom::store::protocol::Entry;
+use cloakroom::store::wire;
+
+use crate::harness::{Place, Request, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
 
 everywhere! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
@@ -24,6 +30,7 @@ on_sqlite! {
     c5_the_lock_holds_across_processes,
     c5_s68_a_holder_that_was_paused_past_its_lease_is_refused,
     p04_a_killed_holder_frees_the_lock_within_one_lease,
+    c5_who_begins_to_wait_when_the_holder_is_killed_gets_the_lock_though_it_waits_no_longer_than_a_lease,
 }
 
 /// How long `visitor` waits for the lock now.
@@ -275,6 +282,51 @@ async fn p04_a_killed_holder_frees_the_lock_within_one_lease(place: Place) {
     let started = Instant::now();
     assert_eq!(elsewhere.get("/lock-count/n").await.number(), 1);
     assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
+}
+
+async fn c5_who_begins_to_wait_when_the_holder_is_killed_gets_the_lock_though_it_waits_no_longer_than_a_lease(
+    place: Place,
+) {
+    let lease = Duration::from_millis(400);
+    let flags = ["--lock-lease-ms", "400", "--lock-wait-ms", "400"];
+    let there = place.start(&flags);
+    for n in 1..=3 {
+        let mut here = there.start_again(&flags);
+        let visitor = here.visitor_with_session().await;
+        let elsewhere = Visitor::presenting(there.address, &visitor.cookie().unwrap());
+        let file = there.dir.path().join("sessions.db");
+        let _holder = visitor.send(Request::get("/lock-count/n?ms=20000")).await;
+        // Just renewed: all of the lease is still to come.
+        let first = until_leased(&file, Timestamp::default()).await;
+        let _renewed = until_leased(&file, first).await;
+        here.kill();
+        let started = Instant::now();
+        let got = elsewhere.get("/lock-count/n").await;
+        assert_eq!(got.number(), 1, "session {n}, after {:?}", started.elapsed());
+        assert!(started.elapsed() < lease + Duration::from_millis(500), "{:?}", started.elapsed());
+    }
+}
+
+/// Waits until some session in the file is leased for longer than until `than`; until when it is.
+async fn until_leased(file: &Path, than: Timestamp) -> Timestamp {
+    let soon = Instant::now() + Duration::from_secs(5);
+    let file = rusqlite::Connection::open(file).unwrap();
+    let mut entries = file.prepare("SELECT key, entry FROM entries").unwrap();
+    loop {
+        let leases = entries.query_map([], |row| {
+            let key = StoreKey::from_bytes(row.get(0)?);
+            Ok(match wire::decode(&key, &row.get::<_, Vec<u8>>(1)?).unwrap() {
+                Entry::Live { lease: Some(lease), .. } => lease.until,
+                _ => Timestamp::default(),
+            })
+        });
+        let latest = leases.unwrap().map(Result::unwrap).max();
+        if let Some(until) = latest.filter(|until| *until > than) {
+            return until;
+        }
+        assert!(Instant::now() < soon, "nobody takes the lease");
+        sleep_ms(1).await;
+    }
 }
 
 fn signal(pid: u32, which: &str) {
