@@ -24,8 +24,9 @@ use crate::{OpenError, OpenErrorKind, SqliteBuilder, purge};
 
 /// Sessions in a SQLite file. Cloning gives another handle to the same store.
 ///
-/// Every operation is executed whole once it was asked for, whether or not its future is awaited. No runtime is
-/// needed to drive it: the store has threads of its own, and works under any executor.
+/// Every operation is executed whole or not at all. A write is queued as soon as it is asked for; if its future is dropped
+/// before the writer has begun with it, it is not made. No runtime is needed to drive it: the store has threads of its own,
+/// and works under any executor.
 ///
 /// Dropping the last handle finishes what is queued and closes the file, and blocks meanwhile (milliseconds, as a
 /// rule); [`close`](Self::close) does the same without blocking.
@@ -114,7 +115,7 @@ impl SqliteStore {
         Ok(SqliteStore(Arc::new(shared)))
     }
 
-    /// Queues a request for the writer, at once: what becomes of the future does not matter to it.
+    /// Queues a request for the writer, at once. Dropping the future takes back what the writer has not begun with.
     fn write<R, A>(&self, request: R, run: Run<R, A>) -> StoreFuture<A>
     where
         R: Clone + Send + 'static,

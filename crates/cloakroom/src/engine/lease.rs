@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rand::Rng;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -57,6 +58,8 @@ struct Lease {
     /// Holders it has been handed on to since it was taken.
     handovers: u32,
     renewing: Option<AbortHandle>,
+    /// Where it was taken: releasing it is waited for there when it is dropped outside every runtime.
+    runtime: Option<Handle>,
     /// Where it is; differs from the baton's key after a change of id.
     key: StoreKey,
 }
@@ -171,7 +174,14 @@ impl Engine {
         // From the first try on the store may have granted it: whatever happens, it is given back.
         let mut held = HeldLease {
             baton,
-            lease: Some(Lease { owner, hold: 0, handovers: 0, renewing: None, key }),
+            lease: Some(Lease {
+                owner,
+                hold: 0,
+                handovers: 0,
+                renewing: None,
+                runtime: Handle::try_current().ok(),
+                key,
+            }),
             unresolved: false,
         };
         let mut pause = FIRST_PAUSE;
@@ -229,16 +239,21 @@ impl Engine {
         SessionError::because(ErrorKind::LockTimeout, why)
     }
 
-    /// Releases a lease at the store, detached, and drops `after` when that is done. An unanswered release is asked again;
-    /// unreleased, the lease runs out by itself.
-    fn release<T: Send + 'static>(self: &Arc<Self>, request: Release, after: T) {
+    /// Releases a lease at the store, detached, and passes the baton on when that is done. An unanswered release is asked
+    /// again; unreleased, the lease runs out by itself.
+    fn release(self: &Arc<Self>, lease: Lease, baton: Option<Baton>) {
+        let request = Release { key: lease.key, owner: lease.owner };
+        let runtime = Handle::try_current().ok().or_else(|| lease.runtime.clone());
+        let after = (lease, baton);
         let pending = match self.store.release(request).try_ready() {
             Ok(Ok(_)) => return,
             Ok(Err(failed)) => StoreFuture::ready(Err(failed)),
             Err(pending) => pending,
         };
+        // A store may drop what nobody waits for: it has to be awaited, wherever the lease was dropped.
+        let Some(runtime) = runtime else { return };
         let engine = Arc::clone(self);
-        self.tasks.spawn(async move {
+        self.tasks.spawn_on(&runtime, async move {
             let _after = after;
             let mut answer = engine.call(Effect::Writes, pending).await;
             for _ in 0..RELEASES {
@@ -386,9 +401,8 @@ impl Baton {
     fn give_back(&mut self, lease: Lease) {
         self.armed = false;
         let baton = Baton { engine: Arc::clone(&self.engine), key: self.key, lease: None, armed: true };
-        let request = Release { key: lease.key, owner: lease.owner };
         // Asked for right away; only the waiting for the answer is detached, and then the baton is passed on.
-        self.engine.release(request, (lease, baton));
+        self.engine.release(lease, Some(baton));
     }
 }
 
@@ -423,8 +437,7 @@ impl Drop for Baton {
         }
         if let Some(lease) = lease {
             // Nobody was left to take it.
-            let request = Release { key: lease.key, owner: lease.owner };
-            self.engine.release(request, lease);
+            self.engine.release(lease, None);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Effect, Engine, Event, HeldLease, Known, seal};
+use super::{Detached, Effect, Engine, Event, HeldLease, Known, seal};
 use crate::error::SessionError;
 use crate::http::cookie::scan::Scanned;
-use crate::ids::{Candidate, OpId, SessionId, StoreKey};
+use crate::ids::{Candidate, OpId, SessionId, StoreKey, UserId};
 use crate::settings::OnObsoleteId;
 use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, StoreFuture};
 
@@ -192,12 +192,13 @@ impl Engine {
         Ok(ended)
     }
 
-    /// Ends sessions of a user; answers with how many.
-    pub(crate) async fn revoke(
-        self: &Arc<Self>,
-        user: crate::ids::UserId,
-        which: RevokeWhich,
-    ) -> Result<usize, SessionError> {
+    /// Ends sessions of a user; answers with how many. Once begun it goes on when the request that asked for it is dropped.
+    pub(crate) fn revoke(self: &Arc<Self>, user: UserId, which: RevokeWhich) -> Detached<usize> {
+        let engine = Arc::clone(self);
+        self.tasks.detach(async move { engine.revoke_now(user, which).await })
+    }
+
+    async fn revoke_now(&self, user: UserId, which: RevokeWhich) -> Result<usize, SessionError> {
         let request = Revoke { user, op: OpId::generate(), which, marker: self.settings.marker };
         let ended = match self.call(Effect::Writes, self.store.revoke(request.clone())).await {
             Err(error) if error.kind() == crate::store::StoreErrorKind::Unknown => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
@@ -21,17 +22,25 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// Runs `future` to its end, whatever becomes of the caller.
     ///
-    /// Outside a runtime there is nobody to run it: it is dropped, and leases run out by themselves.
+    /// Outside a runtime there is nobody to run it: it is dropped.
     pub(crate) fn spawn<T: Send + 'static>(
         self: &Arc<Self>,
         future: impl Future<Output = T> + Send + 'static,
     ) -> Option<JoinHandle<T>> {
-        let runtime = tokio::runtime::Handle::try_current().ok()?;
+        Some(self.spawn_on(&Handle::try_current().ok()?, future))
+    }
+
+    /// As [`spawn`](Self::spawn), on this runtime. One that has been shut down drops the future.
+    pub(crate) fn spawn_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        runtime: &Handle,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         let running = Running::start(self);
-        Some(runtime.spawn(async move {
+        runtime.spawn(async move {
             let _running = running;
             future.await
-        }))
+        })
     }
 
     /// A future that runs in the caller until it would have to wait, and detached from there on.

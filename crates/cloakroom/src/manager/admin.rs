@@ -1,5 +1,7 @@
 //! What an administrator does: look, and end sessions.
 
+use std::sync::Arc;
+
 use super::SessionManager;
 use crate::engine::{Effect, MetricsSnapshot};
 use crate::error::SessionError;
@@ -37,7 +39,10 @@ impl SessionManager {
     /// # Errors
     /// What the store can fail with.
     pub async fn revoke_key(&self, key: StoreKey) -> Result<bool, SessionError> {
-        Ok(matches!(self.0.engine.end(key, EndCause::Revoked).await?, Ended::Ended(_)))
+        let engine = Arc::clone(&self.0.engine);
+        // Once begun it goes on when whoever asked for it is dropped, as every end of a session does.
+        let end = async move { engine.end(key, EndCause::Revoked).await };
+        Ok(matches!(self.0.engine.tasks.detach(end).await?, Ended::Ended(_)))
     }
 
     /// Ends the session that a handle names, whoever's it is; `true` when it was found. Reads through the live sessions:

@@ -35,9 +35,10 @@ pub const MAX_CANDIDATES: usize = 4;
 /// A place where sessions are kept.
 ///
 /// Object-safe: the engine holds an `Arc<dyn Store>`. Every method hands back a [`StoreFuture`] that owns what it
-/// needs; the engine awaits writes detached from the request that asked for them. One that it drops is past its deadline
-/// and reported as failed: what has not begun by then must not begin later. A store that can answer at once answers with
-/// [`StoreFuture::ready`] and costs no allocation.
+/// needs. The engine awaits what has to happen in any case (a final commit, a change of id, an end, a revocation, a
+/// release, a touch) detached from the request that asked for it. A write that it drops was reported as failed, because
+/// its deadline had passed, or to nobody, because the handler that awaited it is gone: what has not begun by then must
+/// not begin later. A store that can answer at once answers with [`StoreFuture::ready`] and costs no allocation.
 ///
 /// # What every implementation must do
 ///
