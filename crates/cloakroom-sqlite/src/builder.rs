@@ -64,8 +64,8 @@ impl SqliteBuilder {
     }
 
     /// How long to wait for other processes that hold the file's write lock before a request is refused as
-    /// unavailable. Default: 1.5 s, below the engine's deadline for a store call, so that the engine is told for
-    /// certain that nothing happened.
+    /// unavailable, from when it was asked for: what waited behind other requests meanwhile counts. Default: 1.5 s,
+    /// below the engine's deadline for a store call, so that the engine is told for certain that nothing happened.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.busy_timeout = timeout;
         self

@@ -1,5 +1,7 @@
 //! One request on its way through the writer: run inside a transaction, answered after it is committed.
 
+use std::time::Instant;
+
 use cloakroom::clock::Timestamp;
 use cloakroom::store::StoreError;
 use tokio::sync::oneshot;
@@ -12,6 +14,9 @@ pub(crate) trait Step: Send {
     ///
     /// A request that fails by itself keeps its error as its answer, and leaves no trace in the batch.
     fn run(&mut self, batch: &mut Batch<'_>, now: Timestamp);
+
+    /// When it was asked for.
+    fn asked(&self) -> Instant;
 
     /// Nobody waits for the answer any more. Its caller has told the client that the write was refused: running it now
     /// would store what was refused.
@@ -31,13 +36,14 @@ pub(crate) struct Pending<R, A> {
     request: R,
     run: Run<R, A>,
     outcome: Option<Result<A, StoreError>>,
+    asked: Instant,
     reply: oneshot::Sender<Result<A, StoreError>>,
 }
 
 impl<R, A> Pending<R, A> {
     pub(crate) fn new(request: R, run: Run<R, A>) -> (Self, oneshot::Receiver<Result<A, StoreError>>) {
         let (reply, answer) = oneshot::channel();
-        (Pending { request, run, outcome: None, reply }, answer)
+        (Pending { request, run, outcome: None, asked: Instant::now(), reply }, answer)
     }
 }
 
@@ -54,6 +60,10 @@ impl<R: Clone + Send, A: Send> Step for Pending<R, A> {
                 Err(batch.explain(error))
             }
         });
+    }
+
+    fn asked(&self) -> Instant {
+        self.asked
     }
 
     fn is_abandoned(&self) -> bool {

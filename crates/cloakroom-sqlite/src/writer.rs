@@ -106,6 +106,8 @@ struct Failed {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FailedKind {
+    /// It was not begun: another process held the file for as long as its oldest request may wait.
+    NotBegun,
     /// It had no effect.
     NoEffect,
     /// It may come into effect with the next recovery of the log, as the commit of this number.
@@ -115,7 +117,15 @@ enum FailedKind {
 impl Writer<'_> {
     /// Runs the requests in one transaction and answers them all.
     fn serve(&mut self, steps: &mut Vec<Box<dyn Step>>) {
-        match self.transact(steps) {
+        let mut outcome = self.transact(steps);
+        while let Err(Failed { error, kind: FailedKind::NotBegun }) = &outcome {
+            self.refuse_overdue(steps, error);
+            if steps.is_empty() {
+                return;
+            }
+            outcome = self.transact(steps);
+        }
+        match outcome {
             Ok(()) => steps.drain(..).for_each(Step::answer),
             Err(failed) if steps.len() > 1 && failed.may_be_ones_fault() => {
                 for mut step in steps.drain(..) {
@@ -130,6 +140,16 @@ impl Writer<'_> {
                 steps.drain(..).for_each(|step| step.fail(failed.explain(self.path)));
             }
         }
+    }
+
+    /// Refuses those that have waited for as long as they may. Those that were asked for later still have time.
+    fn refuse_overdue(&self, steps: &mut Vec<Box<dyn Step>>, error: &rusqlite::Error) {
+        let now = Instant::now();
+        let (overdue, others): (Vec<_>, Vec<_>) =
+            steps.drain(..).partition(|step| now.duration_since(step.asked()) >= self.busy_timeout);
+        *steps = others;
+        tracing::warn!(%error, requests = overdue.len(), "another process holds the file");
+        overdue.into_iter().for_each(|step| step.fail(unavailable(self.path, "writing to", error)));
     }
 
     fn transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<(), Failed> {
@@ -147,7 +167,11 @@ impl Writer<'_> {
 
     fn try_transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<(), Failed> {
         let no_effect = |error| Failed { error, kind: FailedKind::NoEffect };
-        self.lock().map_err(no_effect)?;
+        let oldest = steps.iter().map(|step| step.asked()).min();
+        self.lock(oldest.unwrap_or_else(Instant::now)).map_err(|error| {
+            let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            Failed { error, kind: if busy { FailedKind::NotBegun } else { FailedKind::NoEffect } }
+        })?;
         let now = self.clock.now();
         // Looked at only now: waiting for another process's transaction may have taken longer than a caller waits.
         for step in steps.iter_mut().filter(|step| !step.is_abandoned()) {
@@ -173,15 +197,14 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Begins the transaction, waiting for other processes' as long as is allowed.
-    fn lock(&mut self) -> rusqlite::Result<()> {
+    /// Begins the transaction, waiting for other processes' for as long as is allowed since it was asked for; tries once in
+    /// any case.
+    fn lock(&mut self, asked: Instant) -> rusqlite::Result<()> {
         let mut pause = Duration::from_micros(50);
-        let mut since = None;
         loop {
             match self.begin.raw_execute() {
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
-                    let since = *since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= self.busy_timeout {
+                    if asked.elapsed() >= self.busy_timeout {
                         return Err(error);
                     }
                     std::thread::sleep(pause);
@@ -195,7 +218,7 @@ impl Writer<'_> {
     /// A `COMMIT` failed with an I/O error: the log may hold the whole transaction all the same, unseen now, but
     /// replayed after a crash. A further commit writes over it and so settles that it never happened.
     fn settle(&mut self, error: rusqlite::Error, number: u64) -> Failed {
-        let settled = self.lock().and_then(|()| self.write_over(number));
+        let settled = self.lock(Instant::now()).and_then(|()| self.write_over(number));
         if !self.conn.is_autocommit() {
             let _ = self.conn.execute_batch("ROLLBACK");
         }
@@ -244,7 +267,7 @@ impl Failed {
 
     fn explain(&self, path: &Path) -> StoreError {
         match self.kind {
-            FailedKind::NoEffect => unavailable(path, "writing to", &self.error),
+            FailedKind::NotBegun | FailedKind::NoEffect => unavailable(path, "writing to", &self.error),
             FailedKind::Unknown(_) => StoreError::new(
                 StoreErrorKind::Unknown,
                 format!(

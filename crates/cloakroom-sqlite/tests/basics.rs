@@ -186,6 +186,40 @@ async fn a_lock_held_by_somebody_else_is_unavailable_after_the_busy_timeout_and_
 }
 
 #[tokio::test]
+async fn who_waits_behind_others_is_refused_as_soon_as_it_would_be_alone_and_not_sooner() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.db");
+    let timeout = Duration::from_millis(1500);
+    let store = SqliteStore::builder(&path).busy_timeout(timeout).open().await.unwrap();
+    let blocker = rusqlite::Connection::open(&path).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let ask = |n| {
+        let asked = std::time::Instant::now();
+        let answer = store.create(create(key(n), "x"));
+        async move { (answer.await, asked.elapsed()) }
+    };
+    // The writer waits with the first one; the next two come together, the last one later.
+    let first = tokio::spawn(ask(1));
+    tokio::time::sleep(timeout / 4).await;
+    let (second, third) = (tokio::spawn(ask(2)), tokio::spawn(ask(3)));
+    tokio::time::sleep(timeout / 4).await;
+    let last = tokio::spawn(ask(4));
+    for refused in [first, second, third] {
+        let (answer, after) = refused.await.unwrap();
+        assert_eq!(answer.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        assert!(after >= timeout, "refused after {after:?}");
+        assert!(after < timeout * 3 / 2, "it waited {after:?}, its own time and that of those before it");
+    }
+    // It still has time when the others have not.
+    blocker.execute_batch("ROLLBACK").unwrap();
+    let (answer, _) = last.await.unwrap();
+    assert!(matches!(answer.unwrap(), Created::Created { .. }));
+    for n in 1..=3 {
+        assert_eq!(store.load(key(n)).await.unwrap(), Loaded::Missing);
+    }
+}
+
+#[tokio::test]
 async fn s40_s41_time_is_judged_by_the_stores_clock_and_purge_removes_what_is_past_its_time() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::new();
