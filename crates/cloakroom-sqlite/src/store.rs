@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreError, StoreErrorKind,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreError, StoreErrorKind,
     StoreFuture, StoreStats, Summary, Touch, Touched, protocol,
 };
 use cloakroom::{StoreKey, UserId};
@@ -267,7 +267,7 @@ impl Store for SqliteStore {
         self.0.readers.submit(move |reader| reader.list_user(now, &user))
     }
 
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         self.write(request, |table, now, request| protocol::revoke(table, now, request))
     }
 

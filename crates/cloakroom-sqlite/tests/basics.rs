@@ -306,7 +306,7 @@ async fn s46_s47_the_user_index_changes_together_with_the_session() {
     let mut expected = vec![key(2), key(3), key(4), key(11)];
     expected.sort();
     assert_eq!(keys(store.list_user(ann.clone()).await.unwrap()), expected);
-    assert_eq!(keys(store.revoke(revoke(ann.as_str())).await.unwrap()), expected);
+    assert_eq!(keys(store.revoke(revoke(ann.as_str())).await.unwrap().ended), expected);
     assert!(store.list_user(ann).await.unwrap().is_empty());
     assert_eq!(store.load(key(2)).await.unwrap(), Loaded::Ended(Ending::Revoked));
     assert_eq!(store.list_user(UserId::new("bob").unwrap()).await.unwrap().len(), 1);

@@ -43,7 +43,7 @@ async fn s61_a_damaged_record_keeps_nobody_from_ending_the_users_other_sessions(
     damage(&path, key(2));
     let left = entry(&path, key(2));
     assert_eq!(store.list_user(UserId::new("ann").unwrap()).await.unwrap().len(), 3);
-    assert_eq!(store.revoke(revoke("ann")).await.unwrap().len(), 3);
+    assert_eq!(store.revoke(revoke("ann")).await.unwrap().count, 3);
     assert!(store.list_user(UserId::new("ann").unwrap()).await.unwrap().is_empty());
     assert_eq!(entry(&path, key(2)), left, "and is left as it is");
     assert_eq!(store.load(key(2)).await.unwrap_err().kind(), StoreErrorKind::Corrupt);

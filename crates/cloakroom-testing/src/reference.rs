@@ -14,8 +14,8 @@ use cloakroom::clock::{Clock, SystemClock, Timestamp};
 use cloakroom::store::protocol::{self, Entry, Table};
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreFuture, StoreStats, Summary,
-    Touch, Touched,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreFuture, StoreStats,
+    Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 use parking_lot::Mutex;
@@ -129,7 +129,7 @@ impl Store for ReferenceStore {
         self.step(|table, now| protocol::list_user(table, now, &user))
     }
 
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         self.step(|table, now| protocol::revoke(table, now, request))
     }
 

@@ -11,8 +11,8 @@ use cloakroom::payload::PayloadBuilder;
 use cloakroom::record::Lifetime;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Snapshot, Store, StoreFuture, StoreStats,
-    Summary, Touch, Touched,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Snapshot, Store, StoreFuture,
+    StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{
     Codec, ErrorKind, Event, OnObsoleteId, OnUnavailable, OpId, RecordId, SessionConfig, SessionId, StoreKey,
@@ -292,7 +292,7 @@ impl Store for Forgetful {
     fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
         self.inner.list_user(user)
     }
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         self.inner.revoke(request)
     }
     fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {

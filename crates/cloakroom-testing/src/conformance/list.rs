@@ -125,6 +125,7 @@ macro_rules! __conformance_cases {
                 all_sessions_are_revoked needs Nothing;
                 a_repeated_revocation_has_the_same_answer_and_spares_a_login_since needs Nothing;
                 a_repeated_revocation_that_ended_nothing_ends_nothing needs Nothing;
+                a_repeated_revocation_of_many_sessions_tells_their_number_and_the_first_of_them needs Nothing;
                 the_markers_of_a_revocation_are_forgotten_after_their_time needs Nothing;
             }
             cap {

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cloakroom::clock::Timestamp;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreFuture, StoreStats, Summary,
-    Touch, Touched,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreFuture, StoreStats,
+    Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 
@@ -144,7 +144,7 @@ impl Store for FaultStore {
         self.run(Op::ListUser, &[], move |store| store.list_user(user.clone()))
     }
 
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         self.run(Op::Revoke, &[], move |store| store.revoke(request.clone()))
     }
 

@@ -25,8 +25,8 @@ use std::sync::Arc;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreError, StoreFuture, StoreStats,
-    Summary, Touch, Touched,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreError, StoreFuture,
+    StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 
@@ -240,10 +240,10 @@ impl Store for SpyStore {
         })
     }
 
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         let call = self.log.begin(Op::Revoke, Vec::new());
         self.observe(call, self.inner.revoke(request), |log, call, answer| {
-            log.answered(call, Answer::of(answer, |sessions| Answer::Sessions(sessions.len())));
+            log.answered(call, Answer::of(answer, |revoked| Answer::Sessions(revoked.count)));
         })
     }
 

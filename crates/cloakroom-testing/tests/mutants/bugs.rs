@@ -172,6 +172,9 @@ bugs! {
     ];
     RevokeForgetsItEndedNothing => [a_repeated_revocation_that_ended_nothing_ends_nothing];
     RevokeAnswersNothingAgain => [a_repeated_revocation_has_the_same_answer_and_spares_a_login_since];
+    RevokeCountsWhatItsReceiptTells => [
+        a_repeated_revocation_of_many_sessions_tells_their_number_and_the_first_of_them,
+    ];
     RevokeSkipsTheLeased => [a_session_of_somebody_else_is_not_revoked, the_other_sessions_are_revoked];
     RevokeTellsTheDeadAgain => [a_change_of_user_moves_the_session_to_the_others_list, all_sessions_are_revoked];
     CapIsIgnored => [the_cap_holds_when_many_sessions_begin_at_once, the_cap_holds_when_many_sessions_log_in_at_once];

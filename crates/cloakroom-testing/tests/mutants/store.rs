@@ -9,8 +9,8 @@ use cloakroom::record::Record;
 use cloakroom::store::protocol::{self, Entry, Lease, Table};
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Snapshot, Store, StoreError, StoreErrorKind,
-    StoreFuture, StoreStats, Summary, Touch, Touched,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Snapshot, Store, StoreError,
+    StoreErrorKind, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{OpId, StoreKey, UserId};
 use cloakroom_testing::ManualClock;
@@ -230,7 +230,7 @@ impl Store for Mutant {
         self.step(move |data, now| users::list(data, now, &user))
     }
 
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         self.step(move |data, now| users::revoke(data, now, request))
     }
 

@@ -2,7 +2,7 @@
 
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{self, Entry};
-use cloakroom::store::{BindUser, End, EndCause, Revoke, RevokeWhich, StoreError, Summary};
+use cloakroom::store::{BindUser, End, EndCause, Revoke, RevokeWhich, Revoked, StoreError, Summary};
 use cloakroom::{OpId, StoreKey, UserId};
 use cloakroom_testing::requests;
 
@@ -64,7 +64,7 @@ pub fn list(data: &mut Data, now: Timestamp, user: &UserId) -> Result<Vec<Summar
     Ok(sessions)
 }
 
-pub fn revoke(data: &mut Data, now: Timestamp, mut request: Revoke) -> Result<Vec<Summary>, StoreError> {
+pub fn revoke(data: &mut Data, now: Timestamp, mut request: Revoke) -> Result<Revoked, StoreError> {
     request.marker = successors::marker(data.bug, request.marker);
     let all = list(data, now, &request.user)?;
     let mut ended = Vec::new();
@@ -75,7 +75,7 @@ pub fn revoke(data: &mut Data, now: Timestamp, mut request: Revoke) -> Result<Ve
     };
     match (data.bug, request.which) {
         (Bug::RevocationIsDestruction, _) => {
-            for session in protocol::revoke(&mut data.clone(), now, request.clone())? {
+            for session in protocol::revoke(&mut data.clone(), now, request.clone())?.ended {
                 finish(data, &session, EndCause::Destroyed)?;
             }
         }
@@ -130,10 +130,15 @@ pub fn revoke(data: &mut Data, now: Timestamp, mut request: Revoke) -> Result<Ve
         (Bug::RevokeAnswersNothingAgain, _) => {
             let repeated = !data.done.insert(request.op);
             let answer = protocol::revoke(data, now, request)?;
-            return Ok(if repeated { Vec::new() } else { answer });
+            return Ok(if repeated { Revoked::default() } else { answer });
+        }
+        (Bug::RevokeCountsWhatItsReceiptTells, _) => {
+            let repeated = !data.done.insert(request.op);
+            let answer = protocol::revoke(data, now, request)?;
+            return Ok(if repeated { Revoked::all(answer.ended) } else { answer });
         }
         (Bug::RevokeTellsTheDeadAgain, _) => {
-            ended = protocol::revoke(data, now, request.clone())?;
+            ended = protocol::revoke(data, now, request.clone())?.ended;
             if ended.is_empty() {
                 for key in data.index.get(&request.user).cloned().unwrap_or_default() {
                     ended.extend(data.buried.get(&key).map(|record| Summary::of(key, record)));
@@ -142,7 +147,7 @@ pub fn revoke(data: &mut Data, now: Timestamp, mut request: Revoke) -> Result<Ve
         }
         _ => return protocol::revoke(data, now, request),
     }
-    Ok(ended)
+    Ok(Revoked::all(ended))
 }
 
 /// What a store with a bad cap does before it looks at anything else.

@@ -36,8 +36,8 @@ use crate::clock::{Clock, Timestamp};
 use crate::ids::{StoreKey, UserId};
 use crate::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, ScanFrom, ScanPage, Store, StoreError, StoreFuture, StoreStats,
-    Summary, Touch, Touched, protocol,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreError, StoreFuture,
+    StoreStats, Summary, Touch, Touched, protocol,
 };
 
 /// Shards of the store. A session and its successors share a slot tag, and so a shard.
@@ -197,7 +197,7 @@ impl Store for MemoryStore {
         StoreFuture::ready(self.0.step(locks, |table, now| protocol::list_user(table, now, &user)))
     }
 
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>> {
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         let locks = Locks::default().with_user(&self.0.users, &request.user);
         StoreFuture::ready(self.0.step(locks, |table, now| protocol::revoke(table, now, request.clone())))
     }

@@ -88,6 +88,7 @@ pub(super) struct Marker {
 #[derive(Debug)]
 pub(super) struct Receipt {
     key: StoreKey,
+    count: usize,
     ended: Arc<[Summary]>,
     until: Timestamp,
 }
@@ -100,7 +101,9 @@ impl Slot {
                 Slot::Alias(Alias { key: *key, successor, sealed, grace_until, op, until })
             }
             Entry::Marker { ending, op, until } => Slot::Marker(Marker { key: *key, ending, op, until }),
-            Entry::Receipt { ended, until } => Slot::Receipt(Receipt { key: *key, ended, until }),
+            Entry::Receipt { count, ended, until } => {
+                Slot::Receipt(Receipt { key: *key, count, ended, until })
+            }
         }
     }
 
@@ -117,7 +120,9 @@ impl Slot {
                 until: a.until,
             }),
             Slot::Marker(m) => Some(Entry::Marker { ending: m.ending, op: m.op, until: m.until }),
-            Slot::Receipt(r) => Some(Entry::Receipt { ended: Arc::clone(&r.ended), until: r.until }),
+            Slot::Receipt(r) => {
+                Some(Entry::Receipt { count: r.count, ended: Arc::clone(&r.ended), until: r.until })
+            }
         }
     }
 

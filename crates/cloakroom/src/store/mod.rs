@@ -18,8 +18,8 @@ pub mod wire;
 pub use error::{StoreError, StoreErrorKind};
 pub use future::StoreFuture;
 pub use outcome::{
-    Acquired, Committed, Created, Ended, Ending, Loaded, Purged, Released, Renamed, Renewed, ScanPage,
-    Snapshot, StoreStats, Summary, Touched,
+    Acquired, Committed, Created, Ended, Ending, Loaded, Purged, Released, Renamed, Renewed, Revoked,
+    ScanPage, Snapshot, StoreStats, Summary, Touched,
 };
 pub use request::{
     Acquire, BindUser, Commit, Create, Deadlines, End, EndCause, LeaseOwner, LeaseRef, OldId, Release,
@@ -99,11 +99,12 @@ pub trait Store: Send + Sync + 'static {
     fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>>;
 
     /// Ends sessions of a user, in one step with the index; answers with what it ended. Asked again under the same operation
-    /// id, within the life of markers, it ends nothing more and answers the same; [`protocol::revoke`].
+    /// id, within the life of markers, it ends nothing more and answers the same: how many, and which, the latter up to
+    /// [`protocol::RECEIPT_SESSIONS`] of them; [`protocol::revoke`].
     ///
     /// A store that spreads a user's sessions over nodes keeps the receipt where the user's index is, and writes it in the
     /// step that chooses which sessions are to end: a login that is not in the index by then is not among them.
-    fn revoke(&self, request: Revoke) -> StoreFuture<Vec<Summary>>;
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked>;
 
     /// Live sessions in an order of the store's own, a page at a time. For administration: what changes while
     /// one pages may show twice or not at all.

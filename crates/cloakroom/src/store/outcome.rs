@@ -141,6 +141,23 @@ pub enum Ended {
     NotLive,
 }
 
+/// Answer to a revocation.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Revoked {
+    /// How many sessions were ended, now or when the same operation was executed before.
+    pub count: usize,
+    /// Those sessions, oldest first. When the operation is repeated, no more of them than a receipt holds:
+    /// [`protocol::RECEIPT_SESSIONS`](super::protocol::RECEIPT_SESSIONS).
+    pub ended: Vec<Summary>,
+}
+
+impl Revoked {
+    /// These sessions were ended, and no others.
+    pub fn all(ended: Vec<Summary>) -> Self {
+        Revoked { count: ended.len(), ended }
+    }
+}
+
 /// Answer to an acquire.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Acquired {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{
     Acquire, Acquired, BindUser, Commit, Committed, Create, Created, Deadlines, End, EndCause, Ended, Ending,
     LeaseOwner, LeaseRef, Loaded, OldId, Release, Released, Rename, Renamed, Renew, Renewed, Revoke,
-    RevokeWhich, SealedId, Snapshot, Summary, Touch, Touched,
+    RevokeWhich, Revoked, SealedId, Snapshot, Summary, Touch, Touched,
 };
 use crate::clock::Timestamp;
 use crate::ids::{OpId, StoreKey, UserId};
@@ -21,6 +21,9 @@ use crate::record::{Record, Version};
 
 /// Old ids that are followed from one to the next, at most, before an end is told it found nothing.
 const MAX_HOPS: usize = 16;
+
+/// Sessions that the receipt of a revocation tells of, at most: however many a user has, it stays small.
+pub const RECEIPT_SESSIONS: usize = 256;
 
 /// A lease on a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +70,9 @@ pub enum Entry {
     },
     /// The memory of a revocation: asked again, it ends nothing more and answers the same. Under a key that no id has.
     Receipt {
-        /// What it ended.
+        /// How many sessions it ended.
+        count: usize,
+        /// Those sessions, or the first [`RECEIPT_SESSIONS`] of them.
         ended: Arc<[Summary]>,
         /// Remembered until then.
         until: Timestamp,
@@ -468,16 +473,16 @@ pub fn list_user<T: Table>(table: &mut T, now: Timestamp, user: &UserId) -> Resu
 
 /// Ends sessions of a user; answers with those it ended: the sessions that are the user's the first time it is
 /// executed. A receipt of that is kept for as long as markers are, so that executed again it ends nothing, a login
-/// since then least of all, and answers the same.
+/// since then least of all, and answers the same, as far as the receipt tells.
 ///
 /// # Errors
 /// Those of the table.
-pub fn revoke<T: Table>(table: &mut T, now: Timestamp, request: Revoke) -> Result<Vec<Summary>, T::Error> {
+pub fn revoke<T: Table>(table: &mut T, now: Timestamp, request: Revoke) -> Result<Revoked, T::Error> {
     let receipt = StoreKey::of_receipt(&request.user, request.op);
-    if let Some(Entry::Receipt { ended, until }) = table.get(&receipt)?
+    if let Some(Entry::Receipt { count, ended, until }) = table.get(&receipt)?
         && now < until
     {
-        return Ok(ended.to_vec());
+        return Ok(Revoked { count, ended: ended.to_vec() });
     }
     let mut ended = Vec::new();
     for session in list_user(table, now, &request.user)? {
@@ -492,8 +497,9 @@ pub fn revoke<T: Table>(table: &mut T, now: Timestamp, request: Revoke) -> Resul
         }
     }
     let until = now.after(request.marker);
-    table.put(&receipt, Entry::Receipt { ended: ended.as_slice().into(), until })?;
-    Ok(ended)
+    let told = ended.iter().take(RECEIPT_SESSIONS).cloned().collect();
+    table.put(&receipt, Entry::Receipt { count: ended.len(), ended: told, until })?;
+    Ok(Revoked::all(ended))
 }
 
 enum LeaseCheck {

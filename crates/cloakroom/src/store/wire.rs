@@ -10,7 +10,7 @@
 //!            · payload (the rest)
 //! alias    = successor (35) · op (8) · grace until (8) · until (8) · sealed (the rest)
 //! marker   = ending (1) · op (8) · until (8) · [successor (35) · user changed (1)]
-//! receipt  = until (8) · for each session: key (35) · record id (16) · user · device
+//! receipt  = until (8) · count (8) · for each session it tells of: key (35) · record id (16) · user · device
 //!            · created · last seen · deadline · size (8 each)
 //! ```
 //!
@@ -84,9 +84,10 @@ pub fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
                 out.u8(u8::from(*user_changed));
             }
         }
-        Entry::Receipt { ended, until } => {
+        Entry::Receipt { count, ended, until } => {
             out.u8(RECEIPT);
             out.time(*until);
+            out.u64(*count as u64);
             for session in ended.iter() {
                 out.summary(session);
             }
@@ -145,11 +146,15 @@ pub fn decode(key: &StoreKey, bytes: &[u8]) -> Result<Entry, MalformedEntry> {
         }
         RECEIPT => {
             let until = input.time("end of life")?;
+            let count = input.size("count")?;
             let mut ended = Vec::new();
             while !input.0.is_empty() {
                 ended.push(input.summary()?);
             }
-            Ok(Entry::Receipt { ended: ended.into(), until })
+            if count < ended.len() {
+                return Err(MalformedEntry::Content("count"));
+            }
+            Ok(Entry::Receipt { count, ended: ended.into(), until })
         }
         _ => Err(MalformedEntry::Content("kind")),
     }
@@ -254,6 +259,9 @@ impl<'a> Reader<'a> {
     fn u64(&mut self, what: &'static str) -> Result<u64, MalformedEntry> {
         self.array(what).map(u64::from_le_bytes)
     }
+    fn size(&mut self, what: &'static str) -> Result<usize, MalformedEntry> {
+        usize::try_from(self.u64(what)?).map_err(|_| MalformedEntry::Content(what))
+    }
     fn time(&mut self, what: &'static str) -> Result<Timestamp, MalformedEntry> {
         self.u64(what).map(Timestamp::from_millis)
     }
@@ -289,7 +297,7 @@ impl<'a> Reader<'a> {
             created: self.time("times")?,
             last_seen: self.time("times")?,
             deadline: self.time("times")?,
-            size: usize::try_from(self.u64("size")?).map_err(|_| MalformedEntry::Content("size"))?,
+            size: self.size("size")?,
         })
     }
     fn live(&mut self) -> Result<Entry, MalformedEntry> {

@@ -82,7 +82,7 @@ stepped! {
     renew: Renew => Renewed;
     release: Release => Released;
     list_user: UserId => Vec<Summary>;
-    revoke: Revoke => Vec<Summary>;
+    revoke: Revoke => Revoked;
     scan: ScanFrom => ScanPage;
     purge: usize => Purged;
 }

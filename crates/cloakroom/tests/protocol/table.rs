@@ -133,7 +133,7 @@ impl World {
         let now = self.now;
         let user = requests::user(user);
         let request = Revoke { user, op: OpId::generate(), which, marker: requests::MARKER };
-        told(protocol::revoke(self, now, request))
+        told(protocol::revoke(self, now, request)).ended
     }
 }
 

@@ -247,7 +247,7 @@ pub(crate) async fn a_lease_stops_neither_reading_nor_sliding_nor_ending(bed: Be
     let (key, _) = bed.session_of(&user).await?;
     bed.lease(key, 1).await?;
     let ended = bed.store().revoke(requests::revoke(&user, RevokeWhich::All)).await?;
-    ensure_eq!(ended.len(), 1, "sessions revoked under a lease");
+    ensure_eq!(ended.count, 1, "sessions revoked under a lease");
     bed.ended(key, Ending::Revoked).await
 }
 

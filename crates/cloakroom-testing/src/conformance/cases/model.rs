@@ -7,8 +7,8 @@ use cloakroom::record::Version;
 use cloakroom::store::protocol::Entry;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, Deadlines, End, EndCause, Ended, Ending, Loaded,
-    OldId, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, RevokeWhich, Store, StoreError,
-    Summary, Touch, Touched,
+    OldId, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, RevokeWhich, Revoked, Store,
+    StoreError, Summary, Touch, Touched,
 };
 use cloakroom::{OpId, StoreKey, UserId};
 
@@ -73,6 +73,7 @@ enum Reply {
     Renewed(Renewed),
     Released(Released),
     Sessions(Vec<Summary>),
+    Revoked(Revoked),
 }
 
 impl Question {
@@ -89,7 +90,7 @@ impl Question {
             Question::Renew(request) => Reply::Renewed(store.renew(request).await?),
             Question::Release(request) => Reply::Released(store.release(request).await?),
             Question::List(user) => Reply::Sessions(store.list_user(user).await?),
-            Question::Revoke(request) => Reply::Sessions(store.revoke(request).await?),
+            Question::Revoke(request) => Reply::Revoked(store.revoke(request).await?),
         })
     }
 }

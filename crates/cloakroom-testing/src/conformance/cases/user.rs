@@ -1,6 +1,7 @@
 //! `list_user` and `revoke`: a user's sessions.
 
-use cloakroom::store::{Ending, RevokeWhich, Summary};
+use cloakroom::store::protocol::RECEIPT_SESSIONS;
+use cloakroom::store::{Ending, RevokeWhich, Revoked, Summary};
 use cloakroom::{RecordId, StoreKey};
 
 use crate::conformance::bed::Bed;
@@ -102,7 +103,7 @@ pub(crate) async fn a_change_of_user_moves_the_session_to_the_others_list(bed: B
     ensure_eq!(keys(&bed.store().list_user(ben).await?), vec![of_ben], "Ben's list");
     // What is Ben's by now does not end with Ann's.
     let ended = bed.store().revoke(requests::revoke(&ann, RevokeWhich::All)).await?;
-    ensure_eq!(ended.len(), 0, "sessions ended");
+    ensure_eq!(ended.count, 0, "sessions ended");
     bed.live(of_ben).await?;
     Ok(())
 }
@@ -117,7 +118,7 @@ pub(crate) async fn users_are_told_apart_by_every_byte_of_their_names(bed: Bed) 
         ensure_eq!(listed.len(), 1, "sessions of {name:?}");
     }
     let ended = bed.store().revoke(requests::revoke(&requests::user("ann"), RevokeWhich::All)).await?;
-    ensure_eq!(ended.len(), 1, "sessions revoked");
+    ensure_eq!(ended.count, 1, "sessions revoked");
     ensure_eq!(bed.scanned(50).await?.len(), names.len() - 1, "sessions left");
     Ok(())
 }
@@ -127,7 +128,7 @@ pub(crate) async fn one_session_is_revoked(bed: Bed) -> Verdict {
     let (first, chosen) = bed.session_of(&ann).await?;
     let (second, _) = bed.session_of(&ann).await?;
     let ended = bed.store().revoke(requests::revoke(&ann, RevokeWhich::One(chosen.id))).await?;
-    ensure_eq!(ended, vec![Summary::of(first, &chosen)], "what was ended");
+    ensure_eq!(ended, Revoked::all(vec![Summary::of(first, &chosen)]), "what was ended");
     bed.ended(first, Ending::Revoked).await?;
     bed.live(second).await?;
     ensure_eq!(keys(&bed.store().list_user(ann).await?), vec![second], "the list");
@@ -141,7 +142,7 @@ pub(crate) async fn a_session_of_somebody_else_is_not_revoked(bed: Bed) -> Verdi
     let (anonymous, nobody) = bed.session().await?;
     for id in [record.id, nobody.id, RecordId::generate()] {
         let ended = bed.store().revoke(requests::revoke(&ann, RevokeWhich::One(id))).await?;
-        ensure_eq!(ended.len(), 0, "sessions ended");
+        ensure_eq!(ended.count, 0, "sessions ended");
     }
     bed.store().revoke(requests::revoke(&ann, RevokeWhich::All)).await?;
     bed.live(bens).await?;
@@ -157,7 +158,7 @@ pub(crate) async fn the_other_sessions_are_revoked(bed: Bed) -> Verdict {
         others.push(bed.session_of(&ann).await?.0);
     }
     let ended = bed.store().revoke(requests::revoke(&ann, RevokeWhich::Others(record.id))).await?;
-    ensure_eq!(sorted(keys(&ended)), sorted(others.clone()), "what was ended");
+    ensure_eq!(sorted(keys(&ended.ended)), sorted(others.clone()), "what was ended");
     for key in others {
         bed.ended(key, Ending::Revoked).await?;
     }
@@ -174,14 +175,15 @@ pub(crate) async fn all_sessions_are_revoked(bed: Bed) -> Verdict {
     }
     let request = requests::revoke(&ann, RevokeWhich::All);
     let ended = bed.store().revoke(request.clone()).await?;
-    ensure_eq!(sorted(keys(&ended)), sorted(all.clone()), "what was ended");
+    ensure_eq!(sorted(keys(&ended.ended)), sorted(all.clone()), "what was ended");
+    ensure_eq!(ended.count, all.len(), "how many were ended");
     for key in all {
         bed.ended(key, Ending::Revoked).await?;
     }
     ensure_eq!(bed.store().list_user(ann.clone()).await?.len(), 0, "sessions left");
     // Another one finds nothing more.
     let again = requests::revoke(&ann, RevokeWhich::All);
-    ensure_eq!(bed.store().revoke(again).await?.len(), 0, "sessions ended by another revocation");
+    ensure_eq!(bed.store().revoke(again).await?.count, 0, "sessions ended by another revocation");
     Ok(())
 }
 
@@ -192,7 +194,7 @@ pub(crate) async fn a_repeated_revocation_has_the_same_answer_and_spares_a_login
         bed.session_of(&ann).await?;
         let request = requests::revoke(&ann, which);
         let ended = bed.store().revoke(request.clone()).await?;
-        ensure!(!ended.is_empty(), "{which:?} ended nothing");
+        ensure!(ended.count > 0, "{which:?} ended nothing");
         let (since, _) = bed.session_of(&ann).await?;
         ensure_eq!(bed.store().revoke(request.clone()).await?, ended, "the answer to the repeated {which:?}");
         bed.live(since).await?;
@@ -206,16 +208,34 @@ pub(crate) async fn a_repeated_revocation_has_the_same_answer_and_spares_a_login
 pub(crate) async fn a_repeated_revocation_that_ended_nothing_ends_nothing(bed: Bed) -> Verdict {
     let ann = requests::user("ann");
     let request = requests::revoke(&ann, RevokeWhich::All);
-    ensure_eq!(bed.store().revoke(request.clone()).await?.len(), 0, "sessions ended");
+    ensure_eq!(bed.store().revoke(request.clone()).await?.count, 0, "sessions ended");
     let (since, _) = bed.session_of(&ann).await?;
-    ensure_eq!(bed.store().revoke(request).await?.len(), 0, "sessions ended by the repeated revocation");
+    ensure_eq!(bed.store().revoke(request).await?.count, 0, "sessions ended by the repeated revocation");
     bed.live(since).await?;
     // It is remembered for this user and this operation alone.
     ensure_eq!(
-        keys(&bed.store().revoke(requests::revoke(&ann, RevokeWhich::All)).await?),
+        keys(&bed.store().revoke(requests::revoke(&ann, RevokeWhich::All)).await?.ended),
         vec![since],
         "what another revocation ended"
     );
+    Ok(())
+}
+
+pub(crate) async fn a_repeated_revocation_of_many_sessions_tells_their_number_and_the_first_of_them(
+    bed: Bed,
+) -> Verdict {
+    let ann = requests::user("ann");
+    let many = RECEIPT_SESSIONS + 3;
+    for _ in 0..many {
+        bed.session_of(&ann).await?;
+    }
+    let request = requests::revoke(&ann, RevokeWhich::All);
+    let first = bed.store().revoke(request.clone()).await?;
+    ensure_eq!((first.count, first.ended.len()), (many, many), "sessions ended, and told");
+    let again = bed.store().revoke(request).await?;
+    ensure_eq!(again.count, many, "sessions ended, told again");
+    let told = first.ended.iter().take(RECEIPT_SESSIONS).cloned().collect::<Vec<_>>();
+    ensure_eq!(again.ended, told, "the sessions told again");
     Ok(())
 }
 
