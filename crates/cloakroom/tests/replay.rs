@@ -19,7 +19,7 @@ use cloakroom::{
 use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame};
 use tokio::sync::Barrier;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 /// What a request does with its session.
 type Act = fn(Session) -> Pin<Box<dyn Future<Output = Result<(), SessionError>> + Send>>;
@@ -185,6 +185,49 @@ async fn replays_are_bounded_in_number_and_in_time() {
         assert_eq!((response.status(), scene.runs()), (StatusCode::CONFLICT, runs), "{layer:?}");
         assert_eq!(text(response).await, r#"{"error":"conflict"}"#);
     }
+}
+
+/// A service that is ready for one request; no clone of it ever is.
+struct OnePlace<S> {
+    inner: S,
+    taken: bool,
+}
+
+impl<S: Clone> Clone for OnePlace<S> {
+    fn clone(&self) -> Self {
+        OnePlace { inner: self.inner.clone(), taken: true }
+    }
+}
+
+impl<S, R> tower::Service<R> for OnePlace<S>
+where
+    S: tower::Service<R>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        if self.taken { Poll::Pending } else { self.inner.poll_ready(cx) }
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.inner.call(request)
+    }
+}
+
+#[tokio::test]
+async fn a_replay_that_finds_no_place_in_time_does_not_begin_and_is_not_counted() {
+    let scene = Scene::new(usize::MAX);
+    let cookie = scene.visitor().await;
+    let inner = Router::new().route("/", echo(&scene)).layer(SessionLayer::of(scene.sessions.clone()));
+    let layer = ReplayLayer::new().within(Duration::from_millis(200));
+    let app = layer.layer(OnePlace { inner, taken: false });
+    let answer = tokio::time::timeout(Duration::from_secs(60), app.oneshot(post_of(&cookie, "x")));
+    let response = answer.await.expect("it waits for a place without end").unwrap();
+    assert_eq!((response.status(), scene.runs()), (StatusCode::CONFLICT, 1));
+    assert_eq!(text(response).await, r#"{"error":"conflict"}"#);
+    assert_eq!(scene.sessions.metrics().replays, 0);
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 use super::body::{Recording, ReplayBody};
@@ -20,7 +22,7 @@ pin_project! {
         S: Service<Request<ReplayBody<B>>>,
     {
         #[pin]
-        run: Run<S::Future, B>,
+        run: Run<S::Future, B, S::Response>,
         spare: Option<Spare<S, B>>,
     }
 }
@@ -43,11 +45,18 @@ pub(super) struct Kept<B> {
 
 pin_project! {
     #[project = RunProj]
-    enum Run<F, B> {
+    enum Run<F, B, R> {
         Handling { #[pin] future: F },
         // The service is asked whether it is ready for another run.
-        Readying { request: Option<Request<ReplayBody<B>>> },
+        Readying { next: Option<Next<B, R>>, overdue: Option<Pin<Box<Sleep>>> },
     }
+}
+
+/// Another run that has not begun, and the answer that leaves if it does not begin in time.
+struct Next<B, R> {
+    request: Request<ReplayBody<B>>,
+    mark: Replayable,
+    instead: R,
 }
 
 impl<S, B> ReplayFuture<S, B>
@@ -64,9 +73,23 @@ where
 }
 
 impl<B> Kept<B> {
+    fn is_overdue(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+
+    /// Wakes the task when the deadline comes; whether it has come. Outside a runtime there is nothing that could wake it:
+    /// then only the service does.
+    fn poll_overdue(&self, overdue: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        if overdue.is_none() && Handle::try_current().is_err() {
+            return false;
+        }
+        overdue.get_or_insert_with(|| Box::pin(sleep_until(deadline.into()))).as_mut().poll(cx).is_ready()
+    }
+
     /// The request for another run, if there may be one.
     fn again(&mut self) -> Option<Request<ReplayBody<B>>> {
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if self.is_overdue() {
             return None;
         }
         self.left = self.left.checked_sub(1)?;
@@ -84,7 +107,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let next = match this.run.as_mut().project() {
+            let run = match this.run.as_mut().project() {
                 RunProj::Handling { future } => {
                     let mut response = ready!(future.poll(cx))?;
                     let Some(mark) = response.extensions_mut().remove::<Replayable>() else {
@@ -93,17 +116,23 @@ where
                     let Some(request) = this.spare.as_mut().and_then(|spare| spare.kept.again()) else {
                         return Poll::Ready(Ok(response));
                     };
-                    mark.note();
-                    Run::Readying { request: Some(request) }
+                    Run::Readying { next: Some(Next { request, mark, instead: response }), overdue: None }
                 }
-                RunProj::Readying { request } => {
+                RunProj::Readying { next, overdue } => {
                     let Some(spare) = this.spare.as_mut() else { return Poll::Pending };
-                    ready!(spare.service.poll_ready(cx))?;
-                    let Some(request) = request.take() else { return Poll::Pending };
+                    let ready = spare.service.poll_ready(cx)?;
+                    if spare.kept.is_overdue() || (ready.is_pending() && spare.kept.poll_overdue(overdue, cx))
+                    {
+                        let Some(next) = next.take() else { return Poll::Pending };
+                        return Poll::Ready(Ok(next.instead));
+                    }
+                    ready!(ready);
+                    let Some(Next { request, mark, .. }) = next.take() else { return Poll::Pending };
+                    mark.note();
                     Run::Handling { future: spare.service.call(request) }
                 }
             };
-            this.run.set(next);
+            this.run.set(run);
         }
     }
 }

@@ -83,7 +83,8 @@ impl ReplayLayer {
         self
     }
 
-    /// No replay begins later than this after the request arrived.
+    /// No replay begins later than this after the request arrived: where the inner service is not ready for it by then, the
+    /// 409 leaves.
     #[must_use]
     pub const fn within(mut self, time: Duration) -> Self {
         self.limits.within = time;
