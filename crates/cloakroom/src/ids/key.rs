@@ -23,13 +23,25 @@ impl StoreKey {
         StoreKey(key)
     }
 
+    /// A name for what a store keeps of a user, its index of their sessions above all: no id has this key, and it does
+    /// not show who the user is. Receipts of the user's revocations have the same slot tag.
+    pub fn of_user(user: &UserId) -> Self {
+        let digest = digest_of(user);
+        Self::tagged(&digest, &digest)
+    }
+
     /// Where the receipt of a revocation is: no id has this key. Receipts of one user have one slot tag.
     pub(crate) fn of_receipt(user: &UserId, op: OpId) -> Self {
         use sha2::{Digest, Sha256};
-        let of_user = Sha256::new().chain_update(b"revocations of\0").chain_update(user.as_str()).finalize();
+        let of_user = digest_of(user);
         let digest = Sha256::new().chain_update(of_user).chain_update(op.as_u64().to_le_bytes()).finalize();
+        Self::tagged(&of_user, &digest.into())
+    }
+
+    /// The slot tag of one digest before another digest.
+    fn tagged(tag: &[u8; 32], digest: &[u8; 32]) -> Self {
         let mut key = [0; Self::LEN];
-        for (to, from) in key.iter_mut().zip(of_user.iter().take(TAG_BYTES).chain(&digest)) {
+        for (to, from) in key.iter_mut().zip(tag.iter().take(TAG_BYTES).chain(digest)) {
             *to = *from;
         }
         StoreKey(key)
@@ -56,6 +68,11 @@ impl StoreKey {
         let [_, _, _, a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
+}
+
+fn digest_of(user: &UserId) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::new().chain_update(b"revocations of\0").chain_update(user.as_str()).finalize().into()
 }
 
 /// The value of a character of base64url (RFC 4648 §5); ids have no others.

@@ -1,0 +1,181 @@
+//! Settings of a store.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::clock::Clock;
+use zeroize::Zeroizing;
+
+use crate::{InvalidRedisUrl, RedisStore, RedisUrl};
+
+/// What keys begin with, unless told otherwise.
+const PREFIX: &str = "cloakroom:";
+/// Longest prefix, in bytes: it is part of every key.
+const LONGEST_PREFIX: usize = 128;
+/// Most connections for calls. More do not make one server faster.
+const MOST_CONNECTIONS: usize = 64;
+
+/// Settings of a [`RedisStore`].
+#[derive(Clone)]
+pub struct RedisBuilder {
+    pub(crate) url: RedisUrl,
+    pub(crate) prefix: String,
+    pub(crate) call_deadline: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) connections: usize,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+}
+
+/// Settings that do not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The URL is none.
+    Url(InvalidRedisUrl),
+    /// The address cannot be used on this system: a socket in the file system where there are none.
+    Address,
+    /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
+    /// slot tag's.
+    Prefix,
+    /// There must be between 1 and 64 connections.
+    Connections,
+    /// A deadline of no time at all.
+    Deadline,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BuildError::Url(invalid) => invalid.fmt(f),
+            BuildError::Address => {
+                f.write_str("the address of the Redis server cannot be used on this system")
+            }
+            BuildError::Prefix => write!(
+                f,
+                "the prefix of keys in Redis takes up to {LONGEST_PREFIX} bytes, without braces and control characters"
+            ),
+            BuildError::Connections => {
+                write!(f, "the number of connections to Redis must be between 1 and {MOST_CONNECTIONS}")
+            }
+            BuildError::Deadline => {
+                f.write_str("the deadlines of the Redis store must be longer than nothing")
+            }
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+impl From<InvalidRedisUrl> for BuildError {
+    fn from(invalid: InvalidRedisUrl) -> Self {
+        BuildError::Url(invalid)
+    }
+}
+
+impl RedisBuilder {
+    /// The settings for the server at this URL.
+    pub fn new(url: RedisUrl) -> Self {
+        RedisBuilder {
+            url,
+            prefix: PREFIX.to_owned(),
+            call_deadline: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
+            connections: 1,
+            clock: None,
+        }
+    }
+
+    /// The ACL user to log in as, in place of the URL's.
+    #[must_use]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.url.user = Some(user.into());
+        self
+    }
+
+    /// The password to log in with, in place of the URL's. Never shown.
+    #[must_use]
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.url.password = Some(Zeroizing::new(password.into()));
+        self
+    }
+
+    /// The number of the database, in place of the URL's. 0 unless told.
+    #[must_use]
+    pub fn database(mut self, number: u32) -> Self {
+        self.url.db = number;
+        self
+    }
+
+    /// What all keys begin with; `cloakroom:` unless told. Applications that share a server need one each. Processes that
+    /// share sessions need the same.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long an operation may take, connecting and all of its round trips included; 2 s unless told. The engine has a
+    /// deadline of its own for each call (`concurrency.store_deadline`): the shorter one ends it. A connection that leaves
+    /// a call unanswered for this long is given up, and calls are refused at once until the server answers a new one.
+    #[must_use]
+    pub fn call_deadline(mut self, deadline: Duration) -> Self {
+        self.call_deadline = deadline;
+        self
+    }
+
+    /// How long connecting and logging in may take; 1 s unless told.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How many connections calls are spread over, each of them shared by all requests; 1 unless told, which is enough
+    /// for most. One more listens for free leases as soon as a request waits for one.
+    #[must_use]
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// For tests: the time by this clock in place of the server's. Every process that uses the data must have the same.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The store. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`BuildError`]: which setting does not fit.
+    pub fn build(self) -> Result<RedisStore, BuildError> {
+        let prefix_fits = self.prefix.len() <= LONGEST_PREFIX
+            && !self.prefix.chars().any(|c| c.is_control() || matches!(c, '{' | '}'));
+        if !prefix_fits {
+            return Err(BuildError::Prefix);
+        }
+        if !(1..=MOST_CONNECTIONS).contains(&self.connections) {
+            return Err(BuildError::Connections);
+        }
+        if self.call_deadline.is_zero() || self.connect_timeout.is_zero() {
+            return Err(BuildError::Deadline);
+        }
+        RedisStore::start(self)
+    }
+}
+
+/// Where, not as whom.
+impl fmt::Debug for RedisBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisBuilder")
+            .field("url", &self.url)
+            .field("prefix", &self.prefix)
+            .field("call_deadline", &self.call_deadline)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,48 @@
+//! Sessions in Redis or Valkey: one store for many processes and machines.
+//!
+//! ```no_run
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! use cloakroom_redis::RedisStore;
+//!
+//! let store = RedisStore::new("redis://localhost:6379/0")?;
+//! store.ping().await?; // optional: it connects by itself when a session is first asked for
+//! // hand it to the session layer
+//! # Ok(()) }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **One atomic step for each operation**, across every process that uses the same server: versions, leases, ends and
+//!   the index of a user's sessions change together or not at all.
+//! - **One round trip** to open a session, one to commit it; two for changes of id, ends and logins.
+//! - **No operation has two effects.** Nothing is sent twice by itself but reads; a write whose answer was lost is reported as
+//!   [`Unknown`](cloakroom::store::StoreErrorKind::Unknown), and asked again it is recognised.
+//! - **No call hangs.** Each has a deadline. While the server is away, calls are refused at once, and a task looks
+//!   for it: service is back within a second of the server.
+//! - **Unavailable is not absent**, and no error, log line or `Debug` shows a key, a value or a password.
+//! - **Every key has an expiry.** Nothing is left behind for ever, and nothing needs purging.
+//!
+//! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
+//! configure, and for what a failover can lose.
+//!
+//! Needs Redis 6 or later, or any Valkey. A single server, over TCP or a socket in the file system. TLS, Sentinel and Cluster
+//! are not built yet; the keys are laid out for them.
+
+mod builder;
+mod error;
+mod layout;
+mod link;
+mod names;
+mod scripts;
+mod sessions;
+mod shared;
+mod signals;
+mod step;
+mod store;
+mod target;
+mod time;
+mod upkeep;
+
+pub use builder::{BuildError, RedisBuilder};
+pub use store::RedisStore;
+pub use target::{InvalidRedisUrl, RedisUrl};

@@ -1,0 +1,235 @@
+//! One connection to the server: made when first needed, made again when lost, refused at once while the server is away.
+//!
+//! ```text
+//! idle ──call──▶ connecting ──▶ up ──lost──▶ connecting      calls wait
+//!                    │ failed                     │ failed
+//!                    └───────────▶ away ◀─────────┘          calls are refused at once
+//! ```
+//!
+//! While the server is away, a task tries to connect every now and then; nobody's request does. It stops when nobody has
+//! asked for a minute, and the next call begins anew.
+//!
+//! The library retries nothing, and hands what was sent to the server exactly once. What a lost connection means for a call
+//! that was on its way is told by [`Effect`](crate::error::Effect): a read is asked again here, a write never.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloakroom::store::StoreError;
+use parking_lot::Mutex;
+use rand::RngExt;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::error;
+
+/// First and longest pause between two tries to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// Nobody asked for so long: trying is given up until somebody does.
+const NOBODY_ASKS: Duration = Duration::from_secs(60);
+
+/// What becomes of what the server pushes on its own accord.
+pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
+
+#[derive(Clone)]
+pub(crate) struct Link(Arc<Inner>);
+
+/// A connection that is up, and which one: told when it turns out to be lost.
+#[derive(Clone)]
+pub(crate) struct Open {
+    pub(crate) connection: MultiplexedConnection,
+    epoch: u64,
+}
+
+struct Inner {
+    client: Client,
+    /// For people.
+    place: Arc<str>,
+    connect_timeout: Duration,
+    on_push: Option<OnPush>,
+    state: Mutex<State>,
+    /// Moves with each change of the state that somebody may wait for.
+    changed: watch::Sender<()>,
+}
+
+struct State {
+    phase: Phase,
+    /// Counts connections.
+    epoch: u64,
+    asked: Instant,
+}
+
+enum Phase {
+    Idle,
+    Connecting,
+    Up(MultiplexedConnection),
+    /// And why.
+    Away(Arc<str>),
+}
+
+impl Link {
+    pub(crate) fn new(
+        client: Client,
+        place: Arc<str>,
+        connect_timeout: Duration,
+        on_push: Option<OnPush>,
+    ) -> Self {
+        let state = State { phase: Phase::Idle, epoch: 0, asked: Instant::now() };
+        Link(Arc::new(Inner {
+            client,
+            place,
+            connect_timeout,
+            on_push,
+            state: Mutex::new(state),
+            changed: watch::Sender::new(()),
+        }))
+    }
+
+    /// The connection, once it is up. An error means that nothing was sent.
+    pub(crate) async fn open(&self) -> Result<Open, StoreError> {
+        let mut changed = self.0.changed.subscribe();
+        loop {
+            {
+                let mut state = self.0.state.lock();
+                state.asked = Instant::now();
+                match &state.phase {
+                    Phase::Up(connection) => {
+                        return Ok(Open { connection: connection.clone(), epoch: state.epoch });
+                    }
+                    Phase::Away(why) => return Err(error::unavailable(&self.0.place, why)),
+                    Phase::Connecting => {}
+                    Phase::Idle => {
+                        state.phase = Phase::Connecting;
+                        drop(state);
+                        if !Inner::start_connecting(&self.0) {
+                            return Err(error::unavailable(
+                                &self.0.place,
+                                "needs a tokio runtime to connect in",
+                            ));
+                        }
+                    }
+                }
+            }
+            if changed.changed().await.is_err() {
+                return Err(error::unavailable(&self.0.place, "is not asked any more"));
+            }
+        }
+    }
+
+    /// That connection ended: a new one is made right away, and calls wait for it.
+    pub(crate) fn lost(&self, open: &Open) {
+        self.0.leave(open.epoch, Phase::Connecting);
+    }
+
+    /// That connection does not answer: calls are refused until a new one does.
+    pub(crate) fn silent(&self, open: &Open) {
+        self.0.leave(open.epoch, Phase::Away("does not answer".into()));
+    }
+}
+
+impl Inner {
+    /// Gives up the connection of this epoch, unless that was done before.
+    fn leave(self: &Arc<Self>, epoch: u64, phase: Phase) {
+        {
+            let mut state = self.state.lock();
+            if state.epoch != epoch || !matches!(state.phase, Phase::Up(_)) {
+                return;
+            }
+            state.phase = phase;
+        }
+        Self::start_connecting(self);
+    }
+
+    fn start_connecting(self: &Arc<Self>) -> bool {
+        let trying = Trying { inner: self.clone(), done: false };
+        match Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(keep_connecting(trying));
+                true
+            }
+            // `trying` is dropped, and whoever asks next begins anew.
+            Err(_) => false,
+        }
+    }
+
+    async fn connect(self: &Arc<Self>, epoch: u64) -> Result<MultiplexedConnection, Arc<str>> {
+        let weak = Arc::downgrade(self);
+        let on_push = self.on_push.clone();
+        let push = move |info: PushInfo| -> Result<(), ()> {
+            if info.kind == PushKind::Disconnection
+                && let Some(inner) = weak.upgrade()
+            {
+                inner.leave(epoch, Phase::Connecting);
+            }
+            if let Some(on_push) = &on_push {
+                on_push(info);
+            }
+            Ok(())
+        };
+        // Deadlines are ours, for each call as a whole.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_push_sender(push);
+        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        match tokio::time::timeout(self.connect_timeout, connecting).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(error::no_connection(&error).into()),
+            Err(_) => Err("did not answer a new connection in time".into()),
+        }
+    }
+}
+
+/// A task that connects, the only one of its link. However it ends, nobody waits for it any longer.
+struct Trying {
+    inner: Arc<Inner>,
+    /// The connection is up; the state is no longer this task's.
+    done: bool,
+}
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        if !self.done {
+            self.inner.state.lock().phase = Phase::Idle;
+        }
+        self.inner.changed.send_replace(());
+    }
+}
+
+async fn keep_connecting(mut trying: Trying) {
+    let inner = trying.inner.clone();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let epoch = inner.state.lock().epoch + 1;
+        match inner.connect(epoch).await {
+            Ok(connection) => {
+                let mut state = inner.state.lock();
+                state.epoch = epoch;
+                state.phase = Phase::Up(connection);
+                trying.done = true;
+                return;
+            }
+            Err(why) => {
+                let mut state = inner.state.lock();
+                if state.asked.elapsed() > NOBODY_ASKS {
+                    return;
+                }
+                if !matches!(&state.phase, Phase::Away(known) if *known == why) {
+                    tracing::warn!(target: "cloakroom", "{} {why}; it is tried again", inner.place);
+                }
+                state.phase = Phase::Away(why);
+            }
+        }
+        inner.changed.send_replace(());
+        // Nobody but this task knows the link any more.
+        if Arc::strong_count(&inner) == 2 {
+            return;
+        }
+        let jitter = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}

@@ -1,0 +1,135 @@
+//! What keys are called in Redis.
+//!
+//! ```text
+//! entry    = prefix {tag}digest          a session, or what is left of one
+//! index    = prefix u{tag}digest         the sessions of a user
+//! channel  = prefix r{tag}digest         told when the lease of that session becomes free
+//! ```
+//!
+//! All of it is printable; tag and digest are base64url. The tag is in braces, Redis Cluster's sign for "hash this
+//! part only": whatever belongs to one line of sessions is in one slot.
+
+use cloakroom::{StoreKey, UserId};
+use data_encoding::BASE64URL_NOPAD;
+
+/// Bytes of the tag, before the digest, in a [`StoreKey`].
+const TAG: usize = 3;
+/// `{tag}digest`: four characters in braces, 43 of digest.
+const SUFFIX: usize = 4 + 2 + 43;
+
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    prefix: Box<str>,
+}
+
+impl Names {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Names { prefix: prefix.into() }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Where an entry is.
+    pub(crate) fn entry(&self, key: &StoreKey) -> String {
+        self.named("", key)
+    }
+
+    /// Where the index of a user is.
+    pub(crate) fn index(&self, user: &UserId) -> String {
+        self.named("u", &StoreKey::of_user(user))
+    }
+
+    /// Where it is told that a lease became free.
+    pub(crate) fn channel(&self, key: &StoreKey) -> String {
+        self.named("r", key)
+    }
+
+    /// How an index calls a session: the name of its entry without the prefix.
+    pub(crate) fn member(key: &StoreKey) -> String {
+        Names { prefix: "".into() }.entry(key)
+    }
+
+    /// The session that an index calls so.
+    pub(crate) fn of_member(member: &[u8]) -> Option<StoreKey> {
+        let [b'{', rest @ ..] = member else { return None };
+        let (tag, rest) = rest.split_at_checked(4)?;
+        let [b'}', digest @ ..] = rest else { return None };
+        let mut bytes = BASE64URL_NOPAD.decode(tag).ok()?;
+        bytes.extend(BASE64URL_NOPAD.decode(digest).ok()?);
+        bytes.try_into().ok().map(StoreKey::from_bytes)
+    }
+
+    /// The entry's key, if this is the name of one.
+    pub(crate) fn of_entry(&self, name: &[u8]) -> Option<StoreKey> {
+        Self::of_member(name.strip_prefix(self.prefix.as_bytes())?)
+    }
+
+    /// The session whose lease is told of on the channel of this name.
+    pub(crate) fn of_channel(&self, name: &[u8]) -> Option<StoreKey> {
+        Self::of_member(name.strip_prefix(self.prefix.as_bytes())?.strip_prefix(b"r")?)
+    }
+
+    /// The pattern of `SCAN` for the names of entries.
+    pub(crate) fn pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.prefix.len() + 2);
+        for c in self.prefix.chars() {
+            if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^') {
+                pattern.push('\\');
+            }
+            pattern.push(c);
+        }
+        pattern.push_str("{*");
+        pattern
+    }
+
+    fn named(&self, sort: &str, key: &StoreKey) -> String {
+        let (tag, digest) = key.as_bytes().split_at(TAG);
+        let mut name = String::with_capacity(self.prefix.len() + sort.len() + SUFFIX);
+        name.push_str(&self.prefix);
+        name.push_str(sort);
+        name.push('{');
+        BASE64URL_NOPAD.encode_append(tag, &mut name);
+        name.push('}');
+        BASE64URL_NOPAD.encode_append(digest, &mut name);
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_leads_back_to_its_key_and_no_other_name_to_any() {
+        let names = Names::new("shop[1]:");
+        for n in 0..=255 {
+            let key = StoreKey::from_bytes([n; StoreKey::LEN]);
+            let name = names.entry(&key);
+            assert_eq!(name.len(), "shop[1]:".len() + SUFFIX);
+            assert_eq!(names.of_entry(name.as_bytes()), Some(key));
+            assert_eq!(Names::of_member(Names::member(&key).as_bytes()), Some(key));
+            assert_eq!(names.of_entry(names.channel(&key).as_bytes()), None);
+            assert_eq!(names.of_channel(names.channel(&key).as_bytes()), Some(key));
+            assert_eq!(Names::new("shop").of_entry(name.as_bytes()), None);
+        }
+        for strange in ["", "{", "{AAAA", "{AAAA}", "{AAAA}AAAA", "{A*AA}", "AAAAAA"] {
+            assert_eq!(Names::new("").of_entry(strange.as_bytes()), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn the_index_of_a_user_does_not_show_the_name() {
+        let names = Names::new("p:");
+        let user = UserId::new("ann").unwrap();
+        assert_ne!(names.index(&user), names.index(&UserId::new("ben").unwrap()));
+        assert!(!names.index(&user).contains("ann"));
+        assert_eq!(names.of_entry(names.index(&user).as_bytes()), None);
+    }
+
+    #[test]
+    fn the_pattern_takes_the_prefix_at_its_word() {
+        assert_eq!(Names::new("a*b?[c]\\:").pattern(), "a\\*b\\?\\[c\\]\\\\:{*");
+    }
+}

@@ -1,0 +1,42 @@
+//! The scripts that run inside the server.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) static $name: LazyLock<Source> =
+            LazyLock::new(|| Source::new(concat!(include_str!("lua/head.lua"), include_str!($file))));
+    )*};
+}
+
+scripts! {
+    CREATE = "lua/create.lua";
+    COMMIT = "lua/commit.lua";
+    ACQUIRE = "lua/acquire.lua";
+    RENEW = "lua/renew.lua";
+    RELEASE = "lua/release.lua";
+    TOUCH = "lua/touch.lua";
+    STEP = "lua/step.lua";
+}
+
+/// A script, and the name under which a server that has seen it knows it.
+pub(crate) struct Source {
+    pub(crate) text: String,
+    pub(crate) sha: String,
+}
+
+impl Source {
+    fn new(text: &str) -> Self {
+        // Comments explain; they need not travel.
+        let text: String = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("--"))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let sha = Script::new(&text).get_hash().to_owned();
+        Source { text, sha }
+    }
+}

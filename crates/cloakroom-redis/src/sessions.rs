@@ -1,0 +1,300 @@
+//! What concerns one session only, each in one round trip: reading it, and the scripts of the hot path.
+//!
+//! A script does what it is asked to where nothing is in the way. Where something is, it changes nothing and answers with what
+//! is there, and the rules of [`protocol`] are applied to that here: a refusal is worded in one place, for all stores.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloakroom::clock::Timestamp;
+use cloakroom::record::{RecentOps, Version};
+use cloakroom::store::protocol::{self, Entry, Table};
+use cloakroom::store::{
+    Acquire, Acquired, Commit, Committed, Create, Created, Loaded, Release, Released, Renew, Renewed,
+    Snapshot, StoreError, Touch, Touched,
+};
+use cloakroom::{StoreKey, UserId};
+use redis::{Pipeline, Value};
+
+use crate::error::{self, Effect};
+use crate::layout::{self, Malformed};
+use crate::scripts;
+use crate::shared::{Deadline, Invocation, Shared};
+
+impl Shared {
+    pub(crate) async fn load(self: Arc<Self>, key: StoreKey) -> Result<Loaded, StoreError> {
+        let mut loaded = self.load_many(vec![key]).await?;
+        loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
+    }
+
+    /// Reads up to four candidates at once. An alias is followed in a second round trip: what is under an alias does not
+    /// change, so both reads together say what held at the time of the second.
+    pub(crate) async fn load_many(&self, keys: Vec<StoreKey>) -> Result<Vec<Loaded>, StoreError> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let deadline = self.deadline();
+        let mut found = Known::default();
+        let mut now = self.fetch(deadline, &keys, &mut found).await?;
+        let successors: Vec<StoreKey> = found
+            .0
+            .iter()
+            .filter_map(|(_, entry)| match entry {
+                Some(Entry::Alias { successor, .. }) => Some(*successor),
+                _ => None,
+            })
+            .filter(|successor| !found.has(successor))
+            .collect();
+        if !successors.is_empty() {
+            now = self.fetch(deadline, &successors, &mut found).await?;
+        }
+        keys.into_iter()
+            .map(|key| protocol::load(&mut found, now, key).map_err(|stopped| self.contradiction(stopped)))
+            .collect()
+    }
+
+    /// Reads entries as they are, and tells the time.
+    async fn fetch(
+        &self,
+        deadline: Deadline,
+        keys: &[StoreKey],
+        into: &mut Known,
+    ) -> Result<Timestamp, StoreError> {
+        let known_now = self.time.now();
+        let asked = Instant::now();
+        let answers = match (keys, known_now) {
+            ([key], Some(_)) => {
+                let mut get = redis::cmd("GET");
+                get.arg(self.names.entry(key));
+                vec![self.read(deadline, &get).await?]
+            }
+            _ => {
+                let mut pipeline = Pipeline::with_capacity(keys.len() + 1);
+                for key in keys {
+                    pipeline.cmd("GET").arg(self.names.entry(key));
+                }
+                if known_now.is_none() {
+                    pipeline.cmd("TIME");
+                }
+                let mut answers = self.read_all(deadline, &pipeline).await?;
+                if known_now.is_none() {
+                    let told = answers.pop().and_then(told_time);
+                    let told = told.ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+                    self.time.observe(asked, Instant::now(), told);
+                }
+                answers
+            }
+        };
+        // The time of the answer, not of the question: what is in it may be younger than that.
+        let now = self.time.estimate().ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        for (key, answer) in keys.iter().zip(answers) {
+            let entry = match answer {
+                Value::Nil => None,
+                Value::BulkString(bytes) => Some(self.decode(key, &bytes)?),
+                _ => return Err(error::strange(&self.place, Effect::Reads)),
+            };
+            into.0.push((*key, entry));
+        }
+        Ok(now)
+    }
+
+    /// The server's clock, asked for.
+    pub(crate) async fn tell_time(self: Arc<Self>) -> Result<Timestamp, StoreError> {
+        if let Some(now) = self.time.given() {
+            return Ok(now);
+        }
+        let asked = Instant::now();
+        let told = self.read(self.deadline(), &redis::cmd("TIME")).await?;
+        let now = told_time(told).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        self.time.observe(asked, Instant::now(), now);
+        Ok(now)
+    }
+
+    /// Stores a new session that nobody is logged in to.
+    pub(crate) async fn create(self: Arc<Self>, request: Create) -> Result<Created, StoreError> {
+        // What stands around the times is the same whenever it is stored: written as if it were now, and the times
+        // are put in by the script.
+        let written = |now| protocol::create(&mut Known(vec![(request.key, None)]), now, request.clone());
+        let Ok(Created::Created { snapshot, .. }) = written(Timestamp::default()) else {
+            return Err(error::strange(&self.place, Effect::Reads));
+        };
+        let (mut before, mut behind) = (Vec::new(), Vec::new());
+        layout::before_times(&mut before, Version::first(request.op), RecentOps::default(), None);
+        layout::after_times(&mut behind, &request.key, &snapshot.record);
+        let mut script = Invocation::new(&scripts::CREATE, [self.names.entry(&request.key)]);
+        script.arg(self.given_time()).arg(before);
+        script.number(span(request.lifetime.idle)).number(span(request.lifetime.absolute));
+        script.arg(request.lifetime.renewal.map(|d| span(d).to_string()).unwrap_or_default()).arg(behind);
+        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        let known = if answer.done { None } else { self.there(&request.key, answer.rest())? };
+        let mut known = Known(vec![(request.key, known)]);
+        protocol::create(&mut known, answer.now, request).map_err(|stopped| self.contradiction(stopped))
+    }
+
+    pub(crate) async fn commit(self: Arc<Self>, request: Commit) -> Result<Committed, StoreError> {
+        let key = request.key;
+        let mut script = Invocation::new(&scripts::COMMIT, [self.names.entry(&key)]);
+        script.arg(self.given_time());
+        script.arg(layout::op_bytes(request.op)).arg(layout::version_bytes(request.expected));
+        script.arg(request.expected.next(request.op).counter.to_be_bytes());
+        script.arg(request.lease.map(|lease| layout::owner(lease.owner).to_vec()).unwrap_or_default());
+        script.arg(request.lease.map_or(0, |lease| lease.hold).to_be_bytes());
+        script.arg(if request.release { "1" } else { "" });
+        script.arg(layout::epoch_and_checksum(&key, request.epoch, &request.payload));
+        script.arg(request.slide.map(|d| span(d).to_string()).unwrap_or_default());
+        script.arg(self.names.channel(&key)).arg(request.payload.as_bytes());
+        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        if answer.done {
+            let record = layout::decode_around(answer.rest(), request.payload)
+                .map_err(|malformed| error::corrupt(&self.place, malformed))?;
+            return Ok(Committed::Committed(Snapshot { record: Arc::new(record), now: answer.now }));
+        }
+        let mut known = Known(vec![(key, self.there(&key, answer.rest())?)]);
+        let told = protocol::commit(&mut known, answer.now, request);
+        told.map_err(|stopped| self.contradiction(stopped))
+    }
+
+    pub(crate) async fn acquire(self: Arc<Self>, request: Acquire) -> Result<Acquired, StoreError> {
+        let key = request.key;
+        let mut script = Invocation::new(&scripts::ACQUIRE, [self.names.entry(&key)]);
+        script.arg(self.given_time()).arg(layout::owner(request.owner)).number(span(request.lease));
+        let heard = self.signals.heard(&key);
+        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        let there = self.there(&key, answer.rest())?;
+        if !answer.done {
+            let mut known = Known(vec![(key, there)]);
+            let told = protocol::acquire(&mut known, answer.now, request);
+            let told = told.map_err(|stopped| self.contradiction(stopped))?;
+            if let Acquired::Locked { .. } = told {
+                self.signals.locked(&key, heard);
+            }
+            return Ok(told);
+        }
+        match there {
+            Some(Entry::Live { record, lease: Some(lease) }) => {
+                Ok(Acquired::Acquired { snapshot: Snapshot { record, now: answer.now }, until: lease.until })
+            }
+            _ => Err(error::strange(&self.place, Effect::Writes)),
+        }
+    }
+
+    pub(crate) async fn renew(self: Arc<Self>, request: Renew) -> Result<Renewed, StoreError> {
+        let mut script = Invocation::new(&scripts::RENEW, [self.names.entry(&request.key)]);
+        script.arg(self.given_time()).arg(layout::owner(request.owner)).number(span(request.lease));
+        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        match self.told_time(&answer)? {
+            Some(until) => Ok(Renewed::Renewed { until }),
+            None => Ok(Renewed::LeaseLost),
+        }
+    }
+
+    pub(crate) async fn release(self: Arc<Self>, request: Release) -> Result<Released, StoreError> {
+        let mut script = Invocation::new(&scripts::RELEASE, [self.names.entry(&request.key)]);
+        script.arg(self.given_time()).arg(layout::owner(request.owner)).arg(self.names.channel(&request.key));
+        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        if answer.done {
+            return Ok(Released::Released);
+        }
+        self.readable(answer.rest())?;
+        Ok(Released::NotHeld)
+    }
+
+    pub(crate) async fn touch(self: Arc<Self>, request: Touch) -> Result<Touched, StoreError> {
+        let mut script = Invocation::new(&scripts::TOUCH, [self.names.entry(&request.key)]);
+        script.arg(self.given_time()).number(span(request.idle));
+        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        match self.told_time(&answer)? {
+            Some(idle_deadline) => Ok(Touched::Touched { idle_deadline }),
+            None => Ok(Touched::NotLive),
+        }
+    }
+
+    /// The time in an answer, where the script did what it was asked to.
+    fn told_time(&self, answer: &crate::shared::Answer) -> Result<Option<Timestamp>, StoreError> {
+        if !answer.done {
+            self.readable(answer.rest())?;
+            return Ok(None);
+        }
+        match answer.rest().try_into() {
+            Ok(bytes) => Ok(Some(layout::time(u64::from_be_bytes(bytes)))),
+            Err(_) => Err(error::strange(&self.place, Effect::Writes)),
+        }
+    }
+
+    /// What a script found in its way, by its first bytes: nothing, or something that can be read.
+    fn readable(&self, first: &[u8]) -> Result<(), StoreError> {
+        match first {
+            [] | [layout::FORMAT, ..] => Ok(()),
+            _ => Err(error::corrupt(&self.place, Malformed("format"))),
+        }
+    }
+
+    /// What a script found under a key; nothing is told as no bytes.
+    fn there(&self, key: &StoreKey, bytes: &[u8]) -> Result<Option<Entry>, StoreError> {
+        (!bytes.is_empty()).then(|| self.decode(key, bytes)).transpose()
+    }
+
+    pub(crate) fn decode(&self, key: &StoreKey, bytes: &[u8]) -> Result<Entry, StoreError> {
+        layout::decode(key, bytes).map_err(|malformed| {
+            tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a stored session cannot be read");
+            error::corrupt(&self.place, malformed)
+        })
+    }
+
+    /// A script refused what the rules allow, or the rules looked for something that was not read. Nothing was done.
+    fn contradiction(&self, Stopped: Stopped) -> StoreError {
+        error::unavailable(
+            &self.place,
+            "and this program do not agree on what a session may: run one version of it",
+        )
+    }
+}
+
+/// A duration in whole milliseconds that a script can add to a time.
+fn span(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(layout::NEVER)
+}
+
+/// The answer to `TIME`: seconds and microseconds.
+pub(crate) fn told_time(answer: Value) -> Option<Timestamp> {
+    let Value::Array(parts) = answer else { return None };
+    let number = |part: &Value| match part {
+        Value::BulkString(digits) => std::str::from_utf8(digits).ok()?.parse::<u64>().ok(),
+        _ => None,
+    };
+    let [seconds, micros] = parts.as_slice() else { return None };
+    Some(Timestamp::from_millis(number(seconds)?.checked_mul(1000)? + number(micros)? / 1000))
+}
+
+/// Entries that were read, for the rules to look at.
+#[derive(Default)]
+struct Known(Vec<(StoreKey, Option<Entry>)>);
+
+/// The rules looked for something that was not read, or would write where the script did not.
+struct Stopped;
+
+impl Known {
+    fn has(&self, key: &StoreKey) -> bool {
+        self.0.iter().any(|(known, _)| known == key)
+    }
+}
+
+impl Table for Known {
+    type Error = Stopped;
+
+    fn get(&mut self, key: &StoreKey) -> Result<Option<Entry>, Stopped> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, entry)| entry.clone()).ok_or(Stopped)
+    }
+
+    /// The only write that follows from nothing being in the way is that of a create, which the script made.
+    fn put(&mut self, key: &StoreKey, _: Entry) -> Result<(), Stopped> {
+        match self.get(key)? {
+            None => Ok(()),
+            Some(_) => Err(Stopped),
+        }
+    }
+
+    fn keys_of(&mut self, _: &UserId) -> Result<Vec<StoreKey>, Stopped> {
+        Err(Stopped)
+    }
+}

@@ -1,0 +1,237 @@
+//! Wake-ups: whoever waits for a lease is told by the server when it becomes free.
+//!
+//! A script that ends a lease publishes on the session's own channel. A process subscribes to a channel when it begins to wait,
+//! on a connection kept for that (a subscriber's answers are held to a tighter limit of the server's), and unsubscribes some
+//! time after nobody has waited. What could get lost is made up for: once subscribed, the lease is looked at once, in
+//! case it became free before; a signal that came between a refused try and the wait for the next one is remembered; and a lost
+//! connection wakes everybody. Beyond that the engine tries again by itself every now and then.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use cloakroom::StoreKey;
+use cloakroom::store::StoreFuture;
+use parking_lot::Mutex;
+use redis::{PushInfo, PushKind, Value};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::link::Link;
+use crate::shared::Shared;
+
+/// A channel that nobody has waited on for so long is left.
+const LINGER: Duration = Duration::from_secs(2);
+/// Pause between two tries to subscribe while the server is away.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a subscription may take to be confirmed.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(crate) struct Signals {
+    link: OnceLock<Link>,
+    board: Mutex<HashMap<StoreKey, Channel>>,
+}
+
+/// What is known of one session's lease.
+struct Channel {
+    /// How often it was told that the lease may be free.
+    heard: watch::Sender<u64>,
+    /// What of that had been heard when the lease was last asked for in vain.
+    asked_after: u64,
+    /// Waiting, and since when not.
+    waiting: usize,
+    idle_since: Instant,
+}
+
+impl Signals {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Signals { link: OnceLock::new(), board: Mutex::default() })
+    }
+
+    /// The connection to listen on. Its pushes go to [`Signals::pushed`].
+    pub(crate) fn listen_on(&self, link: Link) {
+        let _ = self.link.set(link);
+    }
+
+    /// How often the lease on this session was told to be free, for [`Signals::locked`].
+    pub(crate) fn heard(&self, key: &StoreKey) -> u64 {
+        self.board.lock().get(key).map_or(0, |channel| *channel.heard.borrow())
+    }
+
+    /// The lease was asked for in vain, when so much had been heard: what came since is news.
+    pub(crate) fn locked(&self, key: &StoreKey, heard: u64) {
+        if let Some(channel) = self.board.lock().get_mut(key) {
+            channel.asked_after = heard;
+        }
+    }
+
+    fn told(&self, key: &StoreKey) {
+        if let Some(channel) = self.board.lock().get(key) {
+            channel.heard.send_modify(|heard| *heard += 1);
+        }
+    }
+
+    fn wanted(&self) -> Vec<StoreKey> {
+        self.board.lock().keys().copied().collect()
+    }
+
+    fn is_wanted(&self, key: &StoreKey) -> bool {
+        self.board.lock().contains_key(key)
+    }
+}
+
+impl Shared {
+    /// What the server pushed on the connection that listens.
+    pub(crate) fn pushed(weak: &Weak<Self>, push: &PushInfo) {
+        let Some(shared) = weak.upgrade() else { return };
+        match (&push.kind, push.data.first()) {
+            (PushKind::Message, Some(Value::BulkString(channel))) => {
+                if let Some(key) = shared.names.of_channel(channel) {
+                    shared.signals.told(&key);
+                }
+            }
+            (PushKind::Disconnection, _) => {
+                for key in shared.signals.wanted() {
+                    shared.signals.told(&key);
+                    shared.subscribe(key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Completes when the lease of this session may be free.
+    pub(crate) fn released(self: &Arc<Self>, key: StoreKey) -> Option<StoreFuture<()>> {
+        Handle::try_current().ok()?;
+        let (mut heard, asked_after, new) = {
+            let mut board = self.signals.board.lock();
+            let first = board.is_empty();
+            let new = !board.contains_key(&key);
+            let channel = board.entry(key).or_insert_with(|| Channel {
+                heard: watch::Sender::new(0),
+                asked_after: 0,
+                waiting: 0,
+                idle_since: Instant::now(),
+            });
+            channel.waiting += 1;
+            let waiter = (channel.heard.subscribe(), channel.asked_after, new);
+            if first {
+                tokio::spawn(leave_idle(Arc::downgrade(self)));
+            }
+            waiter
+        };
+        let waiting = Waiting { shared: self.clone(), key };
+        if new {
+            self.subscribe(key);
+        }
+        Some(StoreFuture::boxed(async move {
+            let _waiting = waiting;
+            // An end of the channel wakes as well: the engine then looks by itself.
+            let _ = heard.wait_for(|heard| *heard > asked_after).await;
+            Ok(())
+        }))
+    }
+
+    /// Subscribes, and looks at the lease once that is confirmed.
+    fn subscribe(self: &Arc<Self>, key: StoreKey) {
+        let weak = Arc::downgrade(self);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                loop {
+                    let Some(shared) = weak.upgrade() else { return };
+                    if !shared.signals.is_wanted(&key) {
+                        return;
+                    }
+                    if shared.subscribed(&key).await {
+                        if shared.is_free(&key).await {
+                            shared.signals.told(&key);
+                        }
+                        return;
+                    }
+                    drop(shared);
+                    tokio::time::sleep(PAUSE).await;
+                }
+            });
+        }
+    }
+
+    async fn subscribed(&self, key: &StoreKey) -> bool {
+        let Some(link) = self.signals.link.get() else { return false };
+        let Ok(Ok(mut open)) = tokio::time::timeout(PATIENCE, link.open()).await else { return false };
+        let subscribing = open.connection.subscribe(self.names.channel(key));
+        match tokio::time::timeout(PATIENCE, subscribing).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                if error.is_unrecoverable_error() {
+                    link.lost(&open);
+                }
+                false
+            }
+            Err(_) => {
+                link.silent(&open);
+                false
+            }
+        }
+    }
+
+    /// Whether nobody holds the lease, as far as can be told: an error is no reason not to try.
+    async fn is_free(&self, key: &StoreKey) -> bool {
+        let mut until = redis::cmd("GETRANGE");
+        until.arg(self.names.entry(key)).arg(26).arg(33);
+        match self.read(self.deadline(), &until).await {
+            Ok(Value::BulkString(bytes)) => {
+                let until = bytes.try_into().map_or(0, u64::from_be_bytes);
+                self.time.estimate().is_none_or(|now| now.as_millis() >= until)
+            }
+            _ => true,
+        }
+    }
+}
+
+/// Somebody waits for a lease.
+struct Waiting {
+    shared: Arc<Shared>,
+    key: StoreKey,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(channel) = self.shared.signals.board.lock().get_mut(&self.key) {
+            channel.waiting = channel.waiting.saturating_sub(1);
+            channel.idle_since = Instant::now();
+        }
+    }
+}
+
+/// Leaves channels that nobody waits on, until there is none.
+async fn leave_idle(weak: Weak<Shared>) {
+    loop {
+        tokio::time::sleep(LINGER / 2).await;
+        let Some(shared) = weak.upgrade() else { return };
+        let mut left = Vec::new();
+        let empty = {
+            let mut board = shared.signals.board.lock();
+            board.retain(|key, channel| {
+                let stays = channel.waiting > 0 || channel.idle_since.elapsed() < LINGER;
+                if !stays {
+                    left.push(*key);
+                }
+                stays
+            });
+            board.is_empty()
+        };
+        let Some(link) = shared.signals.link.get() else { return };
+        for key in left {
+            let Ok(mut open) = link.open().await else { break };
+            let leaving = open.connection.unsubscribe(shared.names.channel(&key));
+            let _ = tokio::time::timeout(PATIENCE, leaving).await;
+            // Wanted again meanwhile: whichever of the two the server saw last, now it is subscribed.
+            if shared.signals.is_wanted(&key) {
+                shared.subscribe(key);
+            }
+        }
+        if empty {
+            return;
+        }
+    }
+}

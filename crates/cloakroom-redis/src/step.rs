@@ -1,0 +1,471 @@
+//! What concerns several entries at once: changes of id, ends, everything about a user's sessions.
+//!
+//! The rules of [`protocol`] are run here, over entries as the server told them, and what they would write is sent along
+//! with all that was read. One script applies it if every entry still holds exactly those bytes, every index those
+//! members, and no time that the decision rests on has come; else it changes nothing and answers with how things are,
+//! and the rules are run again over that. So a step is atomic although it is decided here, and it is two round trips long
+//! where nobody else is at the same sessions.
+//!
+//! Not everything has to be the same. Where a session is ended, or was only counted among its user's, what counts is
+//! that it is still there, alive and the same user's: it may be written and touched meanwhile. So a logout comes through
+//! however busy a session is. What is told of a session that was ended is how it was when that was decided.
+//!
+//! A single server runs it. Over the nodes of a cluster a user's index and sessions lie apart, and their part of a step
+//! will have to become a reservation; the entries of one line are in one slot.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloakroom::clock::Timestamp;
+use cloakroom::store::protocol::{Entry, Table};
+use cloakroom::store::{Ending, StoreError, StoreErrorKind};
+use cloakroom::{StoreKey, UserId};
+use rand::RngExt;
+use redis::Value;
+
+use crate::error::{self, Effect};
+use crate::layout::{self, Malformed};
+use crate::names::Names;
+use crate::scripts;
+use crate::shared::{Deadline, Invocation, Shared};
+
+/// Tries in a row before the next one waits a little, so that of many who are at the same index one gets through.
+const EAGER: u32 = 3;
+/// Rounds in which a step may ask for more to read: a long line of successors is followed one by one.
+const ROUNDS: u32 = 64;
+
+/// Things as they were at one moment of the server's clock.
+struct Picture {
+    now: Timestamp,
+    entries: HashMap<StoreKey, Held>,
+    indexes: HashMap<UserId, Index>,
+}
+
+/// What is under a key: the bytes, and what they say.
+struct Held {
+    bytes: Vec<u8>,
+    entry: Result<Option<Entry>, Malformed>,
+}
+
+struct Index {
+    generation: Vec<u8>,
+    members: Vec<StoreKey>,
+    /// Members that are no keys of ours, by their names.
+    strange: Vec<Vec<u8>>,
+}
+
+/// What a step needs to look at.
+#[derive(Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) keys: Vec<StoreKey>,
+    pub(crate) users: Vec<UserId>,
+}
+
+/// Why the rules stopped before they had an answer.
+pub(crate) enum Stop {
+    /// They looked for an entry that was not read.
+    Entry(StoreKey),
+    /// Or for an index.
+    Index(UserId),
+    /// What they looked at cannot be read.
+    Malformed(StoreKey, Malformed),
+}
+
+/// The entries of a picture, and what is to be put over them.
+pub(crate) struct Drafts<'p> {
+    picture: &'p Picture,
+    puts: Vec<(StoreKey, Entry)>,
+}
+
+impl Table for Drafts<'_> {
+    type Error = Stop;
+
+    fn get(&mut self, key: &StoreKey) -> Result<Option<Entry>, Stop> {
+        if let Some((_, entry)) = self.puts.iter().find(|(put, _)| put == key) {
+            return Ok(Some(entry.clone()));
+        }
+        match self.picture.entries.get(key) {
+            Some(held) => held.entry.clone().map_err(|malformed| Stop::Malformed(*key, malformed)),
+            None => Err(Stop::Entry(*key)),
+        }
+    }
+
+    fn put(&mut self, key: &StoreKey, entry: Entry) -> Result<(), Stop> {
+        // What was there decides which index changes, and must not have changed meanwhile.
+        if !self.picture.entries.contains_key(key) {
+            return Err(Stop::Entry(*key));
+        }
+        self.puts.retain(|(put, _)| put != key);
+        self.puts.push((*key, entry));
+        Ok(())
+    }
+
+    fn keys_of(&mut self, user: &UserId) -> Result<Vec<StoreKey>, Stop> {
+        let index = self.picture.indexes.get(user).ok_or_else(|| Stop::Index(user.clone()))?;
+        // A damaged record is trouble for itself, not for its user's other sessions.
+        let readable =
+            |key: &&StoreKey| self.picture.entries.get(*key).is_some_and(|held| held.entry.is_ok());
+        let mut keys: Vec<StoreKey> = index.members.iter().filter(readable).copied().collect();
+        for (key, entry) in &self.puts {
+            if entry.user() == Some(user) && !keys.contains(key) {
+                keys.push(*key);
+            }
+        }
+        Ok(keys)
+    }
+}
+
+impl Shared {
+    /// Runs a step of the rules: reads what it looks at, decides, and applies what it decided, again and again until nothing
+    /// came between.
+    pub(crate) async fn step<A>(
+        &self,
+        mut wanted: Wanted,
+        rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
+    ) -> Result<A, StoreError> {
+        let deadline = self.deadline();
+        let mut picture = self.look(deadline, &wanted).await?;
+        let (mut tries, mut rounds) = (0, 0);
+        loop {
+            let mut drafts = Drafts { picture: &picture, puts: Vec::new() };
+            let decided = rules(&mut drafts, picture.now);
+            let puts = drafts.puts;
+            let more = match decided {
+                Ok(answer) => {
+                    let changes = Changes::of(&picture, puts);
+                    if changes.is_empty() {
+                        return Ok(answer);
+                    }
+                    match self.apply(deadline, &wanted, &picture, &changes).await? {
+                        None => return Ok(answer),
+                        Some(now_so) => picture = now_so,
+                    }
+                    tries += 1;
+                    if deadline.is_past() {
+                        let why = "is asked for the same sessions by too many at once; nothing was done";
+                        return Err(error::unavailable(&self.place, why));
+                    }
+                    if tries > EAGER {
+                        let pause = rand::rng().random_range(0..200 * u64::from(tries.min(50)));
+                        tokio::time::sleep(Duration::from_micros(pause)).await;
+                    }
+                    // The fresh picture shows what was known before; it may take more now.
+                    picture.missing(&wanted)
+                }
+                Err(Stop::Entry(key)) => Wanted { keys: vec![key], users: Vec::new() },
+                Err(Stop::Index(user)) => Wanted { keys: Vec::new(), users: vec![user] },
+                Err(Stop::Malformed(key, malformed)) => {
+                    tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a stored session cannot be read");
+                    return Err(error::corrupt(&self.place, malformed));
+                }
+            };
+            if more.keys.is_empty() && more.users.is_empty() {
+                continue;
+            }
+            rounds += 1;
+            if rounds > ROUNDS {
+                return Err(error::unavailable(&self.place, "holds a line of sessions without an end"));
+            }
+            // All of it anew: what is decided on has to be of one moment.
+            for key in more.keys {
+                if !wanted.keys.contains(&key) {
+                    wanted.keys.push(key);
+                }
+            }
+            for user in more.users {
+                if !wanted.users.contains(&user) {
+                    wanted.users.push(user);
+                }
+            }
+            picture = self.look(deadline, &wanted).await?;
+        }
+    }
+
+    /// A picture of what is wanted.
+    async fn look(&self, deadline: Deadline, wanted: &Wanted) -> Result<Picture, StoreError> {
+        let entries = wanted.keys.iter().map(|key| self.names.entry(key));
+        let indexes = wanted.users.iter().map(|user| self.names.index(user));
+        let mut script = Invocation::new(&scripts::STEP, entries.chain(indexes));
+        script.arg(self.given_time()).arg(self.names.prefix());
+        script.number(wanted.keys.len() as u64).number(wanted.users.len() as u64).arg("r");
+        let (answer, asked) = self.evaluate(deadline, Effect::Reads, &script).await?;
+        let strange = || error::strange(&self.place, Effect::Reads);
+        match self.picture(answer, asked, &wanted.keys, &wanted.users)? {
+            Some(picture) => Ok(picture),
+            None => Err(strange()),
+        }
+    }
+
+    /// Applies what was decided on a picture, or answers with how things are instead.
+    async fn apply(
+        &self,
+        deadline: Deadline,
+        wanted: &Wanted,
+        picture: &Picture,
+        changes: &Changes,
+    ) -> Result<Option<Picture>, StoreError> {
+        let keys: Vec<StoreKey> = picture.entries.keys().copied().collect();
+        let users: Vec<UserId> = picture.indexes.keys().cloned().collect();
+        let mut names: Vec<String> = keys.iter().map(|key| self.names.entry(key)).collect();
+        names.extend(users.iter().map(|user| self.names.index(user)));
+        let mut place_of = |name: String| {
+            let at = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            at as u64 + 1
+        };
+        let puts: Vec<_> = changes
+            .puts
+            .iter()
+            .map(|(key, entry)| {
+                (
+                    place_of(self.names.entry(key)),
+                    layout::encode(key, entry),
+                    layout::millis(entry.purge_at()),
+                )
+            })
+            .collect();
+        let members: Vec<_> =
+            changes.members.iter().map(|change| (place_of(self.names.index(&change.user)), change)).collect();
+
+        let mut script = Invocation::new(&scripts::STEP, names);
+        script.arg(self.given_time()).arg(self.names.prefix());
+        script.number(keys.len() as u64).number(users.len() as u64).arg("w");
+        let checks: Vec<Check> = keys.iter().map(|key| picture.check(key, &changes.puts, wanted)).collect();
+        script
+            .number(layout::millis(picture.now))
+            .number(layout::millis(picture.holds_until(&keys, &checks)));
+        for (key, check) in keys.iter().zip(checks) {
+            match check {
+                Check::Alive(identity) => script.arg("~").arg(identity),
+                Check::Same => {
+                    script.arg("=").arg(picture.entries.get(key).map_or(&[][..], |held| &held.bytes))
+                }
+            };
+        }
+        for user in &users {
+            script.arg(picture.indexes.get(user).map_or(&[][..], |index| &index.generation));
+        }
+        script.number(puts.len() as u64);
+        for (at, value, until) in puts {
+            script.number(at).arg(value).number(until);
+        }
+        script.number(members.len() as u64);
+        for (at, change) in members {
+            let (sign, until) = match change.until {
+                Some(until) => ("+", layout::millis(until)),
+                None => ("-", 0),
+            };
+            script.number(at).arg(sign).arg(change.member.as_slice()).number(until);
+        }
+        script.number(changes.freed.len() as u64);
+        for key in &changes.freed {
+            script.arg(self.names.channel(key));
+        }
+        let (answer, asked) = self.evaluate(deadline, Effect::Writes, &script).await?;
+        self.picture(answer, asked, &keys, &users)
+    }
+
+    /// Reads the answer of the script: a picture, or that it did what it was asked to.
+    fn picture(
+        &self,
+        answer: Value,
+        asked: Instant,
+        keys: &[StoreKey],
+        users: &[UserId],
+    ) -> Result<Option<Picture>, StoreError> {
+        let strange = || error::strange(&self.place, Effect::Writes);
+        let Value::Array(parts) = answer else { return Err(strange()) };
+        let mut parts = parts.into_iter();
+        let Some(Value::BulkString(head)) = parts.next() else { return Err(strange()) };
+        let head = self.answer(head, asked, Effect::Writes)?;
+        if head.done {
+            return Ok(None);
+        }
+        let mut picture = Picture { now: head.now, entries: HashMap::new(), indexes: HashMap::new() };
+        for key in keys {
+            let Some(Value::BulkString(bytes)) = parts.next() else { return Err(strange()) };
+            picture.entries.insert(*key, Held::read(key, bytes));
+        }
+        for user in users {
+            let Some(Value::Array(index)) = parts.next() else { return Err(strange()) };
+            let mut parts = index.into_iter();
+            let Some(Value::BulkString(generation)) = parts.next() else { return Err(strange()) };
+            let mut index = Index { generation, members: Vec::new(), strange: Vec::new() };
+            while let Some(member) = parts.next() {
+                let (Value::BulkString(member), Some(Value::BulkString(bytes))) = (member, parts.next())
+                else {
+                    return Err(strange());
+                };
+                match Names::of_member(&member) {
+                    Some(key) => {
+                        index.members.push(key);
+                        picture.entries.entry(key).or_insert_with(|| Held::read(&key, bytes));
+                    }
+                    None => index.strange.push(member),
+                }
+            }
+            picture.indexes.insert(user.clone(), index);
+        }
+        Ok(Some(picture))
+    }
+
+    /// Drops members of a user's index whose session is gone; there is no harm in its not being done.
+    pub(crate) async fn heal(self: Arc<Self>, user: UserId) {
+        let deadline = self.deadline();
+        let wanted = Wanted { keys: Vec::new(), users: vec![user] };
+        let Ok(picture) = self.look(deadline, &wanted).await else { return };
+        let changes = Changes::of(&picture, Vec::new());
+        if !changes.members.is_empty() {
+            let _ = self.apply(deadline, &wanted, &picture, &changes).await;
+        }
+    }
+
+    /// Runs a step that only looks. Answers with whether an index was seen that names sessions which are gone.
+    pub(crate) async fn inspect<A>(
+        &self,
+        wanted: Wanted,
+        rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
+    ) -> Result<(A, bool), StoreError> {
+        let picture = self.look(self.deadline(), &wanted).await?;
+        let mut drafts = Drafts { picture: &picture, puts: Vec::new() };
+        match rules(&mut drafts, picture.now) {
+            Ok(answer) => Ok((answer, !Changes::of(&picture, Vec::new()).members.is_empty())),
+            Err(_) => Err(StoreError::new(
+                StoreErrorKind::Unavailable,
+                format!("{} was not asked for all that an answer takes", self.place),
+            )),
+        }
+    }
+}
+
+impl Held {
+    fn read(key: &StoreKey, bytes: Vec<u8>) -> Self {
+        let entry = (!bytes.is_empty()).then(|| layout::decode(key, &bytes)).transpose();
+        Held { bytes, entry }
+    }
+
+    fn user(&self) -> Option<&UserId> {
+        self.entry.as_ref().ok().and_then(Option::as_ref).and_then(Entry::user)
+    }
+}
+
+impl Picture {
+    /// What of an entry the decision rests on.
+    fn check(&self, key: &StoreKey, puts: &[(StoreKey, Entry)], wanted: &Wanted) -> Check {
+        let ends = match puts.iter().find(|(put, _)| put == key) {
+            Some((_, Entry::Marker { ending: Ending::Destroyed | Ending::Revoked, .. })) => true,
+            Some(_) => false,
+            None => !wanted.keys.contains(key),
+        };
+        match self.entries.get(key) {
+            Some(Held { bytes, entry: Ok(Some(Entry::Live { record, .. })) })
+                if ends && !record.is_expired(self.now) =>
+            {
+                layout::identity(bytes).map_or(Check::Same, Check::Alive)
+            }
+            _ => Check::Same,
+        }
+    }
+
+    /// The first moment at which one of the entries begins to mean something else.
+    fn holds_until(&self, keys: &[StoreKey], checks: &[Check]) -> Timestamp {
+        // Those that have to be alive are asked whether they are.
+        let same = keys.iter().zip(checks).filter(|(_, check)| matches!(check, Check::Same));
+        let held = same.filter_map(|(key, _)| self.entries.get(key));
+        let moments =
+            held.filter_map(|held| held.entry.as_ref().ok()?.as_ref()).flat_map(|entry| match entry {
+                Entry::Live { record, lease } => [Some(record.deadline()), lease.map(|lease| lease.until)],
+                Entry::Alias { grace_until, until, .. } => [Some(*grace_until), Some(*until)],
+                Entry::Marker { until, .. } | Entry::Receipt { until, .. } => [Some(*until), None],
+            });
+        moments.flatten().filter(|moment| *moment > self.now).min().unwrap_or(Timestamp::NEVER)
+    }
+
+    /// What of this is not in the picture.
+    fn missing(&self, wanted: &Wanted) -> Wanted {
+        let mut missing = wanted.clone();
+        missing.keys.retain(|key| !self.entries.contains_key(key));
+        missing.users.retain(|user| !self.indexes.contains_key(user));
+        missing
+    }
+}
+
+/// What has to be as it was when the decision is applied.
+enum Check {
+    /// All of the entry.
+    Same,
+    /// A session has to be alive, and this one.
+    Alive(Vec<u8>),
+}
+
+/// What a step writes.
+struct Changes {
+    puts: Vec<(StoreKey, Entry)>,
+    members: Vec<MemberChange>,
+    /// Sessions that came to an end under their key: whoever waits for their lease is told.
+    freed: Vec<StoreKey>,
+}
+
+/// A session comes into a user's index, until when at the latest, or goes out of it.
+struct MemberChange {
+    user: UserId,
+    member: Vec<u8>,
+    until: Option<Timestamp>,
+}
+
+impl Changes {
+    fn of(picture: &Picture, puts: Vec<(StoreKey, Entry)>) -> Self {
+        let mut changes = Changes { puts: Vec::new(), members: Vec::new(), freed: Vec::new() };
+        for (key, entry) in &puts {
+            let held = picture.entries.get(key);
+            let (before, after) = (held.and_then(Held::user), entry.user());
+            let member = Names::member(key).into_bytes();
+            if let Some(user) = before
+                && before != after
+            {
+                changes.members.push(MemberChange {
+                    user: user.clone(),
+                    member: member.clone(),
+                    until: None,
+                });
+            }
+            if let (Some(user), Entry::Live { record, .. }) = (after, entry) {
+                let until = Some(record.absolute_deadline);
+                changes.members.push(MemberChange { user: user.clone(), member, until });
+            }
+            let was = held.and_then(|held| held.entry.as_ref().ok()?.as_ref());
+            if let Some(Entry::Live { .. }) = was
+                && !matches!(entry, Entry::Live { lease: Some(_), .. })
+            {
+                changes.freed.push(*key);
+            }
+        }
+        // Members whose session is gone, or somebody else's by now, are dropped where they are seen. A damaged one stays:
+        // it may be looked into.
+        for (user, index) in &picture.indexes {
+            for key in &index.members {
+                let put = puts.iter().any(|(put, _)| put == key);
+                let held = picture.entries.get(key);
+                let gone = held.is_some_and(|held| held.entry.is_ok() && held.user() != Some(user));
+                if gone && !put {
+                    let member = Names::member(key).into_bytes();
+                    changes.members.push(MemberChange { user: user.clone(), member, until: None });
+                }
+            }
+            for member in &index.strange {
+                let (user, member) = (user.clone(), member.clone());
+                changes.members.push(MemberChange { user, member, until: None });
+            }
+        }
+        changes.puts = puts;
+        changes
+    }
+
+    /// Nothing that has to be done. Members that are gone alone are no reason to write.
+    fn is_empty(&self) -> bool {
+        self.puts.is_empty()
+    }
+}

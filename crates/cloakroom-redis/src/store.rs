@@ -1,0 +1,208 @@
+//! The store itself: hands requests to what answers them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use cloakroom::StoreKey;
+use cloakroom::UserId;
+use cloakroom::clock::Timestamp;
+use cloakroom::store::protocol;
+use cloakroom::store::{
+    Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
+    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreError, StoreFuture,
+    StoreStats, Summary, Touch, Touched,
+};
+
+use crate::link::Link;
+use crate::names::Names;
+use crate::shared::Shared;
+use crate::signals::Signals;
+use crate::step::Wanted;
+use crate::time::ServerTime;
+use crate::{BuildError, InvalidRedisUrl, RedisBuilder};
+
+/// Sessions in a Redis or Valkey server. Cloning gives another handle to the same store.
+///
+/// Connecting is lazy: the server is asked nothing until a session is asked for, or until [`ping`](Self::ping). Must be
+/// used inside a tokio runtime.
+#[derive(Clone)]
+pub struct RedisStore(Arc<Shared>);
+
+impl RedisStore {
+    /// The store at a URL, with the default settings. Connects to nothing.
+    ///
+    /// # Errors
+    /// [`BuildError`]: the URL is none.
+    ///
+    /// ```
+    /// let store = cloakroom_redis::RedisStore::new("redis://localhost:6379/0")?;
+    /// # Ok::<(), cloakroom_redis::BuildError>(())
+    /// ```
+    pub fn new(url: &str) -> Result<Self, BuildError> {
+        Self::builder(url)?.build()
+    }
+
+    /// Settings, to be finished with [`RedisBuilder::build`].
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn builder(url: &str) -> Result<RedisBuilder, InvalidRedisUrl> {
+        Ok(RedisBuilder::new(url.parse()?))
+    }
+
+    /// Asks the server whether it is there, within the deadline of a call. For health checks, and for a program that would
+    /// rather not start without its store.
+    ///
+    /// # Errors
+    /// Why it is not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.0.read(self.0.deadline(), &redis::cmd("PING")).await.map(drop)
+    }
+
+    pub(crate) fn start(settings: RedisBuilder) -> Result<Self, BuildError> {
+        let place: Arc<str> = settings.url.to_string().into();
+        let client = || {
+            let info = settings.url.connection_info().map_err(|_| BuildError::Address)?;
+            redis::Client::open(info).map_err(|_| BuildError::Address)
+        };
+        let mut links = Vec::with_capacity(settings.connections);
+        for _ in 0..settings.connections {
+            links.push(Link::new(client()?, place.clone(), settings.connect_timeout, None));
+        }
+        let listening = client()?;
+        let shared = Arc::new_cyclic(|weak: &std::sync::Weak<Shared>| {
+            let signals = Signals::new();
+            let weak = weak.clone();
+            let pushed = Arc::new(move |push| Shared::pushed(&weak, &push));
+            signals.listen_on(Link::new(listening, place.clone(), settings.connect_timeout, Some(pushed)));
+            Shared {
+                place,
+                names: Names::new(&settings.prefix),
+                time: ServerTime::new(settings.clock.clone()),
+                call_deadline: settings.call_deadline,
+                links,
+                next_link: AtomicUsize::new(0),
+                signals,
+            }
+        });
+        Ok(RedisStore(shared))
+    }
+
+    fn ask<A, F>(&self, ask: impl FnOnce(Arc<Shared>) -> F) -> StoreFuture<A>
+    where
+        F: Future<Output = Result<A, StoreError>> + Send + 'static,
+    {
+        StoreFuture::boxed(ask(self.0.clone()))
+    }
+}
+
+impl Store for RedisStore {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
+        self.ask(|shared| shared.load(key))
+    }
+
+    fn load_many(&self, keys: Vec<StoreKey>) -> StoreFuture<Vec<Loaded>> {
+        self.ask(|shared| async move { shared.load_many(keys).await })
+    }
+
+    fn create(&self, request: Create) -> StoreFuture<Created> {
+        let Some(bind) = &request.bind else { return self.ask(|shared| shared.create(request)) };
+        let users = bind.cap.map(|_| bind.user.clone()).into_iter().collect();
+        let wanted = Wanted { keys: vec![request.key], users };
+        self.ask(|shared| async move {
+            shared.step(wanted, |table, now| protocol::create(table, now, request.clone())).await
+        })
+    }
+
+    fn commit(&self, request: Commit) -> StoreFuture<Committed> {
+        self.ask(|shared| shared.commit(request))
+    }
+
+    fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
+        let capped = request.bind.iter().filter(|bind| bind.cap.is_some());
+        let users = capped.map(|bind| bind.user.clone()).collect();
+        let wanted = Wanted { keys: vec![request.from, request.to], users };
+        self.ask(|shared| async move {
+            shared.step(wanted, |table, now| protocol::rename(table, now, request.clone())).await
+        })
+    }
+
+    fn touch(&self, request: Touch) -> StoreFuture<Touched> {
+        self.ask(|shared| shared.touch(request))
+    }
+
+    fn end(&self, request: End) -> StoreFuture<Ended> {
+        let wanted = Wanted { keys: vec![request.key], users: Vec::new() };
+        self.ask(|shared| async move {
+            shared.step(wanted, |table, now| protocol::end(table, now, request)).await
+        })
+    }
+
+    fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
+        self.ask(|shared| shared.acquire(request))
+    }
+
+    fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
+        self.ask(|shared| shared.renew(request))
+    }
+
+    fn release(&self, request: Release) -> StoreFuture<Released> {
+        self.ask(|shared| shared.release(request))
+    }
+
+    fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
+        let wanted = Wanted { keys: Vec::new(), users: vec![user.clone()] };
+        self.ask(|shared| async move {
+            let (sessions, stale) =
+                shared.inspect(wanted, |table, now| protocol::list_user(table, now, &user)).await?;
+            if stale {
+                // Beside the answer: nobody waits for an index to be tidied.
+                tokio::spawn(shared.heal(user));
+            }
+            Ok(sessions)
+        })
+    }
+
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
+        let wanted = Wanted { keys: Vec::new(), users: vec![request.user.clone()] };
+        self.ask(|shared| async move {
+            shared.step(wanted, |table, now| protocol::revoke(table, now, request.clone())).await
+        })
+    }
+
+    fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {
+        self.ask(|shared| shared.scan(from))
+    }
+
+    /// Nothing to do: every key has an expiry, and Redis removes it by itself.
+    fn purge(&self, _: usize) -> StoreFuture<Purged> {
+        StoreFuture::ready(Ok(Purged::default()))
+    }
+
+    fn stats(&self) -> StoreFuture<StoreStats> {
+        self.ask(|shared| shared.stats())
+    }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        self.ask(|shared| shared.tell_time())
+    }
+
+    fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
+        self.0.released(key)
+    }
+}
+
+/// Where, not as whom.
+impl std::fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("place", &self.0.place)
+            .field("prefix", &self.0.names.prefix())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+//! Which server, and as whom: what is written in a URL.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use percent_encoding::percent_decode_str;
+use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use url::Url;
+use zeroize::Zeroizing;
+
+const PORT: u16 = 6379;
+
+/// Where a server is and how to log in.
+///
+/// | written | |
+/// |---|---|
+/// | `redis://HOST`, `redis://HOST:PORT/DB` | over TCP; port 6379 and database 0 unless told |
+/// | `redis://USER:PASSWORD@HOST` | as this user; `redis://:PASSWORD@HOST` as the default one |
+/// | `redis+unix:PATH`, `redis+unix:PATH?db=1&user=USER&password=PASSWORD` | over a socket in the file system |
+///
+/// User and password may be percent-encoded. `valkey:` serves for `redis:` everywhere. `Debug` and `Display` show where, never as
+/// whom.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedisUrl {
+    pub(crate) address: Address,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Zeroizing<String>>,
+    pub(crate) db: u32,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Address {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+/// Why a text is not a [`RedisUrl`]. It does not repeat the text, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidRedisUrl {
+    /// Neither `redis://` nor `redis+unix:`.
+    Scheme,
+    /// `rediss://`: this version does not speak TLS.
+    Tls,
+    /// A group of sentinels or a cluster, which this version does not know.
+    Topology,
+    /// No host, or none that can be read.
+    Host,
+    /// The database is not a number.
+    Database,
+    /// `redis+unix:` without the path of a socket.
+    Path,
+    /// Something behind the `?` that is not known, or a `#`.
+    Option,
+    /// User or password are not UTF-8, once decoded.
+    Encoding,
+}
+
+impl fmt::Display for InvalidRedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            InvalidRedisUrl::Scheme => "expected redis://HOST:PORT/DB or redis+unix:PATH",
+            InvalidRedisUrl::Tls => "TLS (rediss://) is not built yet; use redis:// inside a private network",
+            InvalidRedisUrl::Topology => {
+                "Sentinel and Cluster are not built yet; name one server with redis://"
+            }
+            InvalidRedisUrl::Host => "redis:// needs a host, as in redis://localhost:6379/0",
+            InvalidRedisUrl::Database => "the database in a Redis URL must be a number from 0",
+            InvalidRedisUrl::Path => "redis+unix: needs the path of a socket",
+            InvalidRedisUrl::Option => {
+                "a Redis URL takes db, user and password behind the ? of redis+unix:, and nothing else there"
+            }
+            InvalidRedisUrl::Encoding => "user and password in a Redis URL must be percent-encoded UTF-8",
+        })
+    }
+}
+
+impl std::error::Error for InvalidRedisUrl {}
+
+impl FromStr for RedisUrl {
+    type Err = InvalidRedisUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRedisUrl> {
+        let (scheme, rest) = text.split_once(':').ok_or(InvalidRedisUrl::Scheme)?;
+        match scheme {
+            "redis" | "valkey" => over_tcp(rest),
+            "redis+unix" | "valkey+unix" | "unix" => over_socket(rest),
+            "rediss" | "valkeys" => Err(InvalidRedisUrl::Tls),
+            "redis-sentinel" | "redis-cluster" | "valkey-sentinel" | "valkey-cluster" => {
+                Err(InvalidRedisUrl::Topology)
+            }
+            _ => Err(InvalidRedisUrl::Scheme),
+        }
+    }
+}
+
+fn over_tcp(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
+    if !rest.starts_with("//") {
+        return Err(InvalidRedisUrl::Host);
+    }
+    let url = Url::parse(&format!("redis:{rest}")).map_err(|_| InvalidRedisUrl::Host)?;
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidRedisUrl::Host)?;
+    // In brackets in a URL only.
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(InvalidRedisUrl::Option);
+    }
+    let db = match url.path().trim_matches('/') {
+        "" => 0,
+        db => database(db)?,
+    };
+    let user = Some(url.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?;
+    let password = url.password().map(decoded).transpose()?.map(Zeroizing::new);
+    let address = Address::Tcp { host, port: url.port().unwrap_or(PORT) };
+    Ok(RedisUrl { address, user, password, db })
+}
+
+fn over_socket(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
+    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+    // `redis+unix:///run/redis.sock` and `redis+unix:/run/redis.sock` name the same file.
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() {
+        return Err(InvalidRedisUrl::Path);
+    }
+    let mut url = RedisUrl::at_socket(path);
+    for option in options.split('&').filter(|option| !option.is_empty()) {
+        match option.split_once('=') {
+            Some(("db", db)) => url.db = database(db)?,
+            Some(("user", user)) => url.user = Some(decoded(user)?),
+            Some(("password" | "pass", password)) => url.password = Some(Zeroizing::new(decoded(password)?)),
+            _ => return Err(InvalidRedisUrl::Option),
+        }
+    }
+    Ok(url)
+}
+
+fn database(text: &str) -> Result<u32, InvalidRedisUrl> {
+    match text.bytes().all(|b| b.is_ascii_digit()) {
+        true => text.parse().map_err(|_| InvalidRedisUrl::Database),
+        false => Err(InvalidRedisUrl::Database),
+    }
+}
+
+fn decoded(text: &str) -> Result<String, InvalidRedisUrl> {
+    let text = percent_decode_str(text).decode_utf8().map_err(|_| InvalidRedisUrl::Encoding)?;
+    Ok(text.into_owned())
+}
+
+impl RedisUrl {
+    /// A server at a host and port.
+    pub fn at(host: impl Into<String>, port: u16) -> Self {
+        RedisUrl { address: Address::Tcp { host: host.into(), port }, user: None, password: None, db: 0 }
+    }
+
+    /// A server behind a socket in the file system.
+    pub fn at_socket(path: impl Into<PathBuf>) -> Self {
+        RedisUrl { address: Address::Unix(path.into()), user: None, password: None, db: 0 }
+    }
+
+    /// As the library takes it.
+    pub(crate) fn connection_info(&self) -> Result<redis::ConnectionInfo, redis::RedisError> {
+        let address = match &self.address {
+            Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
+            Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
+        };
+        // RESP3, because it pushes: the end of a connection is told when it happens, not at the next call. Older servers
+        // answer `CLIENT SETINFO` with an error in their statistics.
+        let mut login = RedisConnectionInfo::default()
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_db(i64::from(self.db))
+            .set_skip_set_lib_name();
+        if let Some(user) = &self.user {
+            login = login.set_username(user);
+        }
+        if let Some(password) = &self.password {
+            login = login.set_password(password.as_str());
+        }
+        let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
+        Ok(address.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(login))
+    }
+}
+
+impl fmt::Display for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "redis://[{host}]:{port}")?,
+            Address::Tcp { host, port } => write!(f, "redis://{host}:{port}")?,
+            Address::Unix(path) => write!(f, "redis+unix:{}", path.display())?,
+        }
+        match (&self.address, self.db) {
+            (_, 0) => Ok(()),
+            (Address::Tcp { .. }, db) => write!(f, "/{db}"),
+            (Address::Unix(_), db) => write!(f, "?db={db}"),
+        }
+    }
+}
+
+/// Where, not as whom.
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RedisUrl({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<RedisUrl, InvalidRedisUrl> {
+        text.parse()
+    }
+
+    #[test]
+    fn urls_say_where_and_as_whom() {
+        let plain = read("redis://localhost").unwrap();
+        assert_eq!(plain, RedisUrl::at("localhost", 6379));
+        let full = read("redis://shop:p%40ss%2Fword@db.example:7000/3").unwrap();
+        assert_eq!(full.address, Address::Tcp { host: "db.example".into(), port: 7000 });
+        assert_eq!(full.user.as_deref(), Some("shop"));
+        assert_eq!(full.password.as_ref().map(|p| p.as_str()), Some("p@ss/word"));
+        assert_eq!(full.db, 3);
+        let only_password = read("redis://:secret@[::1]:1/").unwrap();
+        assert_eq!(only_password.address, Address::Tcp { host: "::1".into(), port: 1 });
+        assert_eq!((only_password.user, only_password.db), (None, 0));
+        for socket in
+            ["redis+unix:/run/r.sock?db=2&user=u&password=p%20w", "unix:///run/r.sock?db=2&user=u&pass=p%20w"]
+        {
+            let socket = read(socket).unwrap();
+            assert_eq!(socket.address, Address::Unix("/run/r.sock".into()));
+            assert_eq!((socket.db, socket.user.as_deref()), (2, Some("u")));
+            assert_eq!(socket.password.as_ref().map(|p| p.as_str()), Some("p w"));
+        }
+        assert_eq!(read("redis+unix:relative.sock").unwrap().address, Address::Unix("relative.sock".into()));
+    }
+
+    #[test]
+    fn what_is_not_a_url_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("", InvalidRedisUrl::Scheme),
+            ("localhost", InvalidRedisUrl::Scheme),
+            ("http://localhost", InvalidRedisUrl::Scheme),
+            ("rediss://localhost", InvalidRedisUrl::Tls),
+            ("redis-cluster://localhost", InvalidRedisUrl::Topology),
+            ("redis:localhost", InvalidRedisUrl::Host),
+            ("redis://", InvalidRedisUrl::Host),
+            ("redis://host:port", InvalidRedisUrl::Host),
+            ("redis://host/one", InvalidRedisUrl::Database),
+            ("redis://host/-1", InvalidRedisUrl::Database),
+            ("redis://host/99999999999", InvalidRedisUrl::Database),
+            ("redis://host?db=1", InvalidRedisUrl::Option),
+            ("redis+unix:", InvalidRedisUrl::Path),
+            ("redis+unix:/s?prefix=x", InvalidRedisUrl::Option),
+            ("redis://%ff@host", InvalidRedisUrl::Encoding),
+        ] {
+            assert_eq!(read(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_debug_nor_display_show_a_password() {
+        for text in ["redis://shop:hush@host:1/2", "redis+unix:/s?db=2&user=shop&password=hush"] {
+            let url = read(text).unwrap();
+            for shown in [format!("{url:?}"), format!("{url:#?}"), url.to_string()] {
+                assert!(!shown.contains("hush") && !shown.contains("shop"), "{shown}");
+            }
+            assert_eq!(url.to_string().parse::<RedisUrl>().unwrap().address, url.address);
+        }
+    }
+}

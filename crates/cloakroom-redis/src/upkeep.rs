@@ -1,0 +1,151 @@
+//! Looking through the whole store, for administration.
+
+use std::sync::Arc;
+
+use cloakroom::StoreKey;
+use cloakroom::store::protocol::Entry;
+use cloakroom::store::{ScanFrom, ScanPage, StoreError, StoreStats, Summary};
+use redis::{Pipeline, Value};
+
+use crate::error::{self, Effect};
+use crate::layout;
+use crate::shared::{Deadline, Shared};
+
+/// Names that one `SCAN` looks at. Part of a position: the same for every page.
+const SLICE: usize = 200;
+/// Slices for one page at most: where few of many keys are sessions, a page is short instead of late.
+const SLICES: usize = 200;
+
+/// Where a scan stands: the server's cursor, and how many sessions of the slice behind it were shown. It travels as a store
+/// key that no session has: the pages of a hash table have no last key from which to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Position {
+    cursor: u64,
+    shown: u32,
+}
+
+impl Position {
+    const SIGN: &'static [u8] = b"cloakroom scan position";
+
+    fn as_key(self) -> StoreKey {
+        let mut bytes = [0; StoreKey::LEN];
+        let told = self.cursor.to_be_bytes().into_iter().chain(self.shown.to_be_bytes());
+        for (to, from) in bytes.iter_mut().zip(Self::SIGN.iter().copied().chain(told)) {
+            *to = from;
+        }
+        StoreKey::from_bytes(bytes)
+    }
+
+    fn of_key(key: &StoreKey) -> Option<Self> {
+        let rest = key.as_bytes().strip_prefix(Self::SIGN)?;
+        let (cursor, rest) = rest.split_first_chunk::<8>()?;
+        let (shown, _) = rest.split_first_chunk::<4>()?;
+        Some(Position { cursor: u64::from_be_bytes(*cursor), shown: u32::from_be_bytes(*shown) })
+    }
+}
+
+impl Shared {
+    /// A page of live sessions, in the order of the server's own table.
+    pub(crate) async fn scan(self: Arc<Self>, from: ScanFrom) -> Result<ScanPage, StoreError> {
+        let deadline = self.deadline();
+        let mut position = match &from.after {
+            Some(key) => Position::of_key(key).ok_or_else(|| {
+                error::unavailable(&self.place, "was asked to go on with a scan that it did not begin")
+            })?,
+            None => Position::default(),
+        };
+        let limit = from.limit.max(1);
+        let mut page = ScanPage::default();
+        for _ in 0..SLICES {
+            let (next, names) = self.slice(deadline, position.cursor).await?;
+            let sessions = self.summaries(deadline, &names).await?;
+            for session in sessions.into_iter().skip(position.shown as usize) {
+                if page.sessions.len() == limit {
+                    page.next = Some(position.as_key());
+                    return Ok(page);
+                }
+                position.shown = position.shown.saturating_add(1);
+                page.sessions.push(session);
+            }
+            if next == 0 {
+                return Ok(page);
+            }
+            position = Position { cursor: next, shown: 0 };
+        }
+        page.next = Some(position.as_key());
+        Ok(page)
+    }
+
+    async fn slice(&self, deadline: Deadline, cursor: u64) -> Result<(u64, Vec<Vec<u8>>), StoreError> {
+        let strange = || error::strange(&self.place, Effect::Reads);
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(self.names.pattern()).arg("COUNT").arg(SLICE);
+        let Value::Array(parts) = self.read(deadline, &scan).await? else { return Err(strange()) };
+        let mut parts = parts.into_iter();
+        let (Some(Value::BulkString(next)), Some(Value::Array(names))) = (parts.next(), parts.next()) else {
+            return Err(strange());
+        };
+        let next = std::str::from_utf8(&next).ok().and_then(|n| n.parse().ok()).ok_or_else(strange)?;
+        let names = names.into_iter().map(|name| match name {
+            Value::BulkString(name) => Ok(name),
+            _ => Err(strange()),
+        });
+        Ok((next, names.collect::<Result<_, _>>()?))
+    }
+
+    /// Those of these names that are live sessions.
+    async fn summaries(&self, deadline: Deadline, names: &[Vec<u8>]) -> Result<Vec<Summary>, StoreError> {
+        let keys: Vec<StoreKey> = names.iter().filter_map(|name| self.names.of_entry(name)).collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut reading = Pipeline::with_capacity(keys.len() + 1);
+        reading.cmd("TIME");
+        for key in &keys {
+            reading.cmd("GET").arg(self.names.entry(key));
+        }
+        let mut answers = self.read_all(deadline, &reading).await?.into_iter();
+        let told = answers.next().and_then(crate::sessions::told_time);
+        let now = self.time.given().or(told).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        let mut summaries = Vec::new();
+        for (key, answer) in keys.iter().zip(answers) {
+            let Value::BulkString(bytes) = answer else { continue };
+            match layout::decode(key, &bytes) {
+                Ok(Entry::Live { record, .. }) if !record.is_expired(now) => {
+                    summaries.push(Summary::of(*key, &record));
+                }
+                Ok(_) => {}
+                Err(malformed) => {
+                    tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a damaged record was left out of a scan");
+                }
+            }
+        }
+        Ok(summaries)
+    }
+
+    /// What the server occupies, where it tells. Redis does not count sessions apart from what is left of others.
+    pub(crate) async fn stats(self: Arc<Self>) -> Result<StoreStats, StoreError> {
+        let mut info = redis::cmd("INFO");
+        info.arg("memory");
+        let text = match self.read(self.deadline(), &info).await? {
+            Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Value::VerbatimString { text, .. } => text,
+            _ => String::new(),
+        };
+        let used = text.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        Ok(StoreStats { live: None, bytes: used.and_then(|bytes| bytes.trim().parse().ok()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_travels_as_a_key() {
+        for position in [Position::default(), Position { cursor: u64::MAX, shown: u32::MAX }] {
+            assert_eq!(Position::of_key(&position.as_key()), Some(position));
+        }
+        assert_eq!(Position::of_key(&StoreKey::from_bytes([1; StoreKey::LEN])), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! The conformance suite on servers of their own: every rule of a store, one test each.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+
+use cloakroom::StoreKey;
+use cloakroom::store::Store;
+use cloakroom_redis::{RedisBuilder, RedisStore};
+use cloakroom_testing::ManualClock;
+use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
+use support::{Kind, Server};
+
+fn build(builder: &RedisBuilder) -> Arc<dyn Store> {
+    Arc::new(builder.clone().build().unwrap())
+}
+
+/// Cuts what is stored in the middle of its head.
+async fn damage(server: Arc<Server>, key: StoreKey) {
+    let script = "redis.call('SET',KEYS[1],string.sub(redis.call('GET',KEYS[1]),1,95),'KEEPTTL')return'cut'";
+    let answer = server.raw(&format!("EVAL \"{script}\" 1 {}", support::name_of(&key)));
+    assert!(answer.contains("cut"), "{answer}");
+}
+
+fn on(server: Server, builder: RedisBuilder) -> Subject {
+    let server = Arc::new(server);
+    let store = build(&builder);
+    let (second, again) = (builder.clone(), builder.clone());
+    let (restarted, damaged) = (server.clone(), server.clone());
+    Subject::new(store)
+        .second_handle(move || {
+            let store = build(&second);
+            async move { store }
+        })
+        .reopen(move |old| {
+            // Rude: the server is killed with the store still connected.
+            let (server, builder) = (restarted.clone(), again.clone());
+            async move {
+                server.start_again();
+                drop(old);
+                build(&builder)
+            }
+        })
+        .damage(move |key| damage(damaged.clone(), key))
+        .unavailable(|| async {
+            let url = format!("redis://secret-user:s3cret-value@127.0.0.1:{}/0", support::free_port());
+            let store: Arc<dyn Store> = Arc::new(RedisStore::new(&url).unwrap());
+            store
+        })
+        .keep(server)
+}
+
+mod redis {
+    use super::*;
+
+    async fn subject() -> Subject {
+        let server = Server::start(Kind::Redis);
+        let builder = server.builder();
+        on(server, builder)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+mod valkey {
+    use super::*;
+
+    async fn subject() -> Subject {
+        let server = Server::start(Kind::Valkey);
+        let builder = server.builder();
+        on(server, builder)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+/// Where a test gives the time: deadlines to the millisecond, and long histories beside the reference store. Redis removes
+/// keys by its own clock, so cases about what is removed have no place here.
+async fn by_the_clock(kind: Kind) {
+    let names = [
+        "an_answer_tells_the_stores_own_time",
+        "a_deadline_is_exact",
+        "a_clock_that_jumps_back_takes_nothing_back",
+        "random_histories_get_the_answers_of_the_reference_store",
+        "a_repeated_commit_is_recognised_after_three_others",
+        "an_earlier_hold_is_fenced_off_by_a_later_one",
+    ];
+    for name in names {
+        let server = Server::start(kind);
+        let clock = ManualClock::new();
+        let builder = server.builder().clock(clock.clone());
+        let outcome = run_case(Case::named(name).unwrap(), on(server, builder).clock(clock)).await;
+        assert!(matches!(outcome, Outcome::Passed), "{name}: {outcome:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_passes_by_a_clock_that_a_test_moves() {
+    by_the_clock(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn valkey_passes_by_a_clock_that_a_test_moves() {
+    by_the_clock(Kind::Valkey).await;
+}

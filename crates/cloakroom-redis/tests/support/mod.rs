@@ -1,0 +1,206 @@
+//! Servers for tests: started on a free port in a folder of their own, gone when dropped.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use cloakroom::StoreKey;
+use cloakroom_redis::{RedisBuilder, RedisStore};
+
+/// Which program serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Redis,
+    Valkey,
+}
+
+impl Kind {
+    /// The program. A missing one is a failure, never a skip.
+    fn program(self) -> PathBuf {
+        let (variable, names): (_, &[&str]) = match self {
+            Kind::Redis => {
+                ("CLOAKROOM_REDIS_SERVER", &["/usr/bin/redis-server", "/usr/local/bin/redis-server"])
+            }
+            Kind::Valkey => ("CLOAKROOM_VALKEY_SERVER", &["/usr/bin/valkey-server"]),
+        };
+        if let Some(program) = std::env::var_os(variable) {
+            return program.into();
+        }
+        // Where `./test` unpacks it.
+        let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/servers/valkey-server");
+        let mut places: Vec<PathBuf> = names.iter().map(PathBuf::from).collect();
+        if self == Kind::Valkey {
+            places.insert(0, unpacked);
+        }
+        let found = places.iter().find(|place| place.exists()).cloned();
+        found.unwrap_or_else(|| {
+            panic!("there is no server for {self:?}: ./test installs it, or set {variable}")
+        })
+    }
+}
+
+/// A server of one test.
+pub struct Server {
+    kind: Kind,
+    port: u16,
+    folder: tempfile::TempDir,
+    options: Vec<String>,
+    process: Mutex<Option<Child>>,
+}
+
+impl Server {
+    pub fn start(kind: Kind) -> Self {
+        Self::start_with(kind, &[])
+    }
+
+    /// With further options, as on the command line: `["--requirepass", "hush"]`.
+    pub fn start_with(kind: Kind, options: &[&str]) -> Self {
+        // The free port may be taken by somebody else before the server has it: then another one.
+        for _ in 0..20 {
+            let port = free_port();
+            let folder = tempfile::tempdir().unwrap();
+            let options = options.iter().map(|&o| o.to_owned()).collect();
+            let server = Server { kind, port, folder, options, process: Mutex::new(None) };
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("{kind:?} does not start: see its log in the folder for temporary files");
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("sock")
+    }
+
+    pub fn builder(&self) -> RedisBuilder {
+        RedisStore::builder(&self.url()).unwrap()
+    }
+
+    pub fn store(&self) -> RedisStore {
+        self.builder().build().unwrap()
+    }
+
+    fn launch(&self) -> bool {
+        let log = self.folder.path().join("log");
+        let mut command = Command::new(self.kind.program());
+        command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.args(["--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"]);
+        command.arg("--unixsocket").arg(self.socket()).arg("--dir").arg(self.folder.path());
+        command.arg("--logfile").arg(&log).args(&self.options).stdin(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(20) {
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            // Whoever has the socket in our folder is our server, and not a stranger on our port.
+            if self.socket().exists()
+                && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.answers()
+            {
+                *self.process.lock().unwrap() = Some(child);
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        false
+    }
+
+    /// Ready for commands, having read its data.
+    fn answers(&self) -> bool {
+        !self.raw("PING").contains("LOADING")
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(&self) {
+        if let Some(mut child) = self.process.lock().unwrap().take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_file(self.socket());
+    }
+
+    /// Starts it again, with the data it had.
+    pub fn start_again(&self) {
+        self.kill();
+        assert!(self.launch(), "{:?} does not start again", self.kind);
+    }
+
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(child) = self.process.lock().unwrap().as_ref() {
+            let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+            assert!(sent.success());
+        }
+    }
+
+    /// Sends a line on a connection of its own; answers with all that comes within a moment.
+    pub fn raw(&self, line: &str) -> String {
+        use std::io::{Read, Write};
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// How often each command was called, since `CONFIG RESETSTAT`.
+    pub fn calls(&self, command: &str) -> u64 {
+        let stats = self.raw("INFO commandstats");
+        let line = stats.lines().find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+    }
+
+    pub fn forget_calls(&self) {
+        self.raw("CONFIG RESETSTAT");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Under which name the default prefix keeps a session, written anew: it is what other programs see.
+pub fn name_of(key: &StoreKey) -> String {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let base64 = |bytes: &[u8]| -> String {
+        let mut text = String::new();
+        for chunk in bytes.chunks(3) {
+            let bits = chunk.iter().chain([0, 0].iter()).take(3).fold(0u32, |n, b| n << 8 | u32::from(*b));
+            for n in 0..=chunk.len() {
+                text.push(char::from(alphabet[(bits >> (18 - 6 * n)) as usize & 63]));
+            }
+        }
+        text
+    };
+    let (tag, digest) = key.as_bytes().split_at(3);
+    format!("cloakroom:{{{}}}{}", base64(tag), base64(digest))
+}
