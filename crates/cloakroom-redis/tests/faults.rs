@@ -1,0 +1,366 @@
+//! What happens to the server, and what must not happen to a session.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use cloakroom::StoreKey;
+use cloakroom::payload::Payload;
+use cloakroom::record::Record;
+use cloakroom::store::{
+    Acquired, Commit, Committed, Created, LeaseOwner, LeaseRef, Loaded, RevokeWhich, Store, StoreError,
+    StoreErrorKind,
+};
+use cloakroom_redis::RedisStore;
+use cloakroom_testing::requests;
+use support::{Kind, Server};
+
+const WORKERS: usize = 8;
+/// How much longer than its deadline a call may take on a busy machine.
+const SLACK: Duration = Duration::from_millis(1500);
+
+fn counter(n: u64) -> Payload {
+    requests::data(&[("n", &n.to_le_bytes())])
+}
+
+fn count(record: &Record) -> u64 {
+    u64::from_le_bytes(record.payload.get("n").unwrap().try_into().unwrap())
+}
+
+async fn new_counter(store: &RedisStore) -> StoreKey {
+    let key = requests::key();
+    assert!(matches!(
+        store.create(requests::create(key, counter(0))).await.unwrap(),
+        Created::Created { .. }
+    ));
+    key
+}
+
+async fn live(store: &RedisStore, key: StoreKey) -> Arc<Record> {
+    match store.load(key).await.unwrap() {
+        Loaded::Live(snapshot) => snapshot.record,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits until the store answers again; how long that took.
+async fn back(store: &RedisStore) -> Duration {
+    let began = Instant::now();
+    while store.ping().await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the store does not come back");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    began.elapsed()
+}
+
+/// Many who count in one session, asking again under the same operation id where an answer was lost, as the engine does.
+struct Load {
+    stop: Arc<AtomicBool>,
+    slowest: Arc<AtomicU64>,
+    workers: Vec<tokio::task::JoinHandle<u64>>,
+}
+
+impl Load {
+    fn on(store: &RedisStore, key: StoreKey) -> Self {
+        let (stop, slowest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let worker = |_| {
+            let (store, stop, slowest) = (store.clone(), stop.clone(), slowest.clone());
+            tokio::spawn(async move {
+                let mut counted = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    if increment(&store, key, &slowest).await {
+                        counted += 1;
+                    }
+                }
+                counted
+            })
+        };
+        let workers = (0..WORKERS).map(worker).collect();
+        Load { stop, slowest, workers }
+    }
+
+    /// Increments that were acknowledged, and the longest that a call took.
+    async fn end(self) -> (u64, Duration) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut counted = 0;
+        for worker in self.workers {
+            counted += worker.await.unwrap();
+        }
+        (counted, Duration::from_millis(self.slowest.load(Ordering::Relaxed)))
+    }
+}
+
+/// One increment, to its end: an operation whose outcome is unknown is asked again until it is known.
+async fn increment(store: &RedisStore, key: StoreKey, slowest: &AtomicU64) -> bool {
+    let timed = async |answer: cloakroom::store::StoreFuture<Committed>| {
+        let began = Instant::now();
+        let answer = answer.await;
+        slowest.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+        answer
+    };
+    let mut record = match store.load(key).await {
+        Ok(Loaded::Live(snapshot)) => snapshot.record,
+        Ok(other) => panic!("the session is {other:?}"),
+        Err(error) => {
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            return false;
+        }
+    };
+    loop {
+        let request: Commit = requests::commit(key, record.version, counter(count(&record) + 1));
+        let mut unknown = false;
+        let answer = loop {
+            match timed(store.commit(request.clone())).await {
+                Err(error) if error.kind() == StoreErrorKind::Unknown => unknown = true,
+                // Definitely not made this time; but an earlier try may have been.
+                Err(error) if error.kind() == StoreErrorKind::Unavailable => {
+                    if !unknown {
+                        return false;
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+                Err(error) => panic!("{error}"),
+                Ok(answer) => break answer,
+            }
+        };
+        match answer {
+            Committed::Committed(_) => return true,
+            Committed::Conflict(snapshot) => record = snapshot.record,
+            other => panic!("a commit was answered {other:?}"),
+        }
+    }
+}
+
+async fn scripts_are_flushed_under_load(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.store();
+    let key = new_counter(&store).await;
+    let load = Load::on(&store, key);
+    let until = Instant::now() + Duration::from_secs(2);
+    let mut flushes = 0;
+    while Instant::now() < until {
+        server.raw("SCRIPT FLUSH");
+        flushes += 1;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (counted, _) = load.end().await;
+    assert!(flushes > 20 && counted > 20, "{flushes} flushes, {counted} increments");
+    assert!(server.calls("eval") > 5, "the scripts were never sent again");
+    assert_eq!(count(&*live(&store, key).await), counted);
+}
+
+async fn connections_are_killed_under_load(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.builder().connections(2).build().unwrap();
+    let key = new_counter(&store).await;
+    let load = Load::on(&store, key);
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        server.raw("CLIENT KILL TYPE normal SKIPME yes");
+    }
+    let (counted, _) = load.end().await;
+    assert!(counted > 20, "{counted} increments");
+    back(&store).await;
+    // Whatever was asked again was done once.
+    assert_eq!(count(&*live(&store, key).await), counted);
+}
+
+async fn the_server_is_killed_and_started_again_under_load(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.store();
+    let key = new_counter(&store).await;
+    let load = Load::on(&store, key);
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.kill();
+        // Refused at once while it is away, once that is known.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let asked = Instant::now();
+        let error = store.load(key).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+        assert!(asked.elapsed() < Duration::from_millis(500), "refused after {:?}", asked.elapsed());
+        server.start_again();
+        let took = back(&store).await;
+        assert!(took < Duration::from_secs(1), "back {took:?} after the server");
+    }
+    let (counted, slowest) = load.end().await;
+    assert!(counted > 20, "{counted} increments");
+    assert!(slowest < Duration::from_secs(2) + SLACK, "a call took {slowest:?}");
+    assert_eq!(count(&*live(&store, key).await), counted);
+}
+
+async fn no_call_hangs_while_the_server_is_stopped(kind: Kind) {
+    let server = Server::start(kind);
+    let deadline = Duration::from_secs(1);
+    let store = server.builder().call_deadline(deadline).build().unwrap();
+    let key = new_counter(&store).await;
+    let load = Load::on(&store, key);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.pause();
+    let paused = Instant::now();
+    tokio::time::sleep(deadline + SLACK).await;
+    // By now it is known to be silent.
+    let mut refused = 0;
+    while paused.elapsed() < Duration::from_secs(5) {
+        let asked = Instant::now();
+        let error = store.load(key).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+        assert!(asked.elapsed() < Duration::from_millis(500), "refused after {:?}", asked.elapsed());
+        refused += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(refused > 10, "{refused} calls refused");
+    server.resume();
+    let took = back(&store).await;
+    assert!(took < Duration::from_secs(1), "back {took:?} after the server");
+    let (counted, slowest) = load.end().await;
+    assert!(slowest < deadline + SLACK, "a call took {slowest:?}");
+    assert!(counted > 20, "{counted} increments");
+    assert_eq!(count(&*live(&store, key).await), counted);
+}
+
+async fn a_write_that_the_server_made_after_all_is_recognised(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.builder().call_deadline(Duration::from_millis(300)).build().unwrap();
+    let key = new_counter(&store).await;
+    let record = live(&store, key).await;
+    let ann = requests::user("ann");
+    let (bound, moved) = (requests::key(), requests::key());
+    let mine = requests::create_for(bound, requests::bind(&ann));
+    store.create(mine).await.unwrap();
+    let version = live(&store, bound).await.version;
+
+    let commit = requests::commit(key, record.version, counter(1));
+    let rename = requests::rename(bound, moved, version, counter(7));
+    let create = requests::create(requests::key(), counter(3));
+    let unknown = |error: StoreError| assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}");
+    server.pause();
+    unknown(store.commit(commit.clone()).await.unwrap_err());
+    server.resume();
+    back(&store).await;
+    server.pause();
+    unknown(store.create(create.clone()).await.unwrap_err());
+    server.resume();
+    back(&store).await;
+
+    // What was sent before the pause was made when it was over; asked again, each has the one effect and the answer.
+    let again = store.commit(commit).await.unwrap();
+    assert!(matches!(again, Committed::Committed(s) if s.record.version.counter == 2));
+    assert!(matches!(store.create(create.clone()).await.unwrap(), Created::Created { .. }));
+    assert_eq!(live(&store, create.key).await.version.counter, 1);
+    for _ in 0..2 {
+        assert!(matches!(
+            store.rename(rename.clone()).await.unwrap(),
+            cloakroom::store::Renamed::Renamed { snapshot, .. } if snapshot.record.version.counter == 2
+        ));
+    }
+    assert_eq!(store.list_user(ann).await.unwrap().len(), 1);
+}
+
+async fn what_begins_after_its_deadline_is_not_begun(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.builder().call_deadline(Duration::from_millis(200)).build().unwrap();
+    let key = new_counter(&store).await;
+    let record = live(&store, key).await;
+    server.pause();
+    // The first finds out that the server is silent; the others are refused without being sent.
+    let error = store.load(key).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    for n in 0..50 {
+        let error = store.commit(requests::commit(key, record.version, counter(100 + n))).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    }
+    server.resume();
+    back(&store).await;
+    assert_eq!(count(&*live(&store, key).await), 0, "a write that was told not to be made was made");
+}
+
+async fn a_holder_that_slept_over_its_lease_is_refused(kind: Kind) {
+    let server = Server::start(kind);
+    let (sleeper, other) = (server.store(), server.store());
+    let key = new_counter(&sleeper).await;
+    let lease = Duration::from_millis(200);
+    for round in 0..5 {
+        let (first, second) = (LeaseOwner(2 * round + 1), LeaseOwner(2 * round + 2));
+        let mut request = requests::acquire(key, first.0);
+        request.lease = lease;
+        let Acquired::Acquired { snapshot, .. } = sleeper.acquire(request).await.unwrap() else { panic!() };
+        tokio::time::sleep(3 * lease).await;
+        let Acquired::Acquired { snapshot: fresh, .. } =
+            other.acquire(requests::acquire(key, second.0)).await.unwrap()
+        else {
+            panic!("a lease outlives its time");
+        };
+        let mut late = requests::commit(key, snapshot.record.version, counter(u64::MAX));
+        late.lease = Some(LeaseRef { owner: first, hold: 0 });
+        assert_eq!(sleeper.commit(late.clone()).await.unwrap(), Committed::LeaseLost);
+        let mut next = requests::commit(key, fresh.record.version, counter(count(&fresh.record) + 1));
+        next.lease = Some(LeaseRef { owner: second, hold: 0 });
+        next.release = true;
+        assert!(matches!(other.commit(next).await.unwrap(), Committed::Committed(_)));
+        assert_eq!(sleeper.commit(late).await.unwrap(), Committed::LeaseLost);
+    }
+    assert_eq!(count(&*live(&other, key).await), 5);
+}
+
+async fn a_logout_comes_through_however_busy_the_session_is(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.store();
+    let ann = requests::user("ann");
+    let key = requests::key();
+    store.create(requests::create_for(key, requests::bind(&ann))).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..16)
+        .map(|_| {
+            let (store, stop) = (store.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut version = live(&store, key).await.version;
+                while !stop.load(Ordering::Relaxed) {
+                    match store.commit(requests::commit(key, version, counter(1))).await.unwrap() {
+                        Committed::Committed(s) | Committed::Conflict(s) => version = s.record.version,
+                        Committed::Ended(_) => return,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let ended = store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap();
+    assert_eq!(ended.count, 1);
+    stop.store(true, Ordering::Relaxed);
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    assert!(matches!(store.load(key).await.unwrap(), Loaded::Ended(_)));
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod redis {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(Kind::Redis).await; })*
+        }
+        mod valkey {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(Kind::Valkey).await; })*
+        }
+    };
+}
+
+on_both! {
+    scripts_are_flushed_under_load
+    connections_are_killed_under_load
+    the_server_is_killed_and_started_again_under_load
+    no_call_hangs_while_the_server_is_stopped
+    a_write_that_the_server_made_after_all_is_recognised
+    what_begins_after_its_deadline_is_not_begun
+    a_holder_that_slept_over_its_lease_is_refused
+    a_logout_comes_through_however_busy_the_session_is
+}
