@@ -19,6 +19,7 @@ mod key;
 mod manager;
 #[cfg(feature = "memory")]
 mod memory;
+mod near;
 pub mod payload;
 pub mod record;
 mod request;
@@ -53,6 +54,7 @@ pub use self::tower::{
 pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};
+pub use near::{NearCache, NearCacheBuilder, NearCacheCounts};
 
 /// The examples of the README compile and run.
 #[cfg(all(doctest, feature = "axum", feature = "memory"))]

@@ -27,6 +27,25 @@ impl<T> StoreFuture<T> {
         StoreFuture(Inner::Pending(Box::pin(future)))
     }
 
+    /// Has a look at the answer when it is there, which is at once where it is there already. Dropped with the future that is
+    /// dropped before.
+    pub(crate) fn inspect(self, look: impl FnOnce(&Result<T, StoreError>) + Send + 'static) -> Self
+    where
+        T: Send + 'static,
+    {
+        match self.try_ready() {
+            Ok(answer) => {
+                look(&answer);
+                StoreFuture::ready(answer)
+            }
+            Err(pending) => StoreFuture::boxed(async move {
+                let answer = pending.await;
+                look(&answer);
+                answer
+            }),
+        }
+    }
+
     /// Takes the answer if it is there already, or gives the future back.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ mod error;
 mod future;
 mod outcome;
 pub mod protocol;
+mod push;
 mod request;
 pub mod wire;
 
@@ -21,6 +22,7 @@ pub use outcome::{
     Acquired, Committed, Created, Ended, Ending, Loaded, Purged, Released, Renamed, Renewed, Revoked,
     ScanPage, Snapshot, StoreStats, Summary, Touched,
 };
+pub use push::{ChangeListener, PushStore};
 pub use request::{
     Acquire, BindUser, Commit, Create, Deadlines, End, EndCause, LeaseOwner, LeaseRef, OldId, Release,
     Rename, Renew, Revoke, RevokeWhich, ScanFrom, SealedId, Touch,
