@@ -5,7 +5,7 @@
 //! so that a test can move the time by hand.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 #[cfg(not(target_os = "linux"))]
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -43,6 +43,14 @@ impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Timestamp::NEVER { f.write_str("never") } else { write!(f, "{}ms", self.0) }
     }
+}
+
+/// The moment on this process's clock that is `d` from now. Applications write "never" as [`Duration::MAX`], which is later
+/// than an `Instant` can say: it is as good as never thirty years from now.
+pub(crate) fn deadline_in(d: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    let now = Instant::now();
+    now.checked_add(d.min(NEVER)).unwrap_or(now)
 }
 
 /// Where an embedded store takes the time from.

@@ -144,6 +144,8 @@ impl Default for Settings {
 impl Settings {
     /// The idle time that must have passed before a read touches the record.
     pub(crate) fn touch_threshold(&self) -> Duration {
-        self.lifetime.idle.mul_f64(self.touch_after.clamp(0.0, 1.0))
+        let seconds = self.lifetime.idle.as_secs_f64() * self.touch_after.clamp(0.0, 1.0);
+        // The largest of durations is rounded up to more than a duration can be.
+        Duration::try_from_secs_f64(seconds).unwrap_or(self.lifetime.idle)
     }
 }

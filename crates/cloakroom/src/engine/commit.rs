@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Effect, Engine, Event, HeldLease, Known, seal};
+use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
 use crate::record::Record;
@@ -136,7 +137,7 @@ impl Engine {
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
         let Write { known, lease, release, kind, slide } = write;
-        let deadline = Instant::now() + self.settings.commit_deadline;
+        let deadline = deadline_in(self.settings.commit_deadline);
         let mut rule = self.merge_rule();
         let mut key = known.key;
         let mut at: Option<(SessionId, StoreKey)> = None;

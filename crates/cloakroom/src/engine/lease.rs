@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::{Effect, Engine, Known, seal};
+use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::store::{
@@ -98,7 +99,7 @@ impl Engine {
         self: &Arc<Self>,
         key: StoreKey,
     ) -> Result<Result<Locked, NoLease>, SessionError> {
-        let deadline = Instant::now() + self.settings.locking.wait;
+        let deadline = deadline_in(self.settings.locking.wait);
         let baton = self.baton(key, deadline).await?;
         // From here on the store may grant the lease: if the request is dropped meanwhile, what was granted for nobody
         // is given back at once.

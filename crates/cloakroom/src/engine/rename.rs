@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Effect, Engine, Event, HeldLease, Known, WriteKind, seal};
+use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, RecordId, SessionId, UserId};
 use crate::record::{Device, Record};
@@ -64,7 +65,7 @@ impl Engine {
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
-        let deadline = Instant::now() + self.settings.commit_deadline;
+        let deadline = deadline_in(self.settings.commit_deadline);
         let rule = match self.settings.on_conflict {
             OnConflict::Refuse => MergeRule::CheckRead,
             OnConflict::Overwrite => MergeRule::Overwrite,
