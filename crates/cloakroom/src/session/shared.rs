@@ -157,16 +157,22 @@ impl State {
         self.lease.held().and_then(HeldLease::proof)
     }
 
-    /// Takes over what was found for the ids that were presented.
-    fn found(&mut self, found: Found) {
+    /// Takes over what was found for the ids that were presented. A lease that comes when the head has left is not wanted any
+    /// more, for nobody would give it back before the last handle is gone: it is handed back, to be dropped when the state
+    /// is not locked.
+    fn found(&mut self, found: Found) -> Option<Box<HeldLease>> {
         self.moved = found.moved;
         if let Some(known) = found.known {
             self.view.reset(known.record.payload.clone(), known.record.epoch);
             self.become_learned(known, found.tell);
         }
+        if self.phase != Phase::Handling {
+            return found.held;
+        }
         if let Some(held) = found.held {
             self.lease = LeaseState::Mode(held);
         }
+        None
     }
 
     /// Takes over what a commit stored.
@@ -370,7 +376,8 @@ impl Shared {
             engine.metrics.store_latency.instant();
             let mut found = Found::default();
             engine.note(&one, key, loaded, &mut found);
-            state.found(found);
+            // No lease was asked for.
+            let _ = state.found(found);
         }
         engine.note_opened(ids);
         // `asked` let one through.
@@ -398,13 +405,15 @@ impl Shared {
         exclusive: bool,
         first: Option<Box<StoreFuture<Loaded>>>,
     ) -> Result<(), SessionError> {
-        {
+        // The head gives the lease back: once it has left, a body or a task goes on in merge mode.
+        let exclusive = {
             let state = self.state.lock();
             if state.opened {
                 return Ok(());
             }
             self.asked.store(true, Ordering::Release);
-        }
+            exclusive && state.phase == Phase::Handling
+        };
         let engine = self.engine();
         let first = first.map(|first| *first);
         let found = match engine.open(self.request.candidates()?, exclusive, first).await {
@@ -421,8 +430,10 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let mut state = self.state.lock();
-        state.found(found);
+        let unwanted = state.found(found);
         state.opened = true;
+        drop(state);
+        drop(unwanted);
         Ok(())
     }
 
@@ -436,18 +447,23 @@ impl Shared {
             }
         };
         let taken = self.engine().acquire_known(&id, key).await?;
+        let mut unwanted = None;
         let mut state = self.state.lock();
         match taken {
+            // Another handle of this request may have been quicker, or the head have left; then this one is given back.
             Ok((held, known, told)) => {
-                // Another handle of this request may have been quicker; then this one is simply given back.
-                if matches!(state.lease, LeaseState::None) {
+                if matches!(state.lease, LeaseState::None) && state.phase == Phase::Handling {
                     state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
                     state.become_learned(known, told.is_some());
                     state.lease = LeaseState::Mode(Box::new(held));
+                } else {
+                    unwanted = Some(held);
                 }
             }
             Err(_) => state.become_nobody(),
         }
+        drop(state);
+        drop(unwanted);
         Ok(())
     }
 }
