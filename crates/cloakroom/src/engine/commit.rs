@@ -174,7 +174,14 @@ impl Engine {
                     (merged.overwritten, releases, proof, self.store.commit(request))
                 }
             };
-            let answer = match self.call(Effect::Writes, answer).await {
+            if let Some(held) = &mut own {
+                held.write_begins();
+            }
+            let answer = self.call(Effect::Writes, answer).await;
+            if let Some(held) = &mut own {
+                held.write_ends();
+            }
+            let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) if error.kind() == StoreErrorKind::Unknown => {
                     // The same operation again: if it was done, the store says so; if not, it is done now.

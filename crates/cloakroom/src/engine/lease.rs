@@ -77,8 +77,8 @@ impl Drop for Lease {
 pub(crate) struct HeldLease {
     baton: Baton,
     lease: Option<Lease>,
-    /// A write under this lease is unresolved: it must not be handed on.
-    unresolved: bool,
+    /// Writes under this lease that may yet reach the store: while there are any, it must not be handed on.
+    unresolved: u32,
 }
 
 /// Why a lease was not to be had, besides errors.
@@ -156,7 +156,7 @@ impl Engine {
         let key = baton.key;
         if let Some(mut lease) = baton.lease.take() {
             lease.hold += 1;
-            let held = HeldLease { baton, lease: Some(lease), unresolved: false };
+            let held = HeldLease { baton, lease: Some(lease), unresolved: 0 };
             // A plain read instead of taking the lease again: an end does not ask for the lease, so what the previous
             // holder knew may be over.
             return Ok(match self.call(Effect::Reads, self.store.load(key)).await? {
@@ -183,7 +183,7 @@ impl Engine {
                 runtime: Handle::try_current().ok(),
                 key,
             }),
-            unresolved: false,
+            unresolved: 0,
         };
         let mut pause = FIRST_PAUSE;
         let mut waited: Option<Instant> = None;
@@ -327,7 +327,17 @@ impl HeldLease {
 
     /// A write under this lease has an unknown outcome.
     pub(crate) fn mark_unresolved(&mut self) {
-        self.unresolved = true;
+        self.write_begins();
+    }
+
+    /// A write under this lease is asked for. Whoever asks may be dropped before the answer is there, and the lease with it.
+    pub(crate) fn write_begins(&mut self) {
+        self.unresolved = self.unresolved.saturating_add(1);
+    }
+
+    /// Its answer is there.
+    pub(crate) fn write_ends(&mut self) {
+        self.unresolved = self.unresolved.saturating_sub(1);
     }
 
     /// The record has a new key now, and the lease with it.
@@ -350,7 +360,7 @@ impl HeldLease {
 
     fn may_hand_over(&self) -> bool {
         let baton = &self.baton;
-        !self.unresolved
+        self.unresolved == 0
             && self
                 .lease
                 .as_ref()

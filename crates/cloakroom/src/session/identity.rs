@@ -107,7 +107,8 @@ impl Shared {
             return self.start_as(changes.apply(&Payload::empty()), change).await;
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
-        match self.engine().rename(&known, proof, &change, slide, merge).await? {
+        let renamed = self.engine().rename(&known, proof, &change, slide, merge);
+        match self.under_lease(proof, renamed).await? {
             Moved::To(now) | Moved::ByOther(now) => {
                 let mut state = self.state.lock();
                 let record = &now.record;

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::shared::{Identity, State};
 use super::view::{Change, Changes, MergeRule, Merged};
 use super::{Session, Shared};
-use crate::engine::{FirstCommit, Known, Landed, Tried, Write, WriteKind};
+use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
 use crate::payload::Payload;
@@ -241,7 +241,33 @@ impl Shared {
             }
         }
         let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
-        Box::pin(engine.commit(write, first, merge)).await
+        Box::pin(self.under_lease(proof, engine.commit(write, first, merge))).await
+    }
+
+    /// A write that shows the lease of this request. Until its answer is there, the lease is not handed on: the write may
+    /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes.
+    pub(super) async fn under_lease<T>(
+        &self,
+        proof: Option<LeaseRef>,
+        write: impl Future<Output = Result<T, SessionError>>,
+    ) -> Result<T, SessionError> {
+        let Some(proof) = proof else { return write.await };
+        self.with_lease(proof, HeldLease::write_begins);
+        let written = write.await;
+        if !matches!(&written, Err(error) if error.kind() == ErrorKind::Unknown) {
+            self.with_lease(proof, HeldLease::write_ends);
+        }
+        written
+    }
+
+    /// Does something to the lease that was shown, if this request still holds it.
+    fn with_lease(&self, shown: LeaseRef, act: fn(&mut HeldLease)) {
+        let mut state = self.state.lock();
+        if let Some(held) = state.lease.held_mut()
+            && held.proof() == Some(shown)
+        {
+            act(held);
+        }
     }
 
     async fn update<T, F>(
@@ -322,7 +348,7 @@ impl Shared {
             Some(known) => {
                 let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
                 let write = Write { known: &known, lease: proof, release, kind, slide };
-                let landed = self.engine().commit(write, first, merge).await?;
+                let landed = self.under_lease(proof, self.engine().commit(write, first, merge)).await?;
                 self.landed(landed, &changes);
                 Ok(())
             }

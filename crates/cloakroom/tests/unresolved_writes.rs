@@ -1,0 +1,88 @@
+//! C5: writes that nobody waits for any more and that may yet reach the store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod house;
+
+use std::time::Duration;
+
+use cloakroom::{Locking, Mode, SessionConfig};
+use cloakroom_testing::{Fault, Gate, Op};
+use house::House;
+
+/// Lets the tasks that are under way come to their end.
+async fn quiet() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl House {
+    /// Completes when this many requests have begun to wait for a lease, since the house was made.
+    async fn waiters(&self, n: u64) {
+        while self.manager.metrics().lock_waits < n {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// A write that its request did not wait for may still be on its way to the store. Whoever gets the lease next must not
+/// see it arrive.
+#[tokio::test]
+async fn c5_a_lease_is_not_handed_on_while_a_write_under_it_is_on_its_way() {
+    let locking = Locking { wait: Duration::from_secs(30), ..Locking::default() };
+    let config = SessionConfig::new().mode(Mode::Exclusive).locking(locking);
+    let house = House::new(config);
+    let id = house.newcomer().await;
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+
+    let first = house.arrive(&[&id]);
+    let session = first.open().await.unwrap();
+    let put = tokio::spawn(async move { session.put("late", true).await });
+    gate.arrived().await;
+    let second = house.arrive(&[&id]);
+    let waits = tokio::spawn(async move { second.open().await });
+    house.waiters(1).await;
+    // The client of the first request hangs up.
+    put.abort();
+    let _ = put.await;
+    house.manager.abandon(&first);
+    drop(first);
+
+    let second = waits.await.unwrap().unwrap();
+    assert!(second.is_locked() && !second.has("late"));
+    gate.open();
+    quiet().await;
+    second.reload().await.unwrap();
+    assert!(!second.has("late"), "a write of an earlier holder landed under the lease of this one");
+}
+
+/// As above, for a write that waited for somebody's lock and makes its commit under a lease of its own.
+#[tokio::test]
+async fn c5_nor_is_the_lease_that_an_awaited_write_took_for_itself() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let locked = house.arrive(&[&id]).open().await.unwrap();
+    let guard = locked.lock().await.unwrap();
+
+    let writes = house.arrive(&[&id]).open().await.unwrap();
+    let put = tokio::spawn(async move { writes.put("late", true).await });
+    house.waiters(1).await;
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+    drop(guard);
+    gate.arrived().await;
+    let next = house.arrive(&[&id]).open().await.unwrap();
+    let waits = tokio::spawn(async move { next.lock().await });
+    house.waiters(2).await;
+    put.abort();
+    let _ = put.await;
+
+    let guard = waits.await.unwrap().unwrap();
+    assert!(!guard.has("late"));
+    gate.open();
+    quiet().await;
+    let now = house.arrive(&[&id]).read_only().await.unwrap();
+    assert!(!now.has("late"), "a write of an earlier holder landed under this lock");
+    drop(guard);
+}
