@@ -3,12 +3,23 @@
 
 mod house;
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use cloakroom::{Locking, Mode, SessionConfig};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::routing::get;
+use cloakroom::{
+    CacheLimiter, CookieConfig, Locking, MemoryStore, Mode, SessionConfig, SessionHandle, SessionLayer,
+    SessionManager,
+};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::House;
-use http::StatusCode;
+use http::{Request, StatusCode};
+use http_body::Frame;
+use tower::ServiceExt;
 
 fn exclusive(wait: Duration) -> SessionConfig {
     SessionConfig::new().mode(Mode::Exclusive).locking(Locking { wait, ..Locking::default() })
@@ -45,4 +56,56 @@ async fn c5_a_lease_that_comes_after_the_head_is_given_back() {
     let session = opening.await.unwrap().unwrap();
     assert!(!session.is_locked());
     house.arrive(&[&id]).open().await.map(drop).expect("nobody holds the lease");
+}
+
+/// A body that opens its session when it is asked for the text.
+struct Late(Pin<Box<dyn Future<Output = Bytes> + Send>>);
+
+impl Late {
+    fn of(handle: SessionHandle) -> Self {
+        Late(Box::pin(async move {
+            let name = handle.open().await.unwrap().get::<String>("name").unwrap();
+            Bytes::from(name.unwrap_or_else(|| "stranger".to_owned()))
+        }))
+    }
+}
+
+impl http_body::Body for Late {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(ready!(self.0.as_mut().poll(cx))))))
+    }
+}
+
+#[tokio::test]
+async fn c11_a_response_whose_body_may_yet_open_the_session_is_not_left_public() {
+    let cache = CacheLimiter::Public { max_age: Duration::from_secs(60) };
+    let layer = |config| SessionLayer::of(SessionManager::new(MemoryStore::new(), config).unwrap());
+    let staff = SessionConfig::new().cookie(CookieConfig::new().name("__Host-staff"));
+    let plain = get(async |_: SessionHandle| "the same for everyone");
+    let late = get(async |handle: SessionHandle| {
+        ([("cache-control", "public, max-age=600")], Body::new(Late::of(handle)))
+    });
+    // The outer of two layers is held by nobody either when the inner one is done.
+    for outer in [None, Some(layer(staff.cache_limiter(CacheLimiter::NoCache)))] {
+        let app = Router::new().route("/plain", plain.clone()).route("/late", late.clone());
+        let app = app.layer(layer(SessionConfig::new().cache_limiter(cache)));
+        let app = match outer {
+            Some(outer) => app.layer(outer),
+            None => app,
+        };
+        let ask = |path: &str| app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap());
+        let plain = ask("/plain").await.unwrap();
+        assert_eq!(plain.headers()["cache-control"], "public, max-age=60");
+        assert!(!plain.headers().contains_key("vary"));
+        let late = ask("/late").await.unwrap();
+        let said = late.headers()["cache-control"].to_str().unwrap();
+        assert!(said.contains("private") && !said.contains("public"), "{said}");
+        assert_eq!(late.headers()["vary"], "Cookie");
+    }
 }

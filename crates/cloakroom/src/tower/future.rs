@@ -128,15 +128,16 @@ where
                     }));
                     match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(Ok(response))) => match this.open.settle(response) {
-                            Ok(response) => {
-                                this.stage.set(Stage::Done);
-                                return Poll::Ready(Ok(response));
+                        Ok(Poll::Ready(Ok(response))) => {
+                            // With its hold on the session: who has one now is in the body, or a task.
+                            this.stage.set(Stage::Done);
+                            match this.open.settle(response) {
+                                Ok(response) => return Poll::Ready(Ok(response)),
+                                Err((finish, end, response)) => {
+                                    Stage::Finishing { finish, end, response: Some(response) }
+                                }
                             }
-                            Err((finish, end, response)) => {
-                                Stage::Finishing { finish, end, response: Some(response) }
-                            }
-                        },
+                        }
                         Ok(Poll::Ready(Err(error))) => match this.open.finish(HandlerEnd::Failed, None) {
                             Some(finish) => Stage::Failing { finish, error: Some(error) },
                             None => return Poll::Ready(Err(error)),
@@ -198,6 +199,9 @@ impl Open {
         match handle.0.settle(end) {
             Left::Head { asked, tell } => {
                 self.over = true;
+                // Who still holds a session that was not asked for may ask when the head has left, and a body would then
+                // say what it found under a head that let caches keep it.
+                let asked = asked || Arc::strong_count(&handle.0) > 1;
                 manager.write_headers(handle, asked, &tell, status, response.headers_mut());
                 Ok(response.map(|body| manager.wrap_body(handle, body)))
             }
