@@ -3,7 +3,7 @@
 use super::rename::Binding;
 use super::{Effect, Engine, Event, Known};
 use crate::error::{ErrorKind, SessionError};
-use crate::ids::{OpId, RecordId, SessionId};
+use crate::ids::{OpId, RecordId, SessionId, StoreKey};
 use crate::payload::Payload;
 use crate::store::{BindUser, Create, Created, Snapshot, StoreErrorKind, StoreFuture, Summary};
 
@@ -18,22 +18,19 @@ pub(crate) struct FirstCreate {
 }
 
 impl Engine {
-    /// Asks the store once, without waiting.
-    pub(crate) fn try_create(
-        &self,
-        payload: Payload,
-        bind: Option<Binding>,
-    ) -> Result<Result<Known, FirstCreate>, SessionError> {
-        let (id, request) = self.new_session(payload, bind);
+    /// Asks the store once, without waiting, for a session that nobody is logged in to. The caller announces it
+    /// ([`announce_created`](Engine::announce_created)) when it holds no lock.
+    pub(crate) fn try_create(&self, payload: Payload) -> Result<Known, FirstCreate> {
+        let (id, request) = self.new_session(payload, None);
         let answer = match self.store.create(request.clone()).try_ready() {
-            Ok(Ok(Created::Created { snapshot, evicted })) => {
+            Ok(Ok(Created::Created { snapshot, .. })) => {
                 self.metrics.store_latency.instant();
-                return Ok(Ok(self.created(id, &request, snapshot, &evicted)));
+                return Ok(Known::new(id, request.key, snapshot));
             }
             Ok(other) => StoreFuture::ready(other),
             Err(pending) => pending,
         };
-        Ok(Err(FirstCreate { id, request, answer }))
+        Err(FirstCreate { id, request, answer })
     }
 
     /// Stores a new session under a new id.
@@ -85,11 +82,16 @@ impl Engine {
         (id, request)
     }
 
-    fn created(&self, id: SessionId, request: &Create, snapshot: Snapshot, evicted: &[Summary]) -> Known {
-        let key = request.key;
+    /// Counts a session that was started, and tells subscribers.
+    pub(crate) fn announce_created(&self, key: StoreKey) {
         self.metrics.commits.one();
         self.metrics.sessions_created.one();
         self.events.emit(Event::Created(key));
+    }
+
+    fn created(&self, id: SessionId, request: &Create, snapshot: Snapshot, evicted: &[Summary]) -> Known {
+        let key = request.key;
+        self.announce_created(key);
         self.note_evicted(evicted);
         if let Some(bind) = &request.bind {
             self.metrics.logins.one();

@@ -56,6 +56,7 @@ impl Shared {
         {
             return Left::Finish(None);
         }
+        let existed = state.known().is_some();
         if completed && state.view.has_changes() {
             state.finishing = true;
             match self.try_commit(&mut state) {
@@ -66,8 +67,13 @@ impl Shared {
         }
         let touch = self.leave(&mut state, end);
         let (asked, tell) = self.head(&state);
+        let created = if existed { None } else { state.key() };
         drop(state);
         self.touch(touch);
+        // Subscribers may look at the session: not while it is locked.
+        if let Some(key) = created {
+            self.engine().announce_created(key);
+        }
         Left::Head { asked, tell }
     }
 
@@ -99,7 +105,7 @@ impl Shared {
                 state.check_head()?;
                 let merged = Merged { payload, epoch: 0, overwritten: 0 };
                 engine.check_size(&merged)?;
-                match engine.try_create(merged.payload, None)? {
+                match engine.try_create(merged.payload) {
                     Ok(known) => state.started(known),
                     Err(first) => {
                         let first = First::Create(first);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Session;
+use super::reading::Encoded;
 use crate::error::SessionError;
 
 /// Reserved prefix of the entries.
@@ -44,13 +45,16 @@ impl Session {
     /// [`Decode`](crate::ErrorKind::Decode) when one is not a `T`; all of them then keep waiting.
     pub fn flashes<T: DeserializeOwned>(&self) -> Result<Vec<T>, SessionError> {
         let codec = self.0.engine().settings.codec;
-        let mut state = self.0.state.lock();
-        let keys: Vec<String> =
-            state.view.keys().filter(|k| k.starts_with(PREFIX)).map(str::to_owned).collect();
-        let messages: Result<Vec<T>, _> =
-            keys.iter().filter_map(|k| state.view.peek(k)).map(|bytes| codec.decode(bytes)).collect();
+        let waiting: Vec<(String, Encoded)> = {
+            let state = self.0.state.lock();
+            let keys = state.view.keys().filter(|k| k.starts_with(PREFIX));
+            keys.filter_map(|k| Some((k.to_owned(), Encoded::from_slice(state.view.peek(k)?)))).collect()
+        };
+        // Decoded when the state is not locked: a message's `Deserialize` may ask for the session.
+        let messages: Result<Vec<T>, _> = waiting.iter().map(|(_, bytes)| codec.decode(bytes)).collect();
         let messages = messages?;
-        for key in &keys {
+        let mut state = self.0.state.lock();
+        for (key, _) in &waiting {
             state.view.remove(key);
         }
         Ok(messages)

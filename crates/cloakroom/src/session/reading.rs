@@ -1,11 +1,15 @@
 //! Reading: from the loaded record and this request's own changes. No store calls.
 
 use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
 
 use super::{RawValue, Session, Shared};
 use crate::error::SessionError;
 use crate::ids::{SessionId, UserId};
 use crate::key::{KeyOf, RESERVED};
+
+/// A copy of an encoded value; small ones take no allocation.
+pub(super) type Encoded = SmallVec<[u8; 64]>;
 
 impl Session {
     /// The value under `key`.
@@ -78,9 +82,9 @@ impl Shared {
         if key.starts_with(RESERVED) {
             return Ok(None);
         }
-        let codec = self.engine().settings.codec;
-        let mut state = self.state.lock();
-        state.view.read(key).map(|bytes| codec.decode(bytes)).transpose()
+        // Decoded when the state is no longer locked: a value's `Deserialize` may ask for the session it is read from.
+        let encoded = self.state.lock().view.read(key).map(Encoded::from_slice);
+        encoded.map(|bytes| self.engine().settings.codec.decode(&bytes)).transpose()
     }
 
     pub(super) fn keys(&self) -> Vec<String> {

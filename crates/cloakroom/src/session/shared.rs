@@ -369,8 +369,9 @@ impl Shared {
             let Some(one) = ids.single() else { return AtOnce::Wait(None) };
             let key = one.store_key();
             let loaded = match engine.store.load(key).try_ready() {
-                Ok(Ok(loaded)) => loaded,
-                Ok(failed) => return AtOnce::Wait(Some(Box::new(StoreFuture::ready(failed)))),
+                Ok(Ok(loaded)) if loaded.is_session() => loaded,
+                // What is no session is told to subscribers, and they may look at this one: not while it is locked.
+                Ok(other) => return AtOnce::Wait(Some(Box::new(StoreFuture::ready(other)))),
                 Err(pending) => return AtOnce::Wait(Some(Box::new(pending))),
             };
             engine.metrics.store_latency.instant();
