@@ -77,3 +77,35 @@ fn a_value_may_look_at_the_session_that_it_is_read_from() {
         .await;
     });
 }
+
+#[tokio::test]
+async fn s59_a_subscriber_that_panics_does_not_keep_a_new_id_from_the_client() {
+    let config = SessionConfig::new().subscribe(|event: &Event| {
+        assert!(!matches!(event, Event::LoggedIn { .. }), "a defect of the application's");
+    });
+    let house = House::new(config);
+    let id = house.newcomer().await;
+    let answer = house.visit(Some(&id), |s| async move { s.login("ada").await }).await;
+    let new = answer.id().expect("the new id is told");
+    assert_eq!(house.who(&new).await.as_deref(), Some("ada"));
+    let events = house.events();
+    assert!(events.iter().any(|e| matches!(e, Event::LoggedIn { .. })), "the others hear it: {events:?}");
+}
+
+#[tokio::test]
+async fn s59_a_failure_hook_that_panics_does_not_keep_a_new_id_from_the_client() {
+    let config = SessionConfig::new().on_failure(|_, _| panic!("a defect of the application's"));
+    let house = House::new(config);
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    session.login("ada").await.unwrap();
+    let new = session.id().unwrap();
+    let n: u32 = session.get("n").unwrap().unwrap();
+    house.visit(Some(new.expose()), |s| async move { s.put("n", 100).await }).await;
+    session.set("n", n + 1).unwrap();
+    drop(session);
+    let answer = house.leave(&handle, StatusCode::OK).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "the answer without a hook");
+    assert_eq!(answer.id().as_deref(), Some(new.expose()));
+}

@@ -1,5 +1,6 @@
 //! What happens to sessions, told to whoever subscribed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::ids::{StoreKey, UserId};
@@ -50,7 +51,7 @@ pub enum Event {
     Lost(StoreKey),
 }
 
-/// Receives [`Event`]s. Called in the request's task: do little, and do not block.
+/// Receives [`Event`]s. Called in the request's task: do little, and do not block. A panic is logged, and the request goes on.
 pub trait Subscriber: Send + Sync + 'static {
     /// Something happened.
     fn on_event(&self, event: &Event);
@@ -69,7 +70,11 @@ impl Events {
     pub(crate) fn emit(&self, event: Event) {
         tracing::debug!(target: "cloakroom", ?event);
         for subscriber in &self.0 {
-            subscriber.on_event(&event);
+            // What the event is about has happened and is in the store: the request must come to know of it.
+            let told = catch_unwind(AssertUnwindSafe(|| subscriber.on_event(&event)));
+            if told.is_err() {
+                tracing::error!(target: "cloakroom", ?event, "a subscriber panicked; the request goes on");
+            }
         }
     }
 }

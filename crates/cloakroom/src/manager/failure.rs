@@ -1,5 +1,6 @@
 //! The answer in place of a success response that must not leave.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -40,7 +41,7 @@ impl Replayable {
 impl SessionManager {
     /// The response to send instead of the handler's, after [`Outcome::Failed`](super::Outcome::Failed).
     ///
-    /// It comes from the configured hook, or says the error's kind in a line of JSON. Where an id was changed for good
+    /// It comes from the configured hook, or (without one, or where it panics) says the error's kind in a line of JSON. Where an id was changed for good
     /// before the failure, it carries the new cookie: the client would be locked out of its session otherwise.
     pub fn replace(
         &self,
@@ -49,10 +50,9 @@ impl SessionManager {
         discarded: Discarded<'_>,
     ) -> Response<Bytes> {
         tracing::warn!(target: "cloakroom", %error, "a response was replaced because its session could not be committed");
-        let mut response = match &self.0.http.on_failure {
-            Some(hook) => hook(error, discarded),
-            None => error_response(error),
-        };
+        let hook = self.0.http.on_failure.as_ref();
+        let mut response =
+            hook.and_then(|hook| call(hook, error, discarded)).unwrap_or_else(|| error_response(error));
         #[cfg(feature = "tower")]
         if handle.may_replay(error) {
             response.extensions_mut().insert(Replayable(self.clone()));
@@ -62,6 +62,15 @@ impl SessionManager {
         self.write_headers(handle, true, &tell, status, response.headers_mut());
         response
     }
+}
+
+/// What the hook makes; `None` where it panics: the new cookie must leave all the same.
+fn call(hook: &FailureHook, error: &SessionError, discarded: Discarded<'_>) -> Option<Response<Bytes>> {
+    let made = catch_unwind(AssertUnwindSafe(|| hook(error, discarded))).ok();
+    if made.is_none() {
+        tracing::error!(target: "cloakroom", "the hook for failed responses panicked; the answer is the one without a hook");
+    }
+    made
 }
 
 /// `{"error":"kind"}` with the kind's status: no id, no key, no address.
