@@ -20,6 +20,7 @@ pub(crate) struct FirstCreate {
 impl Engine {
     /// Asks the store once, without waiting, for a session that nobody is logged in to. The caller announces it
     /// ([`announce_created`](Engine::announce_created)) when it holds no lock.
+    #[expect(clippy::result_large_err, reason = "moved once, into the box of what was begun")]
     pub(crate) fn try_create(&self, payload: Payload) -> Result<Known, FirstCreate> {
         let (id, request) = self.new_session(payload, None);
         let answer = match self.store.create(request.clone()).try_ready() {
