@@ -58,7 +58,7 @@ pub(crate) enum Landed {
 
 /// A commit that was asked for and not answered at once.
 pub(crate) struct FirstCommit {
-    op: OpId,
+    request: Commit,
     answer: StoreFuture<Committed>,
     overwritten: usize,
 }
@@ -90,11 +90,10 @@ impl Engine {
             return Ok(Tried::Landed(Landed::Unchanged));
         }
         self.check_size(&merged)?;
-        let op = OpId::generate();
         let overwritten = merged.overwritten;
         let request = Commit {
             key: known.key,
-            op,
+            op: OpId::generate(),
             expected: known.record.version,
             lease: None,
             release: false,
@@ -102,7 +101,7 @@ impl Engine {
             payload: merged.payload,
             slide,
         };
-        let answer = match self.store.commit(request).try_ready() {
+        let answer = match self.store.commit(request.clone()).try_ready() {
             Ok(Ok(Committed::Committed(snapshot))) => {
                 self.metrics.store_latency.instant();
                 self.note_commit(overwritten);
@@ -111,7 +110,7 @@ impl Engine {
             Ok(other) => StoreFuture::ready(other),
             Err(pending) => pending,
         };
-        Ok(Tried::Later(FirstCommit { op, answer, overwritten }))
+        Ok(Tried::Later(FirstCommit { request, answer, overwritten }))
     }
 
     fn note_commit(&self, overwritten: usize) {
@@ -144,17 +143,20 @@ impl Engine {
         let mut record = known.record.clone();
         let mut own: Option<HeldLease> = None;
         let (mut races, mut asks, mut hops) = (0, 0, 0);
-        let mut op = OpId::generate();
+        // An unanswered request is asked again as it was: merged anew it could say something else, and the store answers for
+        // what it was asked first.
+        let mut again: Option<(Commit, usize)> = None;
 
         loop {
-            let (overwritten, releases, proof, answer) = match first.take() {
-                Some(first) => {
-                    op = first.op;
-                    (first.overwritten, false, None, first.answer)
+            let (request, overwritten, answer) = match (first.take(), again.take()) {
+                (Some(first), _) => (first.request, first.overwritten, first.answer),
+                (None, Some((request, overwritten))) => {
+                    let answer = self.store.commit(request.clone());
+                    (request, overwritten, answer)
                 }
-                None => {
+                (None, None) => {
                     let merged = merge(&record, rule)?;
-                    if asks == 0 && is_settled(&merged, &record, kind) {
+                    if is_settled(&merged, &record, kind) {
                         self.note_overwritten(merged.overwritten);
                         return Ok(Landed::Unchanged);
                     }
@@ -163,7 +165,7 @@ impl Engine {
                     let releases = own.as_ref().map_or(release, HeldLease::releases_with_write);
                     let request = Commit {
                         key,
-                        op,
+                        op: OpId::generate(),
                         expected: record.version,
                         lease: proof,
                         release: releases && proof.is_some(),
@@ -171,7 +173,8 @@ impl Engine {
                         payload: merged.payload,
                         slide,
                     };
-                    (merged.overwritten, releases, proof, self.store.commit(request))
+                    let answer = self.store.commit(request.clone());
+                    (request, merged.overwritten, answer)
                 }
             };
             if let Some(held) = &mut own {
@@ -187,6 +190,7 @@ impl Engine {
                     // The same operation again: if it was done, the store says so; if not, it is done now.
                     asks += 1;
                     if asks < ASKS && Instant::now() < deadline {
+                        again = Some((request, overwritten));
                         continue;
                     }
                     if let Some(held) = &mut own {
@@ -200,7 +204,7 @@ impl Engine {
                 Committed::Committed(snapshot) => {
                     self.note_commit(overwritten);
                     if let Some(held) = own
-                        && releases
+                        && request.release
                     {
                         held.released();
                     }
@@ -222,15 +226,15 @@ impl Engine {
                         ));
                     }
                     self.metrics.merges.one();
-                    (op, asks) = (OpId::generate(), 0);
+                    asks = 0;
                     record = snapshot.record;
                     races += 1;
-                    if races >= RACES && kind == WriteKind::Awaited && proof.is_none() {
+                    if races >= RACES && kind == WriteKind::Awaited && request.lease.is_none() {
                         own = Some(self.queue_for(key, &mut record).await?);
                     }
                 }
                 Committed::Locked { .. } => {
-                    (op, asks) = (OpId::generate(), 0);
+                    asks = 0;
                     own = None;
                     match self.acquire(key).await? {
                         Ok(locked) => {
@@ -247,7 +251,7 @@ impl Engine {
                 }
                 Committed::Missing => return self.vanished(key, known, kind).await,
                 Committed::Ended(Ending::Moved { to, user_changed }) => {
-                    (op, asks) = (OpId::generate(), 0);
+                    asks = 0;
                     own = None;
                     hops += 1;
                     if hops > MAX_HOPS {
