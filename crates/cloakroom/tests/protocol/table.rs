@@ -130,11 +130,18 @@ impl World {
         told(protocol::list_user(self, now, &requests::user(user)))
     }
     pub(crate) fn revoke(&mut self, user: &str, which: RevokeWhich) -> Vec<Summary> {
+        self.revoke_as(revoke(user, which))
+    }
+    pub(crate) fn revoke_as(&mut self, request: Revoke) -> Vec<Summary> {
         let now = self.now;
-        let user = requests::user(user);
-        let request = Revoke { user, op: OpId::generate(), which, marker: requests::MARKER };
         told(protocol::revoke(self, now, request)).ended
     }
+}
+
+/// A revocation under a name of its own.
+pub(crate) fn revoke(user: &str, which: RevokeWhich) -> Revoke {
+    let user = requests::user(user);
+    Revoke { user, op: OpId::generate(), which, marker: requests::MARKER }
 }
 
 /// Where the sessions of a listing are.

@@ -2,8 +2,8 @@
 
 use cloakroom::store::*;
 
-use crate::store_requests::{IDLE, bind, create, end, rename};
-use crate::table::{World, key, places};
+use crate::store_requests::{IDLE, MARKER, bind, create, end, rename};
+use crate::table::{World, key, places, revoke};
 
 #[test]
 fn s46_a_listing_shows_the_living_sessions_of_the_user_oldest_first() {
@@ -48,6 +48,26 @@ fn s46_one_others_or_all_are_revoked() {
     assert_eq!(places(&world.revoke("ann", RevokeWhich::All)), [key(2)]);
     assert!(world.revoke("ann", RevokeWhich::All).is_empty());
     world.live(9);
+}
+
+/// Its answer got lost, or an earlier copy of it arrives late: a login since the first time is not among those it ends.
+#[test]
+fn s46_a_revocation_executed_again_ends_nothing_more_and_answers_the_same() {
+    for already_there in [0, 2] {
+        let mut world = World::new();
+        for n in 0..already_there {
+            world.session_of(n, "ann");
+        }
+        let request = revoke("ann", RevokeWhich::All);
+        let first = world.revoke_as(request.clone());
+        assert_eq!(first.len(), already_there as usize);
+        world.session_of(5, "ann");
+        world.wait(MARKER.as_secs() - 2);
+        assert_eq!(places(&world.revoke_as(request.clone())), places(&first));
+        assert_eq!(places(&world.list("ann")), [key(5)]);
+        // Another one is another one.
+        assert_eq!(places(&world.revoke("ann", RevokeWhich::All)), [key(5)]);
+    }
 }
 
 #[test]
