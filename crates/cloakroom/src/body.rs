@@ -60,7 +60,7 @@ struct Stream {
     /// The same, as it is lent to `current` while the body is polled.
     lent: Option<SessionHandle>,
     commit: Option<Detached<()>>,
-    /// The last frame of a body of known length waits for the commit: its bytes end the response.
+    /// The last frame of a body of known length, or its trailers, wait for the commit: they end the response.
     held_back: Option<Frame<Bytes>>,
     over: bool,
 }
@@ -153,8 +153,10 @@ where
                     match frame {
                         Some(Err(error)) => return Poll::Ready(Some(Err(BodyError(error.into())))),
                         Some(Ok(frame)) => {
-                            let ends = frame.is_data()
-                                && (inner.is_end_stream() || inner.size_hint().exact() == Some(0));
+                            // Trailers are the end of the stream; nothing is asked for behind them.
+                            let ends = frame.is_trailers()
+                                || inner.is_end_stream()
+                                || inner.size_hint().exact() == Some(0);
                             if !ends {
                                 return Poll::Ready(Some(Ok(frame)));
                             }

@@ -4,6 +4,7 @@
 mod house;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,13 +13,13 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use cloakroom::{
-    CacheLimiter, CookieConfig, Locking, MemoryStore, Mode, SessionConfig, SessionHandle, SessionLayer,
-    SessionManager,
+    CacheLimiter, CookieConfig, Locking, MemoryStore, Mode, Session, SessionConfig, SessionHandle,
+    SessionLayer, SessionManager,
 };
 use cloakroom_testing::{Fault, Gate, Op};
 use house::House;
-use http::{Request, StatusCode};
-use http_body::Frame;
+use http::{HeaderMap, Request, StatusCode};
+use http_body::{Body as _, Frame};
 use tower::ServiceExt;
 
 fn exclusive(wait: Duration) -> SessionConfig {
@@ -107,5 +108,52 @@ async fn c11_a_response_whose_body_may_yet_open_the_session_is_not_left_public()
         let said = late.headers()["cache-control"].to_str().unwrap();
         assert!(said.contains("private") && !said.contains("public"), "{said}");
         assert_eq!(late.headers()["vary"], "Cookie");
+    }
+}
+
+/// A body that writes to its session and ends with trailers, as gRPC's do.
+struct Trailing {
+    session: Session,
+    sent: bool,
+}
+
+impl http_body::Body for Trailing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let frame = if std::mem::replace(&mut self.sent, true) {
+            Frame::trailers(HeaderMap::new())
+        } else {
+            self.session.set("streamed", true).unwrap();
+            Frame::data(Bytes::from_static(b"text"))
+        };
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+#[tokio::test]
+async fn c9_what_a_body_changed_is_committed_before_its_trailers_are_told() {
+    for fails in [false, true] {
+        let house = House::new(SessionConfig::new());
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let session = handle.open().await.unwrap();
+        house.leave(&handle, StatusCode::OK).await;
+        let mut body = Box::pin(house.manager.wrap_body(&handle, Trailing { session, sent: false }));
+        let mut next = async || poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+        assert!(next().await.unwrap().unwrap().is_data());
+        if fails {
+            house.faults.always(Some(Op::Commit), Fault::Unavailable);
+        }
+        // With the trailers the stream is over: servers ask for nothing behind them.
+        let last = next().await.unwrap();
+        assert_eq!(last.map(|frame| frame.is_trailers()).ok(), (!fails).then_some(true));
+        drop(body);
+        let stored = house.arrive(&[&id]).read_only().await.unwrap().has("streamed");
+        assert_eq!(stored, !fails);
     }
 }
