@@ -62,6 +62,8 @@ struct Stream {
     commit: Option<Detached<()>>,
     /// The last frame of a body of known length, or its trailers, wait for the commit: they end the response.
     held_back: Option<Frame<Bytes>>,
+    /// Behind the bytes that were held back, the inner body has trailers.
+    trailers: bool,
     over: bool,
 }
 
@@ -102,7 +104,14 @@ impl<R> SessionBody<R> {
     fn around(inner: R, handle: &SessionHandle) -> Self {
         let kind = if Arc::strong_count(&handle.0) > 1 {
             let lent = Some(handle.clone());
-            let stream = Stream { handle: handle.clone(), lent, commit: None, held_back: None, over: false };
+            let stream = Stream {
+                handle: handle.clone(),
+                lent,
+                commit: None,
+                held_back: None,
+                trailers: false,
+                over: false,
+            };
             Kind::Streaming { inner, stream: Box::new(stream) }
         } else {
             Kind::Plain { inner }
@@ -143,7 +152,12 @@ where
             KindProj::Text { text } => Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
             KindProj::Streaming { mut inner, stream } => {
                 if stream.over {
-                    return Poll::Ready(None);
+                    if !std::mem::take(&mut stream.trailers) {
+                        return Poll::Ready(None);
+                    }
+                    let frame = inner.poll_frame(cx).map_err(|e| BodyError(e.into()));
+                    stream.trailers = frame.is_pending();
+                    return frame;
                 }
                 if stream.held_back.is_none() && stream.commit.is_none() {
                     let frame = {
@@ -160,12 +174,14 @@ where
                             if !ends {
                                 return Poll::Ready(Some(Ok(frame)));
                             }
+                            stream.trailers = frame.is_data() && !inner.is_end_stream();
                             stream.held_back = Some(frame);
                         }
                         None => {}
                     }
                 }
                 if let Err(error) = ready!(stream.poll_commit(cx)) {
+                    stream.trailers = false;
                     return Poll::Ready(Some(Err(error)));
                 }
                 Poll::Ready(stream.held_back.take().map(Ok))
@@ -179,7 +195,7 @@ where
             Kind::Text { text } => text.is_none(),
             // Not before the changes are committed; an empty body has nobody left to change anything.
             Kind::Streaming { inner, stream } => {
-                stream.over || (inner.is_end_stream() && !stream.handle.0.has_changes())
+                (stream.over && !stream.trailers) || (inner.is_end_stream() && !stream.handle.0.has_changes())
             }
         }
     }

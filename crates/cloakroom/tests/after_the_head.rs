@@ -157,3 +157,52 @@ async fn c9_what_a_body_changed_is_committed_before_its_trailers_are_told() {
         assert_eq!(stored, !fails);
     }
 }
+
+/// A body that says how long it is, and has trailers all the same.
+struct Announced {
+    session: Session,
+    text: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for Announced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(text) = self.text.take() {
+            self.session.set("streamed", true).unwrap();
+            return Poll::Ready(Some(Ok(Frame::data(text))));
+        }
+        Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.trailers.is_none()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.text.as_ref().map_or(0, |text| text.len() as u64))
+    }
+}
+
+#[tokio::test]
+async fn trailers_behind_a_body_of_known_length_are_passed_on() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    house.leave(&handle, StatusCode::OK).await;
+    let body =
+        Announced { session, text: Some(Bytes::from_static(b"text")), trailers: Some(HeaderMap::new()) };
+    let mut body = Box::pin(house.manager.wrap_body(&handle, body));
+    let first = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+    assert!(first.unwrap().unwrap().is_data() && !body.is_end_stream());
+    assert!(house.arrive(&[&id]).read_only().await.unwrap().has("streamed"), "its bytes end the response");
+    let second = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+    assert!(second.expect("the trailers").unwrap().is_trailers() && body.is_end_stream());
+    assert!(poll_fn(|cx| body.as_mut().poll_frame(cx)).await.is_none());
+}
