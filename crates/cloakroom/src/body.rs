@@ -195,7 +195,8 @@ where
             Kind::Text { text } => text.is_none(),
             // Not before the changes are committed; an empty body has nobody left to change anything.
             Kind::Streaming { inner, stream } => {
-                (stream.over && !stream.trailers) || (inner.is_end_stream() && !stream.handle.0.has_changes())
+                let idle = || stream.commit.is_none() && !stream.handle.0.has_changes();
+                if stream.over { !stream.trailers } else { inner.is_end_stream() && idle() }
             }
         }
     }

@@ -206,3 +206,21 @@ async fn trailers_behind_a_body_of_known_length_are_passed_on() {
     assert!(second.expect("the trailers").unwrap().is_trailers() && body.is_end_stream());
     assert!(poll_fn(|cx| body.as_mut().poll_frame(cx)).await.is_none());
 }
+
+#[tokio::test]
+async fn a_body_whose_last_bytes_wait_for_the_commit_is_not_at_its_end() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    house.leave(&handle, StatusCode::OK).await;
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+    let body = Announced { session, text: Some(Bytes::from_static(b"text")), trailers: None };
+    let mut body = Box::pin(house.manager.wrap_body(&handle, body));
+    let pending = poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx).is_pending())).await;
+    assert!(pending && !body.is_end_stream());
+    gate.open();
+    let last = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
+    assert!(last.unwrap().unwrap().is_data() && body.is_end_stream());
+}
