@@ -12,28 +12,40 @@ use crate::store::{Ending, Loaded};
 
 /// Who waits for which record to end, in this process.
 #[derive(Debug, Default)]
-pub(crate) struct EndedBoard(Mutex<HashMap<RecordId, Arc<Notify>>>);
+pub(crate) struct EndedBoard(Mutex<Board>);
+
+#[derive(Debug, Default)]
+struct Board {
+    watched: HashMap<RecordId, Arc<Notify>>,
+    /// So many make it worth a look for those that nobody waits on any more.
+    sweep_at: usize,
+}
+
+/// Fewer are not worth a look.
+const FEW: usize = 64;
 
 impl EndedBoard {
     fn watch(&self, id: RecordId) -> Arc<Notify> {
         let mut board = self.0.lock();
-        // Those that nobody waits on any more are dropped as new ones come.
-        if board.len() > 64 {
-            board.retain(|_, notify| Arc::strong_count(notify) > 1);
+        // Those that nobody waits on any more are dropped as new ones come. Not until there are twice as many as were left
+        // the last time: thousands of connections look again every few seconds, and must not all pass over all of them.
+        if board.watched.len() >= board.sweep_at.max(FEW) {
+            board.watched.retain(|_, notify| Arc::strong_count(notify) > 1);
+            board.sweep_at = board.watched.len().saturating_mul(2);
         }
-        Arc::clone(board.entry(id).or_default())
+        Arc::clone(board.watched.entry(id).or_default())
     }
 
     /// The record ended.
     pub(crate) fn announce(&self, id: RecordId) {
-        if let Some(notify) = self.0.lock().remove(&id) {
+        if let Some(notify) = self.0.lock().watched.remove(&id) {
             notify.notify_waiters();
         }
     }
 
     /// Some record ended, and it is not known which: everyone looks.
     pub(crate) fn announce_all(&self) {
-        for notify in self.0.lock().values() {
+        for notify in self.0.lock().watched.values() {
             notify.notify_waiters();
         }
     }
@@ -61,5 +73,36 @@ impl Engine {
             }
             let _ = tokio::time::timeout(self.settings.ended_poll, announced).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c13_the_board_forgets_whom_nobody_waits_for() {
+        let board = EndedBoard::default();
+        let kept: Vec<_> = (0..100).map(|_| board.watch(RecordId::generate())).collect();
+        for _ in 0..10_000 {
+            drop(board.watch(RecordId::generate()));
+        }
+        let board = board.0.lock();
+        assert!((100..=2 * kept.len().max(FEW)).contains(&board.watched.len()), "{}", board.watched.len());
+    }
+
+    #[test]
+    fn looking_again_does_not_pass_over_all_that_others_wait_for() {
+        let board = EndedBoard::default();
+        let ids: Vec<_> = (0..10_000).map(|_| RecordId::generate()).collect();
+        let mut kept = Vec::new();
+        let mut sweeps = 0;
+        for id in ids.iter().chain(&ids).chain(&ids) {
+            let before = board.0.lock().sweep_at;
+            kept.push(board.watch(*id));
+            sweeps += usize::from(board.0.lock().sweep_at != before);
+        }
+        let next = board.0.lock().sweep_at;
+        assert!(sweeps < 20 && next > ids.len(), "{sweeps} sweeps, the next one at {next}");
     }
 }
