@@ -8,7 +8,8 @@ use crate::payload::Payload;
 use crate::store::{BindUser, Create, Created, Snapshot, StoreErrorKind, StoreFuture, Summary};
 
 /// Ids that are tried before it is clear that something else is wrong. One always suffices.
-const TRIES: u32 = 4;
+pub(super) const TRIES: u32 = 4;
+pub(super) const EVERY_ID_TAKEN: &str = "the store says that every new id is taken";
 
 /// A session that the store was asked to start and has not answered for.
 pub(crate) struct FirstCreate {
@@ -65,7 +66,7 @@ impl Engine {
             request.op = OpId::generate();
             answer = self.store.create(request.clone());
         }
-        Err(SessionError::because(ErrorKind::Unavailable, "the store says that every new id is taken"))
+        Err(SessionError::because(ErrorKind::Unavailable, EVERY_ID_TAKEN))
     }
 
     fn new_session(&self, payload: Payload, bind: Option<Binding>) -> (SessionId, Create) {

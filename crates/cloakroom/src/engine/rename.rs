@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::create::{EVERY_ID_TAKEN, TRIES};
 use super::{Effect, Engine, Event, HeldLease, Known, WriteKind, seal};
 use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
@@ -73,7 +74,7 @@ impl Engine {
         let mut known = known.clone();
         let mut own: Option<HeldLease> = None;
         let mut request: Option<(Rename, SessionId)> = None;
-        let mut asks = 0;
+        let (mut asks, mut tries) = (0, 0);
         loop {
             // An unanswered request is asked again as it was, new id included.
             let (ask, new_id) = match request.take() {
@@ -107,7 +108,12 @@ impl Engine {
                     }
                     return Ok(Moved::To(Known::new(new_id, ask.to, snapshot)));
                 }
-                Renamed::Exists => {}
+                Renamed::Exists => {
+                    tries += 1;
+                    if tries >= TRIES {
+                        return Err(SessionError::because(ErrorKind::Unavailable, EVERY_ID_TAKEN));
+                    }
+                }
                 Renamed::Conflict(snapshot) => {
                     if Instant::now() >= deadline {
                         return Err(SessionError::because(
