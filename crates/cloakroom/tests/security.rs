@@ -29,6 +29,17 @@ fn bits(id: &SessionId) -> Vec<bool> {
     bytes.iter().flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)).collect()
 }
 
+#[tokio::test]
+async fn s10_cookies_too_large_to_be_read_are_counted() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let request = http::Request::builder().header("cookie", format!("__Host-id={id}"));
+    let request = request.header("cookie", format!("padding={}", "x".repeat(64 * 1024)));
+    let handle = house.manager.open(&request.body(()).unwrap(), None);
+    assert!(handle.open_existing().await.unwrap().is_none());
+    assert_eq!(house.manager.metrics().malformed_ids, 1, "a visitor who lost their session shows somewhere");
+}
+
 #[test]
 fn s01_s02_each_of_the_192_bits_of_an_id_is_drawn_anew() {
     const IDS: usize = 4096;

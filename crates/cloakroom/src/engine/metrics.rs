@@ -168,7 +168,7 @@ counters! {
     conflicts_refused: "Requests whose changes rested on a value that another request had changed.",
     replays: "Requests that were run again after a conflict.",
     overwritten: "Keys overwritten although another request had changed them.",
-    malformed_ids: "Cookies that cannot be an id of this server.",
+    malformed_ids: "Cookies that cannot be an id of this server, and requests with too many bytes of them.",
     unknown_ids: "Well-formed ids that no store knows; never adopted.",
     obsolete_ids: "Ids presented after they had been replaced and past their grace.",
     ambiguous_ids: "Requests with several live sessions, served as anonymous.",

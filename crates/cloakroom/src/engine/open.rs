@@ -50,6 +50,10 @@ impl Engine {
         if presented.malformed > 0 {
             self.metrics.malformed_ids.add(u64::from(presented.malformed));
         }
+        if presented.oversized {
+            self.metrics.malformed_ids.one();
+            tracing::info!(target: "cloakroom", "more bytes of cookies than are read: the request is served as anonymous");
+        }
         self.start_purging();
     }
 
