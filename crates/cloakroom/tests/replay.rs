@@ -406,6 +406,27 @@ async fn a_request_inside_two_session_layers_is_not_replayed() {
     }
 }
 
+/// The conflict is one of a request that the handler made of its own, to an application with sessions of its own.
+#[tokio::test]
+async fn a_conflict_that_a_handler_passes_on_does_not_have_its_own_request_replayed() {
+    let scene = Scene::new(usize::MAX);
+    let cookie = scene.visitor().await;
+    let behind = Router::new().route("/", echo(&scene)).layer(SessionLayer::of(scene.sessions.clone()));
+    let runs = Arc::new(AtomicUsize::new(0));
+    let route = post({
+        let runs = Arc::clone(&runs);
+        async move |session: Session| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            session.put("seen", true).await?;
+            Ok::<_, SessionError>(behind.oneshot(post_of(&cookie, "x")).await.unwrap())
+        }
+    });
+    let app = Router::new().route("/", route).layer(SessionLayer::new(MemoryStore::new()));
+    let request = Request::post("/").body(Body::empty()).unwrap();
+    let response = app.layer(ReplayLayer::new()).oneshot(request).await.unwrap();
+    assert_eq!((response.status(), runs.load(Ordering::SeqCst)), (StatusCode::CONFLICT, 1));
+}
+
 #[tokio::test]
 async fn an_adapter_of_ones_own_is_told_whether_to_run_a_request_again() {
     for (puts, expected) in [(false, true), (true, false)] {

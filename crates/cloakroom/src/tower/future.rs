@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::body::SessionBody;
 use crate::engine::Detached;
 use crate::error::{ErrorKind, SessionError};
-use crate::manager::{Discarded, Outcome, PresentedToken, error_response};
+use crate::manager::{Discarded, Outcome, PresentedToken, Replayable, error_response};
 use crate::session::{Begun, HandlerEnd, Left, Lent, SessionHandle};
 
 pin_project! {
@@ -188,6 +188,8 @@ impl Open {
     /// The handler is done: its response leaves, if nothing has to be waited for.
     #[expect(clippy::result_large_err, reason = "a response in either case; a box would cost an allocation")]
     fn settle<R>(&mut self, mut response: Response<R>) -> Result<Response<SessionBody<R>>, Unfinished<R>> {
+        // Another layer's word, about another request: it says nothing of what this one has stored.
+        response.extensions_mut().remove::<Replayable>();
         let Some(handle) = &self.handle else { return Ok(response.map(SessionBody::plain)) };
         let manager = &handle.0.manager;
         if handle.0.is_left_alone() && !manager.0.http.cache.is_public() {
