@@ -40,6 +40,7 @@ pub(crate) struct Statements<'c> {
     insert: Statement<'c>,
     update: Statement<'c>,
     update_entry: Statement<'c>,
+    counted: Statement<'c>,
     count: Statement<'c>,
     pub(crate) due: Statement<'c>,
     pub(crate) refile: Statement<'c>,
@@ -55,9 +56,9 @@ impl<'c> Statements<'c> {
                 .prepare("INSERT INTO entries (key, check_at, user, entry) VALUES (?1, ?2, ?3, ?4)")?,
             update: conn.prepare("UPDATE entries SET check_at = ?2, user = ?3, entry = ?4 WHERE key = ?1")?,
             update_entry: conn.prepare("UPDATE entries SET entry = ?2 WHERE key = ?1")?,
-            count: conn.prepare(
-                "UPDATE counters SET commits = commits + 1, live = live + ?1 WHERE one = 1 RETURNING commits",
-            )?,
+            // Two plain statements are faster than one that returns what it changed.
+            counted: conn.prepare("SELECT commits, live FROM counters WHERE one = 1")?,
+            count: conn.prepare("UPDATE counters SET commits = ?1, live = ?2 WHERE one = 1")?,
             due: conn
                 .prepare("SELECT key, entry FROM entries WHERE check_at <= ?1 ORDER BY check_at LIMIT ?2")?,
             refile: conn.prepare("UPDATE entries SET check_at = ?2 WHERE key = ?1")?,
@@ -165,7 +166,10 @@ impl<'c> Batch<'c> {
         if !self.wrote {
             return Ok(None);
         }
-        let number: i64 = self.sql.count.query_row([self.live_delta], |row| row.get(0))?;
+        let (commits, live): (i64, i64) =
+            self.sql.counted.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let number = commits.saturating_add(1);
+        self.sql.count.execute([number, live.saturating_add(self.live_delta)])?;
         Ok(u64::try_from(number).ok())
     }
 

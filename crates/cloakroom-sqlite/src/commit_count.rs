@@ -2,13 +2,14 @@
 //!
 //! After a crash SQLite replays its write-ahead log up to the first frame whose checksum does not fit, and takes what
 //! is behind for a torn write. A flipped bit in the middle of the log therefore drops everything after it, without
-//! an error. Each transaction counts itself inside the database; after it is committed, the number is written to
-//! this file as well, without flushing. On opening, a file that is ahead of the database tells how many acknowledged
+//! an error. Each transaction counts itself inside the database; after it is committed and answered, the number is written
+//! to this file as well, without flushing. On opening, a file that is ahead of the database tells how many acknowledged
 //! commits are missing.
 //!
 //! It never cries wolf: the number is written only after SQLite has flushed the commit it counts, so no crash of the
-//! process or of the machine lets the file get ahead of the log. After a power failure it may lag (its own last
-//! writes were not flushed); then a loss of the very last commits would go unnoticed.
+//! process or of the machine lets the file get ahead of the log. It may lag: by one transaction when the process was killed
+//! right after answering, by more after a power failure (its own last writes were not flushed). Then a loss of the very
+//! last commits would go unnoticed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};

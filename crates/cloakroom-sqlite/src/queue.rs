@@ -1,7 +1,6 @@
 //! The writer's queue: many callers, one thread that takes everything at once. Bounded.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
@@ -20,8 +19,6 @@ pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     filled: Condvar,
     bound: usize,
-    /// How many wait, for looking without the lock. A hint.
-    len: AtomicUsize,
 }
 
 struct State<T> {
@@ -36,12 +33,7 @@ struct State<T> {
 impl<T> Queue<T> {
     pub(crate) fn new(bound: usize) -> Self {
         let state = State { waiting: VecDeque::new(), closed: false, asleep: 0, wanted: 1 };
-        Queue {
-            state: Mutex::new(state),
-            filled: Condvar::new(),
-            bound: bound.max(1),
-            len: AtomicUsize::new(0),
-        }
+        Queue { state: Mutex::new(state), filled: Condvar::new(), bound: bound.max(1) }
     }
 
     /// Appends. Never blocks for longer than the queue's own lock.
@@ -54,7 +46,6 @@ impl<T> Queue<T> {
             return Err(Refused::Full);
         }
         state.waiting.push_back(item);
-        self.len.store(state.waiting.len(), Ordering::Relaxed);
         let wake = state.asleep > 0 && state.waiting.len() >= state.wanted;
         state.asleep -= usize::from(wake);
         drop(state);
@@ -62,20 +53,6 @@ impl<T> Queue<T> {
             self.filled.notify_one();
         }
         Ok(())
-    }
-
-    /// Looks out for `wanted` items until `deadline` without going to sleep, which would cost a wake-up.
-    pub(crate) fn spin(&self, wanted: usize, deadline: Instant) -> bool {
-        let mut turns = 0_u32;
-        while self.len.load(Ordering::Relaxed) < wanted {
-            turns = turns.wrapping_add(1);
-            // Asking for the time takes longer than looking.
-            if turns.is_multiple_of(16) && Instant::now() >= deadline {
-                return false;
-            }
-            std::hint::spin_loop();
-        }
-        true
     }
 
     /// Moves everything into `into`, in order; sleeps while there is nothing. `false`: closed and empty.
@@ -98,7 +75,6 @@ impl<T> Queue<T> {
         state.asleep = 0;
         let any = !state.waiting.is_empty();
         into.extend(state.waiting.drain(..));
-        self.len.store(0, Ordering::Relaxed);
         any
     }
 

@@ -126,11 +126,18 @@ impl Writer<'_> {
             outcome = self.transact(steps);
         }
         match outcome {
-            Ok(()) => steps.drain(..).for_each(Step::answer),
+            Ok(number) => {
+                steps.drain(..).for_each(Step::answer);
+                // After the answers: nobody need wait for another file to be written.
+                self.note(number);
+            }
             Err(failed) if steps.len() > 1 && failed.may_be_ones_fault() => {
                 for mut step in steps.drain(..) {
                     match self.transact(std::slice::from_mut(&mut step)) {
-                        Ok(()) => step.answer(),
+                        Ok(number) => {
+                            step.answer();
+                            self.note(number);
+                        }
                         Err(failed) => step.fail(failed.explain(self.path)),
                     }
                 }
@@ -152,7 +159,14 @@ impl Writer<'_> {
         overdue.into_iter().for_each(|step| step.fail(unavailable(self.path, "writing to", error)));
     }
 
-    fn transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<(), Failed> {
+    fn note(&mut self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.count.note(number);
+        }
+    }
+
+    /// Runs the requests in one transaction and commits it; answers with the commit's number, if there was anything to commit.
+    fn transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<Option<u64>, Failed> {
         self.batch.reset();
         let outcome = self.try_transact(steps);
         if outcome.is_err() && !self.conn.is_autocommit() {
@@ -165,7 +179,7 @@ impl Writer<'_> {
         }
     }
 
-    fn try_transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<(), Failed> {
+    fn try_transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<Option<u64>, Failed> {
         let no_effect = |error| Failed { error, kind: FailedKind::NoEffect };
         let oldest = steps.iter().map(|step| step.asked()).min();
         self.lock(oldest.unwrap_or_else(Instant::now)).map_err(|error| {
@@ -191,10 +205,7 @@ impl Writer<'_> {
             };
             Failed { error, kind }
         })?;
-        if let Some(number) = number {
-            self.count.note(number);
-        }
-        Ok(())
+        Ok(number)
     }
 
     /// Begins the transaction, waiting for other processes' for as long as is allowed since it was asked for; tries once in
