@@ -69,6 +69,7 @@ impl SqliteStore {
     /// without a word), or that an older copy of the database was put in place. It was logged as an error, and
     /// what was left of the log is beside the database as `-wal.damaged`. The store works on with what is there.
     /// The number is told once: opening the file again gives 0.
+    /// The very last commits before a crash may not be in the count it is compared with; missing they go unnoticed.
     pub fn lost_commits(&self) -> u64 {
         self.0.lost_commits
     }
