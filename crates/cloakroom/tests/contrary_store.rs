@@ -46,7 +46,7 @@ impl Store for Taken {
         renew(Renew) -> Renewed,
         release(Release) -> Released,
         list_user(UserId) -> Vec<Summary>,
-        revoke(Revoke) -> Vec<Summary>,
+        revoke(Revoke) -> Revoked,
         scan(ScanFrom) -> ScanPage,
         purge(usize) -> Purged,
     }
