@@ -1,6 +1,7 @@
-//! The documentation speaks of what is there: links lead somewhere, and tests it names exist.
+//! The documentation speaks of what is there: links lead somewhere, tests it names exist, and no requirement is left out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -20,7 +21,7 @@ fn files(dir: &Path, ending: &str, found: &mut Vec<PathBuf>) {
 }
 
 fn pages() -> Vec<PathBuf> {
-    let mut pages = vec![root().join("README.md")];
+    let mut pages = ["README.md", "CHANGELOG.md", "bench/README.md"].map(|page| root().join(page)).to_vec();
     files(&root().join("docs"), ".md", &mut pages);
     pages
 }
@@ -39,36 +40,97 @@ fn every_relative_link_leads_to_a_file() {
     }
 }
 
-#[test]
-fn every_test_that_is_named_exists() {
+/// The names of all tests: after `fn`, or listed for one of the macros that make several tests of one function.
+fn tests() -> BTreeSet<String> {
     let mut sources = Vec::new();
     for dir in ["crates", "bench"] {
         files(&root().join(dir), ".rs", &mut sources);
     }
-    let code: String = sources.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
-    for page in ["docs/threat-model.md", "docs/parity.md"] {
-        let text = std::fs::read_to_string(root().join(page)).unwrap();
-        for name in text.split('`').skip(1).step_by(2) {
-            let numbered = name.len() > 3
-                && name.starts_with(['s', 'c', 'p', 'x', 'm', 'r'])
-                && name[1..].starts_with(|c: char| c.is_ascii_digit())
-                && name.contains('_');
-            if !numbered {
-                continue;
-            }
-            let wanted = name.trim_end_matches('…');
-            assert!(code.contains(wanted), "{page} names `{name}`, which is nowhere");
+    let mut names = BTreeSet::new();
+    for file in sources {
+        for line in std::fs::read_to_string(&file).unwrap().lines() {
+            let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            let mut words = words.filter(|word| !word.is_empty() && !["async", "pub"].contains(word));
+            let (first, second) = (words.next(), words.next());
+            let name = if first == Some("fn") { second } else { first };
+            names.extend(name.filter(|_| !line.trim_start().starts_with("//")).map(str::to_owned));
+        }
+    }
+    names
+}
+
+/// What a page says in code that can only be the name of a test: a number of the requirements first, or a sentence.
+fn named(page: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(page)).unwrap();
+    let is_name = |word: &&str| {
+        let numbered = word.starts_with(['s', 'c', 'p', 'x', 'm', 'r'])
+            && word[1..].starts_with(|c: char| c.is_ascii_digit())
+            && word.contains('_');
+        let spelt =
+            word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '…');
+        spelt && (numbered || word.matches('_').count() >= 3)
+    };
+    text.split('`').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect()
+}
+
+/// Whether a test is about this requirement: `s05_…` or `s04_s05_…` for S5. Older names write one digit.
+fn is_about(test: &str, letter: char, n: u32) -> bool {
+    let (one, two) = (format!("{letter}{n}"), format!("{letter}{n:02}"));
+    test.split('_').any(|word| word == one || word == two)
+}
+
+#[test]
+fn every_test_that_is_named_exists() {
+    let tests = tests();
+    for page in ["docs/threat-model.md", "docs/parity.md", "docs/guarantees.md"] {
+        for name in named(page) {
+            let exists = match name.strip_suffix('…') {
+                Some(beginning) => tests.iter().any(|test| test.starts_with(beginning)),
+                None => tests.contains(&name),
+            };
+            assert!(exists, "{page} names `{name}`, and there is no such test");
         }
     }
 }
 
 #[test]
-fn every_security_line_says_what_enforces_it() {
+fn every_security_line_names_a_test_of_its_own_or_a_reason() {
+    let tests = tests();
     let text = std::fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
     for n in 1..=72 {
         let line =
             text.lines().find(|l| l.starts_with(&format!("| S{n} |"))).unwrap_or_else(|| panic!("no S{n}"));
         let cell = line.split('|').nth(3).unwrap().trim();
         assert!(cell.len() > 8, "S{n} names no test and no reason: {cell}");
+        if tests.iter().any(|test| is_about(test, 's', n)) {
+            let told = cell.split('`').skip(1).step_by(2).any(|name| is_about(name, 's', n));
+            assert!(told, "there are tests of S{n}, and its line names none of them: {cell}");
+        }
+    }
+}
+
+#[test]
+fn every_line_of_the_four_systems_is_answered() {
+    let text = std::fs::read_to_string(root().join("docs/parity.md")).unwrap();
+    let rows: Vec<Vec<&str>> =
+        text.lines().filter(|l| l.starts_with("| ")).map(|l| l.split('|').map(str::trim).collect()).collect();
+    for (letter, last) in [('R', 8), ('P', 14), ('X', 10), ('M', 11)] {
+        for n in 1..=last {
+            let number = format!("{letter}{n}");
+            // One row may be about several: "P7, P8, P9 anonymous, …".
+            let row = rows.iter().find(|row| row[1].split([' ', ',']).any(|word| word == number));
+            let row = row.unwrap_or_else(|| panic!("no {number}"));
+            assert!(row[2].len() > 8, "{number} names no test and no reason: {}", row[2]);
+        }
+    }
+}
+
+#[test]
+fn every_contract_is_described_and_tested() {
+    let tests = tests();
+    let text = std::fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    for n in 1..=13 {
+        assert!(text.lines().any(|l| l.starts_with(&format!("| C{n} "))), "no C{n}");
+        assert!(tests.iter().any(|test| is_about(test, 'c', n)), "no test carries C{n}");
     }
 }

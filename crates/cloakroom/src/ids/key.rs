@@ -142,7 +142,7 @@ mod tests {
     use crate::ids::SessionId;
 
     #[test]
-    fn s6_the_key_is_the_sha_256_of_the_id_behind_its_tag() {
+    fn s06_the_key_is_the_sha_256_of_the_id_behind_its_tag() {
         for _ in 0..1_000 {
             let id = SessionId::generate();
             let key = id.store_key();

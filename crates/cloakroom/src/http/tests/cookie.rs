@@ -30,7 +30,7 @@ fn refused(config: CookieConfig) -> String {
 }
 
 #[test]
-fn s5_s15_s16_s17_s18_s25_the_default_cookie() {
+fn s05_s15_s16_s17_s18_s25_the_default_cookie() {
     let policy = config().build().unwrap();
     assert_eq!(set(&policy, true).0, "__Host-id=ID; Path=/; Secure; HttpOnly; SameSite=Lax");
     // A developer's own browser: the prefix and `Secure` would be refused there.

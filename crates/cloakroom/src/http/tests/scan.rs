@@ -69,7 +69,7 @@ fn s15_s18_only_the_very_name_is_read() {
 }
 
 #[test]
-fn s9_malformed_values_are_counted_and_never_looked_up() {
+fn s09_malformed_values_are_counted_and_never_looked_up() {
     for value in [
         "".to_owned(),
         "short".to_owned(),
