@@ -10,13 +10,17 @@
 
 mod candidate;
 mod key;
+mod op_id;
 mod record_id;
 mod session_id;
+mod user_id;
 
 pub use candidate::{Candidate, MalformedId};
 pub use key::StoreKey;
-pub use record_id::{OpId, RecordId, UserId};
+pub use op_id::OpId;
+pub use record_id::RecordId;
 pub use session_id::SessionId;
+pub use user_id::UserId;
 
 /// Characters in an id: 4 of slot tag and 28 of secret, base64url without padding.
 pub const ID_LEN: usize = 32;
