@@ -111,6 +111,7 @@ fn every_security_line_names_a_test_of_its_own_or_a_reason() {
 
 #[test]
 fn every_line_of_the_four_systems_is_answered() {
+    let tests = tests();
     let text = std::fs::read_to_string(root().join("docs/parity.md")).unwrap();
     let rows: Vec<Vec<&str>> =
         text.lines().filter(|l| l.starts_with("| ")).map(|l| l.split('|').map(str::trim).collect()).collect();
@@ -121,6 +122,11 @@ fn every_line_of_the_four_systems_is_answered() {
             let row = rows.iter().find(|row| row[1].split([' ', ',']).any(|word| word == number));
             let row = row.unwrap_or_else(|| panic!("no {number}"));
             assert!(row[2].len() > 8, "{number} names no test and no reason: {}", row[2]);
+            let letter = letter.to_ascii_lowercase();
+            if tests.iter().any(|test| is_about(test, letter, n)) {
+                let told = row[2].split('`').skip(1).step_by(2).any(|name| is_about(name, letter, n));
+                assert!(told, "there are tests of {number}, and its row names none of them: {}", row[2]);
+            }
         }
     }
 }
