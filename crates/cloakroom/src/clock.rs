@@ -1,7 +1,7 @@
 //! Time as the stores see it.
 //!
 //! Deadlines belong to the record and are judged by the clock of the *store*: two nodes with clocks an hour
-//! apart must agree on whether a session has ended. Embedded stores (memory, SQLite, files) take a [`Clock`],
+//! apart must agree on whether a session has ended. Embedded stores (memory, SQLite) take a [`Clock`],
 //! so that a test can move the time by hand.
 
 use std::fmt;

@@ -9,6 +9,10 @@ use crate::store::{StoreError, StoreErrorKind};
 ///
 /// The text says what to do and never holds an id, a key's value or an address. [`kind`](SessionError::kind) is for
 /// deciding; [`status`](SessionError::status) is what the adapters answer when a handler returns the error.
+///
+/// *What the store can fail with*, where a method's documentation says so, is [`Unavailable`](ErrorKind::Unavailable),
+/// [`Unknown`](ErrorKind::Unknown), [`Lost`](ErrorKind::Lost) and [`Decode`](ErrorKind::Decode); where it starts a session
+/// also [`Full`](ErrorKind::Full). The store's own error is the [`source`](Error::source).
 pub struct SessionError {
     kind: ErrorKind,
     detail: Option<Box<Detail>>,
@@ -59,7 +63,8 @@ pub enum ErrorKind {
     Full,
     /// There is no session layer around this code. 500.
     NoLayer,
-    /// A CSRF token is missing or wrong, or the request comes from another site. 403.
+    /// A CSRF token is missing or wrong, the request comes from another site, or it brings one session id in a header and
+    /// another in a cookie. 403.
     CrossSite,
     /// The configuration makes no sense. 500.
     Config,
@@ -98,7 +103,9 @@ impl ErrorKind {
                 "the session store's answer was lost; the change was made as a whole or not at all: read before \
                  trying again"
             }
-            ErrorKind::Gone => "the session ended while this request ran; the write was not made",
+            ErrorKind::Gone => {
+                "the session ended while this request ran; the write was not made: let the visitor start anew"
+            }
             ErrorKind::Lost => {
                 "the session vanished from the store before its deadline; check the store's eviction and persistence"
             }
@@ -106,17 +113,28 @@ impl ErrorKind {
                 "another request changed a key that this request read and then wrote; nothing buffered was \
                  committed: use `update`, `lock`, exclusive mode, or OnConflict::Overwrite"
             }
-            ErrorKind::LockTimeout => "the session is locked by another request and was not freed in time",
+            ErrorKind::LockTimeout => {
+                "the session is locked by another request and was not freed in time: try again, hold locks more \
+                 briefly, or raise `Locking::wait`"
+            }
             ErrorKind::LeaseLost => {
-                "the lock ran out or was taken over before the write; nothing was written"
+                "the lock ran out or was taken over before the write; nothing was written: lock again and decide \
+                 anew, or raise `Locking::lease`"
             }
             ErrorKind::AlreadyLocked => {
                 "this request holds the session's lock already; commit or drop the guard first"
             }
-            ErrorKind::TooLarge => "the session would exceed a limit; nothing was changed",
+            ErrorKind::TooLarge => {
+                "the session would exceed a limit; nothing was changed: store less, or raise it in `Limits`"
+            }
             ErrorKind::InvalidKey => "a session key must not be empty nor hold control characters",
-            ErrorKind::Decode => "the stored session data cannot be read as asked; it was left as it is",
-            ErrorKind::Encode => "the value cannot be encoded for the session",
+            ErrorKind::Decode => {
+                "the stored session data cannot be read as asked; it was left as it is: ask for the type that was \
+                 stored, under the codec it was stored with, or end the session"
+            }
+            ErrorKind::Encode => {
+                "the value cannot be encoded for the session; nothing was changed: store what its codec can express"
+            }
             ErrorKind::HeadSent => {
                 "the response's head has been sent: a session can no longer be started nor its id be changed"
             }
@@ -125,9 +143,10 @@ impl ErrorKind {
             }
             ErrorKind::NoLayer => "no session layer is around this handler; add SessionLayer to the router",
             ErrorKind::CrossSite => {
-                "the request was refused as coming from another site; send the CSRF token"
+                "the request was refused, because another site may have caused it: send it from the site itself, \
+                 with the session's CSRF token where the browser says nothing of its origin"
             }
-            ErrorKind::Config => "the session configuration is not valid",
+            ErrorKind::Config => "the session configuration contradicts itself",
         }
     }
 }

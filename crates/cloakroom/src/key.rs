@@ -10,7 +10,8 @@ pub(crate) const RESERVED: char = '\0';
 
 /// A key that knows the type of its value.
 ///
-/// It serves wherever a `&str` does, and makes it impossible to write one type and read another.
+/// It serves wherever a `&str` does. Code that names a value by one constant only cannot write one type and read another;
+/// a string of the same spelling, or a second constant, still can.
 ///
 /// ```
 /// use cloakroom::Key;

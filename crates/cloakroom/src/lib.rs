@@ -1,4 +1,45 @@
 //! HTTP sessions that are correct under concurrency, safe by default and nearly free.
+//!
+//! A visitor's browser carries an unguessable id in a cookie, a [store](store::Store) keeps the data. A handler asks for
+//! its [`Session`] and reads and changes it.
+//!
+//! **What is not `async` is buffered; what you `.await` is stored when it returns.** What is buffered is committed, all or
+//! nothing, before the response's head leaves; where that fails an error response leaves instead.
+//!
+#![cfg_attr(all(feature = "axum", feature = "memory"), doc = "```")]
+#![cfg_attr(not(all(feature = "axum", feature = "memory")), doc = "```ignore")]
+//! use axum::{Router, routing::post};
+//! use cloakroom::{MemoryStore, Session, SessionError, SessionLayer};
+//!
+//! async fn visit(session: Session) -> Result<String, SessionError> {
+//!     let visits = session.update("visits", |n: Option<u32>| n.unwrap_or(0) + 1).await?;   // atomic, stored
+//!     session.flash("Welcome back.")?;                                                     // buffered
+//!     Ok(format!("visit {visits}"))
+//! }
+//!
+//! let app: Router = Router::new().route("/", post(visit)).layer(SessionLayer::new(MemoryStore::new()));
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | see |
+//! |---|---|
+//! | what a handler can do | [`Session`], [`LockGuard`], [`ReadOnlySession`], [`SessionHandle`], [`current`] |
+//! | what can be set | [`SessionConfig`]; the module `config` for a file and the environment |
+//! | what can go wrong | [`SessionError`], [`ErrorKind`] |
+//! | an adapter for another framework | [`SessionManager`] |
+//! | a store of one's own | [`store`] |
+//! | what happens meanwhile | [`SessionConfig::subscribe`], [`SessionManager::metrics`] |
+//!
+//! # Features
+//!
+//! | feature | default | brings |
+//! |---|---|---|
+//! | `tower` | yes | `SessionLayer` and `ReplayLayer`, for everything that speaks tower |
+//! | `axum` | yes | the extractors; needs `tower` |
+//! | `memory` | yes | `MemoryStore`, sessions in this process |
+//! | `body` | with `tower` | `SessionManager::wrap_body`: sessions that change while a response streams |
+//! | `config` | no | the module `config` |
 
 #[cfg(feature = "axum")]
 mod axum;

@@ -69,7 +69,7 @@ impl RequestFacts {
         self.presented.ids().map_err(|PresentedTwice| {
             SessionError::because(
                 ErrorKind::CrossSite,
-                "a session id in the header and one in a cookie; send one of them",
+                "it has a session id in the header and one in a cookie; send one of them",
             )
         })
     }

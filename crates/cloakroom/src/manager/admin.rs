@@ -45,8 +45,8 @@ impl SessionManager {
         Ok(matches!(self.0.engine.tasks.detach(end).await?, Ended::Ended(_)))
     }
 
-    /// Ends the session that a handle names, whoever's it is; `true` when it was found. Reads through the live sessions:
-    /// for an administrator's click, not for a loop.
+    /// Ends the session that a handle names, whoever's it is; `true` when it was found. Reads through the live sessions, 500
+    /// with each store call: for an administrator's click, not for a loop.
     ///
     /// # Errors
     /// What the store can fail with.
@@ -73,7 +73,7 @@ impl SessionManager {
         Ok(engine.call(Effect::Reads, engine.store.scan(from)).await?)
     }
 
-    /// What the store says about itself.
+    /// What the store says about itself. One store call.
     ///
     /// # Errors
     /// What the store can fail with.
@@ -93,7 +93,7 @@ impl SessionManager {
     }
 
     /// Waits for commits and releases that run detached from their requests. Call it after the server has stopped
-    /// taking requests, before the process ends.
+    /// taking requests, before the process ends. It takes no longer than the deadlines of what is under way.
     pub async fn shutdown(&self) {
         self.0.engine.tasks.drained().await;
     }

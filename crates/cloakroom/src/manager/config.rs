@@ -87,7 +87,8 @@ impl SessionConfig {
         self
     }
 
-    /// The part of the idle time, 0 to 1, after which a mere read slides the deadline. 0.1.
+    /// The part of the idle time, 0 to 1, after which a mere read slides the idle deadline, in a store call of its own
+    /// that no response waits for. 0: with every request. 0.1.
     #[must_use]
     pub fn touch_after(mut self, fraction: f64) -> Self {
         self.settings.touch_after = fraction;
@@ -122,21 +123,21 @@ impl SessionConfig {
         self
     }
 
-    /// Leases and waiting for them.
+    /// Leases and waiting for them. 10 s each; see [`Locking`].
     #[must_use]
     pub fn locking(mut self, locking: Locking) -> Self {
         self.settings.locking = locking;
         self
     }
 
-    /// Bounds on what a session holds.
+    /// Bounds on what a session holds. 64 KiB, 256 keys; see [`Limits`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.settings.limits = limits;
         self
     }
 
-    /// A user's sessions, at most; a login beyond ends the oldest. Unlimited.
+    /// A user's sessions, at most; a login beyond ends the oldest, in the step of the login. 0 is no limit. Unlimited.
     #[must_use]
     pub fn sessions_per_user(mut self, cap: u32) -> Self {
         self.settings.sessions_per_user = NonZeroU32::new(cap);
@@ -165,7 +166,7 @@ impl SessionConfig {
         self
     }
 
-    /// The encoding of values. [`Codec::MessagePack`].
+    /// The encoding of values; what another one wrote cannot be read. [`Codec::MessagePack`].
     #[must_use]
     pub fn codec(mut self, codec: Codec) -> Self {
         self.settings.codec = codec;
@@ -233,7 +234,8 @@ impl SessionConfig {
         self
     }
 
-    /// Tells `subscriber` what happens to sessions. Several may be added.
+    /// Tells `subscriber` what happens to sessions. Several may be added. It is called in the request's task: a slow one
+    /// makes requests slow.
     #[must_use]
     pub fn subscribe(mut self, subscriber: impl Subscriber) -> Self {
         self.events.0.push(Arc::new(subscriber));

@@ -72,7 +72,7 @@ impl Session {
     /// The live sessions of the user of this session, oldest first; empty when nobody is logged in. One store call.
     ///
     /// # Errors
-    /// What the store can fail with.
+    /// What the store can fail with ([`SessionError`]).
     pub async fn devices(&self) -> Result<Vec<DeviceSession>, SessionError> {
         let Some((user, own)) = self.0.user_and_record() else { return Ok(Vec::new()) };
         let engine = self.0.engine();

@@ -27,10 +27,11 @@ pub struct LockGuard {
 }
 
 impl Session {
-    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed first.
+    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed first. For what
+    /// [`update`](Session::update) cannot do: deciding on one key and writing another.
     ///
     /// Before a session exists there is nobody to exclude: the guard then holds nothing until its commit. One store
-    /// call when nobody holds it; one more for the commit.
+    /// call when nobody holds it, one more where something is buffered; one more for the commit.
     ///
     /// # Errors
     /// [`LockTimeout`](ErrorKind::LockTimeout), [`Gone`](ErrorKind::Gone) when the session ended meanwhile,
@@ -103,7 +104,8 @@ impl LockGuard {
     /// Sets `key`; stored by [`commit`](LockGuard::commit).
     ///
     /// # Errors
-    /// [`TooLarge`](ErrorKind::TooLarge), [`InvalidKey`](ErrorKind::InvalidKey), [`Encode`](ErrorKind::Encode).
+    /// [`TooLarge`](ErrorKind::TooLarge) for a key that is too long, [`InvalidKey`](ErrorKind::InvalidKey),
+    /// [`Encode`](ErrorKind::Encode). The bounds of the session are checked by the commit.
     pub fn set<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {
         self.shared.check_key(key.name())?;
         let value = self.shared.engine().settings.codec.encode(&value)?;
@@ -124,8 +126,9 @@ impl LockGuard {
     /// Stores the changes, all or nothing, and releases the lock, in one store call. Without changes it only releases.
     ///
     /// # Errors
-    /// [`LeaseLost`](ErrorKind::LeaseLost) when the lease ran out, [`Gone`](ErrorKind::Gone) when the session ended, and what
-    /// the store can fail with. The lock is released in any case.
+    /// [`LeaseLost`](ErrorKind::LeaseLost) when the lease ran out, [`Gone`](ErrorKind::Gone) when the session ended,
+    /// [`TooLarge`](ErrorKind::TooLarge) when it would exceed its bounds, and what the store can fail with. The lock is
+    /// released in any case.
     pub async fn commit(mut self) -> Result<(), SessionError> {
         let changes = self.view.take_changes();
         let epoch = self.view.epoch();
@@ -181,13 +184,14 @@ impl LockGuard {
         Ok(())
     }
 
-    /// Discards the changes and releases the lock. The same as dropping the guard, said aloud.
+    /// Discards the changes and releases the lock. The same as dropping the guard, said aloud. One store call, which is
+    /// not waited for.
     pub async fn rollback(mut self) {
         self.finish(false);
     }
 
     /// Starts the lease anew at its full length. It is renewed by itself while the guard is held; this is for code that
-    /// wants to know that it still is.
+    /// wants to know that it still is. One store call.
     ///
     /// # Errors
     /// [`LeaseLost`](ErrorKind::LeaseLost) when it is not, [`Unavailable`](ErrorKind::Unavailable).

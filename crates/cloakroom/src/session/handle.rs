@@ -30,13 +30,15 @@ impl SessionHandle {
     ///
     /// # Errors
     /// [`Unavailable`](ErrorKind::Unavailable) when the store cannot be asked, [`Decode`](ErrorKind::Decode) when the
-    /// record is damaged, [`LockTimeout`](ErrorKind::LockTimeout) in exclusive mode.
+    /// record is damaged, [`LockTimeout`](ErrorKind::LockTimeout) in exclusive mode,
+    /// [`CrossSite`](ErrorKind::CrossSite) where the id travels in a header and the request has one in a cookie as well.
     pub async fn open(&self) -> Result<Session, SessionError> {
         self.0.ensure_open(true).await?;
         Ok(Session(Arc::clone(&self.0)))
     }
 
-    /// Opens the session only if the visitor has one: otherwise `None`, and no session can come of it.
+    /// Opens the session only if the visitor has one: otherwise `None`, and no session can come of it. Costs what
+    /// [`open`](SessionHandle::open) does.
     ///
     /// # Errors
     /// As [`open`](SessionHandle::open).
@@ -46,10 +48,10 @@ impl SessionHandle {
         Ok(exists.then(|| Session(Arc::clone(&self.0))))
     }
 
-    /// Opens the session for reading: never waits for a lease, cannot write.
+    /// Opens the session for reading: never waits for a lease, cannot write. Costs what [`open`](SessionHandle::open) does.
     ///
     /// # Errors
-    /// [`Unavailable`](ErrorKind::Unavailable), [`Decode`](ErrorKind::Decode).
+    /// As [`open`](SessionHandle::open), save [`LockTimeout`](ErrorKind::LockTimeout).
     pub async fn read_only(&self) -> Result<ReadOnlySession, SessionError> {
         self.0.ensure_open(false).await?;
         Ok(ReadOnlySession(Arc::clone(&self.0)))

@@ -27,7 +27,7 @@ impl Session {
     }
 
     /// As [`regenerate`](Session::regenerate), but the old id keeps an independent copy of the data for this long: for
-    /// clients that lose the new cookie. Never for a session that is bound to a user.
+    /// clients that lose the new cookie. Never for a session that is bound to a user. One store call.
     ///
     /// # Errors
     /// As [`regenerate`](Session::regenerate); [`Config`](ErrorKind::Config) for a session that is bound to a user.
@@ -46,7 +46,8 @@ impl Session {
         self.0.bind(user, true).await
     }
 
-    /// As [`login`](Session::login), without restarting the deadlines: for a second factor, or a switch of role.
+    /// As [`login`](Session::login), without restarting the deadlines: for a second factor, or a switch of role. One store
+    /// call.
     ///
     /// # Errors
     /// As [`login`](Session::login).
@@ -66,7 +67,8 @@ impl Session {
     }
 
     /// Completes when the session has ended, wherever and however: for long-lived connections, which should close then.
-    /// Never completes for a visitor without a session. At once for ends in this process, within two seconds for others.
+    /// Never completes for a visitor without a session. At once for ends in this process, within two seconds for others:
+    /// it costs one store call, a `load`, every two seconds while it is awaited.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         let watched = self.0.state.lock().known().map(|k| (k.record.id, k.key));
         let engine = Arc::clone(self.0.engine());

@@ -44,7 +44,7 @@ impl Session {
     /// Reads `key` and removes it, buffered: a read and a write.
     ///
     /// # Errors
-    /// [`Decode`](ErrorKind::Decode): the value then stays.
+    /// [`Decode`](ErrorKind::Decode): the value then stays. And those of [`remove`](Session::remove).
     pub fn take<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, SessionError> {
         let taken = self.get::<T>(key.name())?;
         if taken.is_some() {
@@ -72,7 +72,9 @@ impl Session {
     ///
     /// # Errors
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Conflict`](ErrorKind::Conflict) when this request
-    /// read the key before and another one changed it since, and what the store can fail with.
+    /// read the key before and another one changed it since, [`TooLarge`](ErrorKind::TooLarge),
+    /// [`InvalidKey`](ErrorKind::InvalidKey), [`Encode`](ErrorKind::Encode),
+    /// [`LockTimeout`](ErrorKind::LockTimeout) when somebody holds the lock for too long, and what the store can fail with.
     pub async fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {
         let key = key.name();
         self.0.check_key(key)?;
@@ -96,6 +98,9 @@ impl Session {
     /// was stored. A buffered change of the same key is applied first. One store call when nobody interferes.
     ///
     /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) only where a buffered change of the same key rests on a value that another request
+    /// has changed; [`Decode`](ErrorKind::Decode) when what is stored is not a `T`, [`Encode`](ErrorKind::Encode),
+    /// [`TooLarge`](ErrorKind::TooLarge) and [`InvalidKey`](ErrorKind::InvalidKey), which all change nothing;
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`LockTimeout`](ErrorKind::LockTimeout) when somebody
     /// holds the lock for too long, and what the store can fail with.
     pub async fn update<T, F>(&self, key: impl KeyOf<T>, f: F) -> Result<T, SessionError>
@@ -115,7 +120,7 @@ impl Session {
     }
 
     /// Adds `by` to the whole number under `key` (0 where there is none), atomically; returns the sum. It stays at the
-    /// ends of the range instead of wrapping.
+    /// ends of the range instead of wrapping. One store call when nobody interferes.
     ///
     /// # Errors
     /// As [`update`](Session::update).

@@ -134,7 +134,7 @@ impl CookieConfig {
         self
     }
 
-    /// Default: [`SameSite::Lax`].
+    /// Whether the browser sends the cookie along with requests that another site caused. Default: [`SameSite::Lax`].
     #[must_use]
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.same_site = same_site;
@@ -148,7 +148,7 @@ impl CookieConfig {
         self
     }
 
-    /// Default: [`CookieLifetime::BrowserSession`].
+    /// How long the browser keeps the cookie. Default: [`CookieLifetime::BrowserSession`].
     #[must_use]
     pub fn lifetime(mut self, lifetime: CookieLifetime) -> Self {
         self.lifetime = lifetime;
