@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Engine;
+use super::{Effect, Engine, overdue};
 
 /// Entries in one step of a purge: a step holds the store up for as long as this takes.
 const BATCH: usize = 500;
@@ -28,13 +28,16 @@ impl Engine {
     }
 }
 
-/// Runs for as long as the engine lives. An error ends a round, never the purging.
+/// Runs for as long as the engine lives. An error ends a round, never the purging; nor does a store that never answers,
+/// which would keep the engine alive besides.
 async fn purge(engine: Weak<Engine>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         loop {
             let Some(engine) = engine.upgrade() else { return };
-            match engine.store.purge(BATCH).await {
+            let within = engine.settings.call_deadline;
+            let answer = tokio::time::timeout(within, engine.store.purge(BATCH)).await;
+            match answer.unwrap_or_else(|_| Err(overdue(Effect::Writes, within))) {
                 Ok(purged) => {
                     engine.metrics.purged.add(u64::try_from(purged.removed).unwrap_or(0));
                     if !purged.more {

@@ -290,6 +290,9 @@ impl SessionConfig {
         if s.commit_deadline.is_zero() || s.call_deadline.is_zero() {
             return refuse("deadlines must not be zero");
         }
+        if s.purge_every.is_some_and(|every| every.is_zero()) {
+            return refuse("purge_every must be longer than nothing; None switches purging off");
+        }
         if s.limits.key_bytes > usize::from(u16::MAX) || s.limits.session_bytes > 64 << 20 {
             return refuse("at most 65,535 bytes in a key and 64 MiB in a session can be stored");
         }
