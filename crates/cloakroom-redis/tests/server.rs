@@ -3,9 +3,14 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use cloakroom::store::{Acquired, Created, Loaded, RevokeWhich, Store, StoreErrorKind};
+use cloakroom::clock::{Clock, Timestamp};
+use cloakroom::store::{
+    Acquired, Committed, Created, Ending, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind,
+};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 use support::{Kind, Server};
@@ -133,8 +138,10 @@ async fn every_key_has_an_expiry() {
         works(&store).await;
     }
     store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap();
+    store.create(requests::create_for(requests::key(), requests::bind(&ann))).await.unwrap();
     let names = server.raw("KEYS *");
     let names: Vec<&str> = names.lines().filter(|line| line.starts_with("cloakroom:")).collect();
+    assert!(names.iter().any(|name| name.starts_with("cloakroom:u")), "the index is among them: {names:?}");
     assert!(names.len() > 8, "{names:?}");
     for name in names {
         let left = server.raw(&format!("PTTL {name}"));
@@ -228,4 +235,100 @@ async fn one_round_trip_each() {
     server.forget_calls();
     store.create(requests::create(requests::key(), requests::data(&[]))).await.unwrap();
     assert_eq!(scripts(&server), 1);
+}
+
+#[tokio::test]
+async fn an_operation_that_was_done_is_not_done_again_over_its_own_version() {
+    let server = Server::start(Kind::Redis);
+    let store = server.store();
+    let key = requests::key();
+    let create = requests::create(key, requests::data(&[]));
+    store.create(create.clone()).await.unwrap();
+    let Loaded::Live(found) = store.load(key).await.unwrap() else { panic!() };
+    let mut again = requests::commit(key, found.record.version, requests::data(&[("a", b"1")]));
+    again.op = create.op;
+    let Committed::Committed(answer) = store.commit(again).await.unwrap() else { panic!() };
+    assert_eq!(answer.record, found.record, "the operation is known, nothing changes");
+}
+
+#[tokio::test]
+async fn a_waiter_is_woken_by_what_is_published() {
+    let server = Server::start(Kind::Redis);
+    let (holder, waiter) = (server.store(), server.store());
+    let key = requests::key();
+    holder.create(requests::create(key, requests::data(&[]))).await.unwrap();
+    for round in 0..3 {
+        holder.acquire(requests::acquire(key, 1)).await.unwrap();
+        assert!(matches!(waiter.acquire(requests::acquire(key, 2)).await.unwrap(), Acquired::Locked { .. }));
+        let signal = tokio::spawn(waiter.released(key).unwrap());
+        // Nothing but a message can tell it now: it has subscribed, and has looked at the lease.
+        let began = Instant::now();
+        while !server.raw("PUBSUB CHANNELS").contains("cloakroom:r{") {
+            assert!(began.elapsed() < Duration::from_secs(10), "nobody subscribes");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(!signal.is_finished(), "woken while the lease is held, in round {round}");
+        holder.release(requests::release(key, 1)).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), signal).await.unwrap().unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_release_between_a_refusal_and_the_wait_is_not_missed() {
+    let server = Server::start(Kind::Redis);
+    let (holder, waiter) = (server.store(), server.store());
+    let key = requests::key();
+    holder.create(requests::create(key, requests::data(&[]))).await.unwrap();
+    holder.acquire(requests::acquire(key, 1)).await.unwrap();
+    // Subscribed from here on, as somebody who has waited before.
+    let _subscribed = waiter.released(key).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..20 {
+        let refused = waiter.acquire(requests::acquire(key, 2)).await.unwrap();
+        assert!(matches!(refused, Acquired::Locked { .. }));
+        holder.release(requests::release(key, 1)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let signal = waiter.released(key).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), signal).await.expect("it was told before").unwrap();
+        holder.acquire(requests::acquire(key, 1)).await.unwrap();
+    }
+}
+
+/// The server's clock, as a test gives it: once told to, it jumps after it was read once more.
+struct Jumping {
+    reads_left: AtomicU64,
+    before: Timestamp,
+    after: Timestamp,
+}
+
+impl Clock for Jumping {
+    fn now(&self) -> Timestamp {
+        let left = self.reads_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+        if left.is_ok() { self.before } else { self.after }
+    }
+}
+
+/// A change of id is decided on what was read. A deadline that passes before it is applied must be seen.
+#[tokio::test]
+async fn a_deadline_that_passes_in_the_midst_of_a_step_is_seen() {
+    let server = Server::start(Kind::Redis);
+    let before = Timestamp::from_millis(1_800_000_000_000);
+    let ann = requests::user("ann");
+    for jump in [Duration::ZERO, requests::IDLE] {
+        let key = requests::key();
+        let reads_left = AtomicU64::new(u64::MAX);
+        let clock = Arc::new(Jumping { reads_left, before, after: before.after(jump) });
+        let store = server.builder().clock(clock.clone()).build().unwrap();
+        store.create(requests::create_for(key, requests::bind(&ann))).await.unwrap();
+        let Loaded::Live(found) = store.load(key).await.unwrap() else { panic!() };
+        let rename = requests::rename(key, requests::key(), found.record.version, requests::data(&[]));
+        // The look at what is there, and no more.
+        clock.reads_left.store(1, Ordering::SeqCst);
+        let answer = store.rename(rename).await.unwrap();
+        match jump.is_zero() {
+            true => assert!(matches!(answer, Renamed::Renamed { .. }), "{answer:?}"),
+            false => assert_eq!(answer, Renamed::Ended(Ending::Expired)),
+        }
+    }
 }
