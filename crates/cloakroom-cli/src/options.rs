@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
+use cloakroom_redis::{InvalidRedisUrl, RedisUrl};
 
 /// HTTP sessions that are correct under concurrency, safe by default and nearly free.
 ///
@@ -41,7 +42,8 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where to keep sessions instead: `sqlite:PATH`, or `memory:`, which forgets them when the program ends.
+    /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB` or `redis+unix:PATH` for several instances that
+    /// share them, or `memory:`, which forgets them when the program ends.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<StoreUrl>,
 
@@ -55,6 +57,7 @@ pub(crate) struct DemoOptions {
 pub(crate) enum StoreUrl {
     Memory,
     Sqlite(PathBuf),
+    Redis(RedisUrl),
 }
 
 impl Options {
@@ -76,7 +79,13 @@ impl FromStr for StoreUrl {
             Some(("memory", _)) => Err("nothing may follow `memory:`".to_owned()),
             Some(("sqlite", "")) => Err("the path is missing: `sqlite:PATH`".to_owned()),
             Some(("sqlite", path)) => Ok(StoreUrl::Sqlite(path.into())),
-            _ => Err("this program knows `sqlite:PATH` and `memory:`".to_owned()),
+            Some(("redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss", _)) => {
+                text.parse().map(StoreUrl::Redis).map_err(|error: InvalidRedisUrl| error.to_string())
+            }
+            _ => Err(
+                "this program knows `sqlite:PATH`, `redis://HOST:PORT/DB`, `redis+unix:PATH` and `memory:`"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -129,7 +138,11 @@ mod tests {
         assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
         assert_eq!("sqlite:a/b.db".parse(), Ok(StoreUrl::Sqlite("a/b.db".into())));
         assert_eq!("sqlite:C:\\x.db".parse(), Ok(StoreUrl::Sqlite("C:\\x.db".into())));
-        for wrong in ["", "memory", "memory:x", "sqlite:", "redis://localhost", "sessions.db"] {
+        assert_eq!("redis://h:1/2".parse(), Ok(StoreUrl::Redis("redis://h:1/2".parse().unwrap())));
+        assert!("redis+unix:/run/r.sock".parse::<StoreUrl>().is_ok());
+        for wrong in
+            ["", "memory", "memory:x", "sqlite:", "redis:localhost", "rediss://localhost", "sessions.db"]
+        {
             assert!(wrong.parse::<StoreUrl>().is_err(), "{wrong}");
         }
     }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use cloakroom::MemoryStore;
-use cloakroom::config::{Configuration, Connection, Driver, Drivers, OpenError};
+use cloakroom::config::{Configuration, Connection, Driver, Drivers, Environment, OpenError};
 use cloakroom::store::Store;
+use cloakroom_redis::{RedisBuilder, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
 use crate::Trouble;
@@ -27,6 +28,7 @@ impl Storage {
         match (&options.store, &options.data) {
             (Some(StoreUrl::Memory), _) => Ok(Self::memory()),
             (Some(StoreUrl::Sqlite(path)), _) => Self::sqlite(open_file(path).await?, path),
+            (Some(StoreUrl::Redis(url)), _) => Self::redis(url).await,
             (None, Some(folder)) => {
                 let path = folder.join(FILE);
                 Self::sqlite(open_file(&path).await?, &path)
@@ -46,6 +48,13 @@ impl Storage {
     fn sqlite(store: SqliteStore, path: &Path) -> Result<Self, Trouble> {
         let place = std::path::absolute(path)?.display().to_string();
         Ok(Storage { store: Arc::new(store.clone()), place, sqlite: Some(store) })
+    }
+
+    /// Whoever names a server at the command line wants to hear now that it is not there.
+    async fn redis(url: &RedisUrl) -> Result<Self, Trouble> {
+        let store = RedisBuilder::new(url.clone()).build()?;
+        store.ping().await?;
+        Ok(Storage { store: Arc::new(store), place: url.to_string(), sqlite: None })
     }
 
     async fn configured(configuration: &Configuration) -> Result<Self, Trouble> {
@@ -74,10 +83,14 @@ impl Storage {
                 }
                 Ok::<Arc<dyn Store>, OpenError>(Arc::new(store.build()))
             });
-        let drivers = Drivers::none().with(sqlite).with(memory.aliases(&["local"]));
+        let redis = cloakroom_redis::driver(&Environment::of_process());
+        let drivers = Drivers::none().with(sqlite).with(memory.aliases(&["local"])).with(redis);
         let store = drivers.open(configuration).await?;
         match opened.get() {
             Some((sqlite, path)) => Self::sqlite(sqlite.clone(), path),
+            None if store.name() == "redis" => {
+                Ok(Storage { store, place: "in Redis, as configured".to_owned(), sqlite: None })
+            }
             None => Ok(Storage { store, ..Self::memory() }),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cloakroom::MemoryStore;
 use cloakroom::store::Store;
+use cloakroom_redis::{RedisStore, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
 use crate::options::Refused;
@@ -16,23 +17,31 @@ pub(crate) enum StoreUrl {
     Memory,
     /// `sqlite:PATH`
     Sqlite(PathBuf),
+    /// `redis://HOST:PORT/DB` or `redis+unix:PATH`
+    Redis(RedisUrl),
 }
+
+const EXPECTED: &str = "expected memory:, sqlite:PATH, redis://HOST:PORT/DB or redis+unix:PATH";
 
 impl std::str::FromStr for StoreUrl {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = url.split_once(':') else {
-            return Err("expected memory: or sqlite:PATH".to_owned());
+            return Err(EXPECTED.to_owned());
         };
         match scheme {
             "memory" if rest.is_empty() => Ok(StoreUrl::Memory),
             "memory" => Err("nothing can follow memory:".to_owned()),
             "sqlite" if rest.is_empty() => Err("sqlite: needs the path of a file".to_owned()),
             "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::from(rest))),
-            "file" | "redis" | "rediss" | "redis+unix" | "redis-sentinel" | "redis-cluster" | "postgres"
-            | "mysql" => Err(format!("the {scheme} store is not built yet; use memory: or sqlite:PATH")),
-            _ => Err("expected memory: or sqlite:PATH".to_owned()),
+            "redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss" | "redis-sentinel"
+            | "redis-cluster" => url
+                .parse()
+                .map(StoreUrl::Redis)
+                .map_err(|error: cloakroom_redis::InvalidRedisUrl| error.to_string()),
+            "file" | "postgres" | "mysql" => Err(format!("the {scheme} store is not built yet; {EXPECTED}")),
+            _ => Err(EXPECTED.to_owned()),
         }
     }
 }
@@ -41,6 +50,7 @@ impl std::str::FromStr for StoreUrl {
 pub(crate) enum OpenStore {
     Memory(MemoryStore),
     Sqlite(SqliteStore),
+    Redis(RedisStore),
 }
 
 pub(crate) async fn open(url: &StoreUrl) -> Result<OpenStore, Refused> {
@@ -49,6 +59,11 @@ pub(crate) async fn open(url: &StoreUrl) -> Result<OpenStore, Refused> {
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path).await;
             store.map(OpenStore::Sqlite).map_err(|error| Refused::start("the store cannot be opened", &error))
+        }
+        // Connects when a session is first asked for.
+        StoreUrl::Redis(url) => {
+            let store = cloakroom_redis::RedisBuilder::new(url.clone()).build();
+            store.map(OpenStore::Redis).map_err(|error| Refused::start("the store cannot be opened", &error))
         }
     }
 }
@@ -59,6 +74,7 @@ impl OpenStore {
         match self {
             OpenStore::Memory(store) => Arc::new(store.clone()),
             OpenStore::Sqlite(store) => Arc::new(store.clone()),
+            OpenStore::Redis(store) => Arc::new(store.clone()),
         }
     }
 

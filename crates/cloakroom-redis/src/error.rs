@@ -42,7 +42,7 @@ pub(crate) fn refused(place: &str, code: &str) -> StoreError {
             StoreErrorKind::Unavailable,
             "does not let this user do that: see the permissions in the manual of the Redis store",
         ),
-        "NOPROTO" => (StoreErrorKind::Unavailable, "does not speak RESP3: Redis 6 or later is needed"),
+        "NOPROTO" => (StoreErrorKind::Unavailable, "does not speak RESP3: Redis 7 or later is needed"),
         "WRONGTYPE" => {
             (StoreErrorKind::Corrupt, "holds something under a key of ours that we did not store there")
         }
@@ -96,14 +96,11 @@ pub(crate) fn no_connection(error: &RedisError) -> String {
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => "does not accept the user and password it was given".to_owned(),
-        ErrorKind::RESP3NotSupported => "does not speak RESP3: Redis 6 or later is needed".to_owned(),
-        ErrorKind::Io => {
-            let source = std::error::Error::source(error).and_then(|s| s.downcast_ref::<std::io::Error>());
-            match source {
-                Some(io) => format!("cannot be reached: {}", io.kind()),
-                None => "cannot be reached".to_owned(),
-            }
+        ErrorKind::RESP3NotSupported => "does not speak RESP3: Redis 7 or later is needed".to_owned(),
+        ErrorKind::Io if error.is_connection_refusal() => {
+            "cannot be reached: nobody listens there; is the server running?".to_owned()
         }
+        ErrorKind::Io => "cannot be reached".to_owned(),
         _ => "did not accept the connection".to_owned(),
     }
 }

@@ -25,10 +25,12 @@
 //! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
 //! configure, and for what a failover can lose.
 //!
-//! Needs Redis 6 or later, or any Valkey. A single server, over TCP or a socket in the file system. TLS, Sentinel and Cluster
+//! Needs Redis 7 or later, or any Valkey. A single server, over TCP or a socket in the file system. TLS, Sentinel and Cluster
 //! are not built yet; the keys are laid out for them.
 
 mod builder;
+#[cfg(feature = "config")]
+mod config;
 mod error;
 mod layout;
 mod link;
@@ -44,5 +46,7 @@ mod time;
 mod upkeep;
 
 pub use builder::{BuildError, RedisBuilder};
+#[cfg(feature = "config")]
+pub use config::driver;
 pub use store::RedisStore;
 pub use target::{InvalidRedisUrl, RedisUrl};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Place, Response, everywhere, in_parallel};
+use crate::harness::{Place, Response, Visitor, across_processes, everywhere, in_parallel};
 
 everywhere! {
     c1_two_hundred_increments_at_twenty_in_parallel_are_exact,
@@ -13,6 +13,8 @@ everywhere! {
     c1_a_put_of_the_value_it_saw_replaces_what_came_between,
     c1_last_write_wins_where_that_was_chosen_and_is_counted,
 }
+
+across_processes! { c1_two_processes_count_as_exactly_as_one }
 
 const TIMES: usize = 200;
 const AT_ONCE: usize = 20;
@@ -122,4 +124,31 @@ async fn c1_last_write_wins_where_that_was_chosen_and_is_counted(place: Place) {
     assert!(visitor.get("/get/n").await.number() < 20);
     assert!(probe.counter("overwritten").await > 0);
     assert_eq!(probe.counter("conflicts_refused").await, 0);
+}
+
+async fn c1_two_processes_count_as_exactly_as_one(place: Place) {
+    let here = place.start(&[]);
+    let there = here.start_again(&[]);
+    let visitor = here.visitor_with_session().await;
+    let elsewhere = Visitor::presenting(there.address, &visitor.cookie().unwrap());
+    let of = |i: usize| if i.is_multiple_of(2) { visitor.clone() } else { elsewhere.clone() };
+    for (route, key) in [("/incr/n", "n"), ("/lock-count/m", "m")] {
+        let responses = in_parallel(TIMES, AT_ONCE, |i| {
+            let visitor = of(i);
+            async move { visitor.get(route).await }
+        })
+        .await;
+        assert_each_number_once(&responses);
+        assert_eq!(elsewhere.get(&format!("/get/{key}")).await.number(), TIMES as i64);
+    }
+    let responses = in_parallel(60, AT_ONCE, |i| {
+        let visitor = of(i);
+        async move { visitor.get(&format!("/slow-set/key{i}/{i}?ms=20")).await.ok() }
+    })
+    .await;
+    assert_eq!(responses.len(), 60);
+    let all = visitor.get("/all").await.json();
+    for i in 0..60 {
+        assert_eq!(all[format!("key{i}")], i, "{all}");
+    }
 }

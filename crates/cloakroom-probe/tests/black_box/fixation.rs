@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Place, Probe, Request, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Place, Probe, Request, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
 
 everywhere! {
     s29_a_login_changes_the_id_and_the_old_one_gives_nothing,
@@ -21,7 +21,9 @@ everywhere! {
     login_over_another_user_starts_empty_and_over_nobody_keeps_the_data,
 }
 
-on_sqlite! { s30_the_grace_holds_on_every_node }
+across_processes! {
+    s30_the_grace_holds_on_every_node,
+}
 
 async fn s29_a_login_changes_the_id_and_the_old_one_gives_nothing(place: Place) {
     let probe = place.start(&[]);

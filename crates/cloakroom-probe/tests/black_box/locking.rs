@@ -9,7 +9,7 @@ use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::Entry;
 use cloakroom::store::wire;
 
-use crate::harness::{Place, Request, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Place, Request, Visitor, across_processes, everywhere, in_parallel, on_sqlite, sleep_ms};
 
 everywhere! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
@@ -26,7 +26,7 @@ everywhere! {
     c5_logging_out_does_not_wait_for_the_lock,
 }
 
-on_sqlite! {
+across_processes! {
     c5_the_lock_holds_across_processes,
     c5_s68_a_holder_that_was_paused_past_its_lease_is_refused,
     p04_a_killed_holder_frees_the_lock_within_one_lease,

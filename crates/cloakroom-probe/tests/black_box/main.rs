@@ -20,6 +20,7 @@ mod locking;
 mod parity;
 mod peers;
 mod robustness;
+mod server;
 mod start_and_stop;
 mod storms;
 mod streaming;

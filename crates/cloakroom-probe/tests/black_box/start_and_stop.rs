@@ -1,14 +1,14 @@
 //! The process: what it refuses, how it ends, what survives it.
 
 use crate::harness::probe::refused;
-use crate::harness::{Place, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Place, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
 
 everywhere! { it_stops_cleanly_when_asked_to }
 
-on_sqlite! {
+across_processes! {
     m05_sessions_survive_a_restart,
     c8_what_was_acknowledged_survives_kill_9,
-    two_processes_serve_one_file,
+    two_processes_serve_one_store,
 }
 
 async fn it_stops_cleanly_when_asked_to(place: Place) {
@@ -74,7 +74,7 @@ async fn c8_what_was_acknowledged_survives_kill_9(place: Place) {
     assert!(acknowledged > rounds as i64, "hardly anything was written: {acknowledged}");
 }
 
-async fn two_processes_serve_one_file(place: Place) {
+async fn two_processes_serve_one_store(place: Place) {
     let here = place.start(&[]);
     let there = here.start_again(&[]);
     let visitor = here.visitor_with_session().await;
@@ -123,7 +123,12 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
         refused(&[&memory[..], option].concat(), why);
     }
     for (store, why) in [
-        ("redis://127.0.0.1", "not built"),
+        ("rediss://127.0.0.1", "not built"),
+        ("redis-sentinel://127.0.0.1", "not built"),
+        ("redis-cluster://127.0.0.1", "not built"),
+        ("redis:127.0.0.1", "host"),
+        ("redis://127.0.0.1/sessions", "number"),
+        ("redis+unix:", "path"),
         ("postgres://localhost/x", "not built"),
         ("mysql://localhost/x", "not built"),
         ("file:/tmp", "not built"),

@@ -1,6 +1,6 @@
 //! A user's sessions: listed, ended, capped.
 
-use crate::harness::{Place, Probe, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Place, Probe, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
 
 everywhere! {
     s42_a_logout_deletes_the_record_and_the_cookie,
@@ -12,7 +12,9 @@ everywhere! {
     s48_a_login_over_the_cap_ends_the_oldest,
 }
 
-on_sqlite! { s49_a_revocation_is_seen_by_every_node_at_once }
+across_processes! {
+    s49_a_revocation_is_seen_by_every_node_at_once,
+}
 
 async fn devices(visitor: &Visitor) -> Vec<serde_json::Value> {
     visitor.get("/devices").await.json().as_array().unwrap().clone()

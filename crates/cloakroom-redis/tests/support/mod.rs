@@ -173,6 +173,15 @@ impl Server {
         line.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
     }
 
+    /// All that was written since it started.
+    pub fn append_only_file(&self) -> Vec<u8> {
+        let mut written = Vec::new();
+        for file in std::fs::read_dir(self.folder.path().join("appendonlydir")).unwrap() {
+            written.extend(std::fs::read(file.unwrap().path()).unwrap());
+        }
+        written
+    }
+
     pub fn forget_calls(&self) {
         self.raw("CONFIG RESETSTAT");
     }

@@ -3,6 +3,8 @@
 pub mod client;
 pub mod probe;
 pub mod response;
+#[path = "../../../../cloakroom-redis/tests/support/mod.rs"]
+pub mod servers;
 pub mod visitor;
 
 pub use client::{InFlight, Request};
@@ -31,6 +33,30 @@ macro_rules! everywhere {
             fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
             #[test]
             fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
+            #[test]
+            fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
+            #[test]
+            fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
+        }
+    )* };
+}
+
+/// As `everywhere`, for what takes a store that outlives a process and serves several.
+macro_rules! across_processes {
+    ($($case:ident),* $(,)?) => { $(
+        mod $case {
+            use crate::harness::{Place, run};
+
+            #[test]
+            fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
+            #[test]
+            fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
+            #[test]
+            fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
+            #[test]
+            fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
+            #[test]
+            fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
         }
     )* };
 }
@@ -49,7 +75,23 @@ macro_rules! on_sqlite {
     )* };
 }
 
-pub(crate) use {everywhere, on_sqlite};
+/// As `everywhere`, for what only a server can show.
+macro_rules! on_redis {
+    ($($case:ident),* $(,)?) => { $(
+        mod $case {
+            use crate::harness::{Place, run};
+
+            #[test]
+            fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
+            #[test]
+            fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
+            #[test]
+            fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
+        }
+    )* };
+}
+
+pub(crate) use {across_processes, everywhere, on_redis, on_sqlite};
 
 /// Runs a case; one that hangs is a failure.
 pub fn run(case: impl Future<Output = ()>) {

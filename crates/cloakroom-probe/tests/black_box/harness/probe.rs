@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 
+use super::servers::{Kind, Server};
 use super::{Request, Response, Visitor};
 
 /// A store behind a framework.
@@ -21,24 +22,47 @@ impl Place {
     pub const MEMORY_HYPER: Place = Place { store: "memory", framework: "hyper" };
     pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum" };
     pub const SQLITE_HYPER: Place = Place { store: "sqlite", framework: "hyper" };
+    pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum" };
+    pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper" };
+    pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum" };
 
     /// Starts a probe here, on a free port, over an empty store.
     pub fn start(self, flags: &[&str]) -> Probe {
-        let dir = Arc::new(tempfile::tempdir().unwrap());
-        self.start_in(dir, flags, command())
+        self.start_on(self.data(), flags, command())
+    }
+
+    /// Whether the sessions are in a server's hands.
+    pub fn is_served(self) -> bool {
+        matches!(self.store, "redis" | "valkey")
+    }
+
+    fn data(self) -> Data {
+        let server = match self.store {
+            "redis" => Some(Arc::new(Server::start(Kind::Redis))),
+            "valkey" => Some(Arc::new(Server::start(Kind::Valkey))),
+            _ => None,
+        };
+        Data { dir: Arc::new(tempfile::tempdir().unwrap()), server }
     }
 
     /// As `start`, with everything logged that the library has to say.
     pub fn start_logging(self, flags: &[&str]) -> Probe {
         let mut command = command();
-        command.env("RUST_LOG", "cloakroom=trace,cloakroom_probe=trace,cloakroom_sqlite=trace");
-        self.start_in(Arc::new(tempfile::tempdir().unwrap()), flags, command)
+        command.env(
+            "RUST_LOG",
+            "cloakroom=trace,cloakroom_probe=trace,cloakroom_sqlite=trace,cloakroom_redis=trace",
+        );
+        self.start_on(self.data(), flags, command)
     }
 
-    fn start_in(self, dir: Arc<TempDir>, flags: &[&str], mut command: Command) -> Probe {
-        let store = match self.store {
-            "sqlite" => format!("sqlite:{}", dir.path().join("sessions.db").display()),
-            other => format!("{other}:"),
+    fn start_on(self, data: Data, flags: &[&str], mut command: Command) -> Probe {
+        let Data { dir, server } = data;
+        let store = match (self.store, &server) {
+            ("sqlite", _) => format!("sqlite:{}", dir.path().join("sessions.db").display()),
+            // By either way in.
+            (_, Some(server)) if self.framework == "axum" => server.url(),
+            (_, Some(server)) => format!("redis+unix:{}", server.socket().display()),
+            (other, None) => format!("{other}:"),
         };
         let mut child = command
             .args(["--store", &store, "--framework", self.framework])
@@ -54,7 +78,7 @@ impl Place {
             let _ = child.stderr.unwrap().read_to_string(&mut why);
             panic!("the probe did not start: {line:?} {why}");
         };
-        Probe { place: self, address: address.parse().unwrap(), child, dir }
+        Probe { place: self, address: address.parse().unwrap(), child, dir, server }
     }
 }
 
@@ -83,6 +107,13 @@ pub struct Probe {
     pub address: SocketAddr,
     child: Child,
     pub dir: Arc<TempDir>,
+    server: Option<Arc<Server>>,
+}
+
+/// Where the sessions of a probe are, for one process after or beside the other.
+struct Data {
+    dir: Arc<TempDir>,
+    server: Option<Arc<Server>>,
 }
 
 impl Probe {
@@ -146,7 +177,13 @@ impl Probe {
 
     /// Starts another process over the same store; for stores that outlive one.
     pub fn start_again(&self, flags: &[&str]) -> Probe {
-        self.place.start_in(Arc::clone(&self.dir), flags, command())
+        let data = Data { dir: Arc::clone(&self.dir), server: self.server.clone() };
+        self.place.start_on(data, flags, command())
+    }
+
+    /// The server that keeps the sessions.
+    pub fn server(&self) -> &Server {
+        self.server.as_deref().unwrap()
     }
 
     /// What the probe wrote to standard error, all of it; ends it.

@@ -1,0 +1,278 @@
+//! The driver `redis`: a store from `cloakroom.toml` and the environment.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cloakroom::config::{Connection, Driver, Environment, OpenError};
+use cloakroom::store::Store;
+use zeroize::Zeroizing;
+
+use crate::target::Address;
+use crate::{RedisBuilder, RedisUrl};
+
+const NAME: &str = "redis";
+const ALIASES: &[&str] = &["valkey"];
+const KEYS: &[&str] = &[
+    "url",
+    "host",
+    "port",
+    "socket",
+    "user",
+    "password",
+    "database",
+    "prefix",
+    "deadline",
+    "connect_timeout",
+    "connections",
+];
+const HOST: &str = "127.0.0.1";
+const PORT: u16 = 6379;
+
+/// The driver `redis` (`valkey` is the same), for [`Drivers`](cloakroom::config::Drivers).
+///
+/// | in a connection's table | variable | |
+/// |---|---|---|
+/// | `url` | `REDIS_URL` | as a [`RedisUrl`], in place of host, port and socket |
+/// | `host`, `port` | `REDIS_HOST`, `REDIS_PORT` | `127.0.0.1` and 6379 unless told |
+/// | `socket` | `REDIS_SOCKET` | the path of a socket, in place of host and port |
+/// | `user`, `password` | `REDIS_USERNAME`, `REDIS_PASSWORD` | over the URL's |
+/// | `database` | `REDIS_DB` | over the URL's |
+/// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
+/// | `deadline`, `connect_timeout`, `connections` | | as in [`RedisBuilder`] |
+///
+/// The variables are those of the connection called `redis` (or `valkey`), with or without a table, and stand over it. A
+/// connection of another name has what its table says and nothing else; a value there may be `{ env = "NAME" }`.
+///
+/// The store connects when a session is first asked for, so a server that is away is no error here.
+///
+/// ```
+/// use cloakroom::config::{Configuration, Drivers, Environment};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let env = Environment::of([("SESSION_DRIVER", "redis"), ("REDIS_HOST", "sessions.internal")]);
+/// let read = Configuration::parse("cloakroom.toml", b"", &env).unwrap();
+/// let store = Drivers::none().with(cloakroom_redis::driver(&env)).open(&read).await.unwrap();
+/// assert_eq!(store.name(), "redis");
+/// # }
+/// ```
+pub fn driver(env: &Environment) -> Driver {
+    let env = env.clone();
+    let open = move |connection: Connection| {
+        let variables = Variables(&env);
+        let built = settings(&connection, &variables).and_then(|settings| Ok(settings.build()?));
+        async move { built.map(|store| Arc::new(store) as Arc<dyn Store>) }
+    };
+    Driver::new(NAME, KEYS, open).aliases(ALIASES)
+}
+
+/// The `REDIS_*` of an environment. `null` is how Laravel's `.env` says that there is none.
+struct Variables<'e>(&'e Environment);
+
+impl Variables<'_> {
+    fn text(&self, name: &str) -> Result<Option<&str>, OpenError> {
+        match self.0.get(name).map(|value| value.to_str()) {
+            None | Some(Some("null")) => Ok(None),
+            Some(Some(text)) => Ok(Some(text)),
+            Some(None) => Err(format!("environment variable {name} is not text").into()),
+        }
+    }
+
+    fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, OpenError> {
+        let read = |text: &str| {
+            text.parse().map_err(|_| -> OpenError {
+                format!("environment variable {name} is not a whole number that fits").into()
+            })
+        };
+        self.text(name)?.map(read).transpose()
+    }
+
+    fn url(&self, name: &str) -> Result<Option<RedisUrl>, OpenError> {
+        let read = |text: &str| {
+            text.parse()
+                .map_err(|error| -> OpenError { format!("environment variable {name}: {error}").into() })
+        };
+        self.text(name)?.map(read).transpose()
+    }
+}
+
+fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisBuilder, OpenError> {
+    let mut url = of_table(connection)?;
+    let mut prefix = connection.text("prefix")?;
+    if connection.name() == NAME || ALIASES.contains(&connection.name()) {
+        url = over(url, variables)?;
+        prefix = variables.text("REDIS_PREFIX")?.or(prefix);
+    }
+    let mut settings = RedisBuilder::new(url);
+    if let Some(prefix) = prefix {
+        settings = settings.prefix(prefix);
+    }
+    if let Some(deadline) = connection.duration("deadline")? {
+        settings = settings.call_deadline(deadline);
+    }
+    if let Some(timeout) = connection.duration("connect_timeout")? {
+        settings = settings.connect_timeout(timeout);
+    }
+    if let Some(connections) = connection.number("connections")? {
+        settings = settings.connections(connections);
+    }
+    Ok(settings)
+}
+
+fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
+    let host = connection.text("host")?;
+    let port = connection.number::<u16>("port")?;
+    let socket = connection.text("socket")?;
+    let mut url = match (connection.text("url")?, host.is_some() || port.is_some(), socket) {
+        (Some(text), false, None) => {
+            text.parse().map_err(|error| connection.refuse("url", &format!("is refused: {error}")))?
+        }
+        (Some(_), _, _) => {
+            return Err(connection
+                .refuse("url", "stands beside host, port or socket; give one of them")
+                .into());
+        }
+        (None, true, Some(_)) => {
+            return Err(connection.refuse("socket", "stands beside host or port; give one of them").into());
+        }
+        (None, false, Some(socket)) => RedisUrl::at_socket(socket),
+        (None, _, None) => RedisUrl::at(host.unwrap_or(HOST), port.unwrap_or(PORT)),
+    };
+    if let Some(user) = connection.text("user")? {
+        url.user = Some(user.to_owned());
+    }
+    if let Some(password) = connection.text("password")? {
+        url.password = Some(Zeroizing::new(password.to_owned()));
+    }
+    if let Some(database) = connection.number("database")? {
+        url.db = database;
+    }
+    Ok(url)
+}
+
+/// What the environment says, over what the table says.
+fn over(table: RedisUrl, variables: &Variables<'_>) -> Result<RedisUrl, OpenError> {
+    let (host, port) = (variables.text("REDIS_HOST")?, variables.number::<u16>("REDIS_PORT")?);
+    let socket = variables.text("REDIS_SOCKET")?;
+    let mut url = match (variables.url("REDIS_URL")?, socket) {
+        (Some(url), _) => url,
+        (None, Some(socket)) => RedisUrl { address: Address::Unix(PathBuf::from(socket)), ..table },
+        (None, None) if host.is_some() || port.is_some() => {
+            let (known_host, known_port) = match &table.address {
+                Address::Tcp { host, port } => (host.as_str(), *port),
+                Address::Unix(_) => (HOST, PORT),
+            };
+            let host = host.unwrap_or(known_host).to_owned();
+            RedisUrl { address: Address::Tcp { host, port: port.unwrap_or(known_port) }, ..table }
+        }
+        (None, None) => table,
+    };
+    if let Some(user) = variables.text("REDIS_USERNAME")? {
+        url.user = Some(user.to_owned());
+    }
+    if let Some(password) = variables.text("REDIS_PASSWORD")? {
+        url.password = Some(Zeroizing::new(password.to_owned()));
+    }
+    if let Some(database) = variables.number("REDIS_DB")? {
+        url.db = database;
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom::config::{Configuration, Drivers};
+
+    use super::*;
+
+    async fn open(file: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+        let env = Environment::of(variables.iter().copied());
+        let read =
+            Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
+        let seen: Arc<std::sync::OnceLock<String>> = Arc::default();
+        let (told, env_of_driver) = (seen.clone(), env.clone());
+        // The driver itself, with the settings written down on the way.
+        let spy = Driver::new(NAME, KEYS, move |connection: Connection| {
+            let told = told.clone();
+            let settings = settings(&connection, &Variables(&env_of_driver));
+            async move {
+                let settings = settings?;
+                let _ = told.set(format!(
+                    "{} {:?} {:?} {}",
+                    settings.url,
+                    settings.url.user,
+                    settings.url.password.as_ref().map(|p| p.as_str()),
+                    settings.prefix
+                ));
+                Ok(Arc::new(settings.build()?) as Arc<dyn Store>)
+            }
+        });
+        let opened = Drivers::none().with(spy.aliases(ALIASES)).open(&read).await;
+        opened.map_err(|error| error.to_string())?;
+        Ok(seen.get().cloned().unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn without_settings_it_is_the_server_of_this_machine() {
+        let found = open("", &[("SESSION_DRIVER", "valkey")]).await.unwrap();
+        assert_eq!(found, "redis://127.0.0.1:6379 None None cloakroom:");
+    }
+
+    #[tokio::test]
+    async fn p1_a_table_says_where_and_as_whom() {
+        let file = "[connections.redis]\nhost = \"h\"\nport = 7\nuser = \"u\"\npassword = { env = \"PW\" }\n\
+                    database = 2\nprefix = \"shop:\"\ndeadline = \"1s\"\nconnections = 2\n";
+        let found = open(file, &[("PW", "hush")]).await.unwrap();
+        assert_eq!(found, "redis://h:7/2 Some(\"u\") Some(\"hush\") shop:");
+        let found = open("[connections.redis]\nsocket = \"/run/r.sock\"\n", &[]).await.unwrap();
+        assert_eq!(found, "redis+unix:/run/r.sock None None cloakroom:");
+        let found =
+            open("[connections.redis]\nurl = \"redis://u:p@h/1\"\ndatabase = 4\n", &[]).await.unwrap();
+        assert_eq!(found, "redis://h:6379/4 Some(\"u\") Some(\"p\") cloakroom:");
+    }
+
+    #[tokio::test]
+    async fn the_environment_stands_over_the_table_called_redis_and_over_no_other() {
+        let variables = [
+            ("REDIS_HOST", "other"),
+            ("REDIS_PORT", "8"),
+            ("REDIS_PASSWORD", "null"),
+            ("REDIS_USERNAME", "w"),
+            ("REDIS_DB", "5"),
+            ("REDIS_PREFIX", "p:"),
+        ];
+        let table = "host = \"h\"\nport = 7\npassword = \"hush\"\n";
+        let found = open(&format!("[connections.redis]\n{table}"), &variables).await.unwrap();
+        assert_eq!(found, "redis://other:8/5 Some(\"w\") Some(\"hush\") p:");
+        let named = format!("connection = \"sessions\"\n[connections.sessions]\ndriver = \"redis\"\n{table}");
+        let found = open(&named, &variables).await.unwrap();
+        assert_eq!(found, "redis://h:7 None Some(\"hush\") cloakroom:");
+        let found = open("", &[("REDIS_URL", "redis://u:p@far:1/2"), ("REDIS_HOST", "near")]).await.unwrap();
+        assert_eq!(found, "redis://far:1/2 Some(\"u\") Some(\"p\") cloakroom:");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_told_with_its_place_and_no_value() {
+        for (file, variables, told) in [
+            (
+                "[connections.redis]\nurl = \"hush\"\n",
+                &[][..],
+                "c.toml:2:7: connections.redis.url is refused",
+            ),
+            (
+                "[connections.redis]\nurl = \"redis://h\"\nhost = \"h\"\n",
+                &[],
+                "connections.redis.url stands beside",
+            ),
+            ("[connections.redis]\nport = 65536\n", &[], "connections.redis.port"),
+            ("[connections.redis]\nhots = \"hush\"\n", &[], "did you mean host"),
+            ("[connections.redis]\nprefix = \"{hush}\"\n", &[], "prefix"),
+            ("[connections.redis]\nconnections = 0\n", &[], "connections"),
+            ("", &[("REDIS_PORT", "hush")], "environment variable REDIS_PORT"),
+            ("", &[("REDIS_URL", "rediss://hush@h")], "TLS"),
+        ] {
+            let error = open(file, variables).await.unwrap_err();
+            assert!(error.contains(told), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}
