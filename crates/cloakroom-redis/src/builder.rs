@@ -116,8 +116,9 @@ impl RedisBuilder {
     }
 
     /// How long an operation may take, connecting and all of its round trips included; 2 s unless told. The engine has a
-    /// deadline of its own for each call (`concurrency.store_deadline`): the shorter one ends it. A connection that leaves
-    /// a call unanswered for this long is given up, and calls are refused at once until the server answers a new one.
+    /// deadline of its own for each call (`concurrency.store_deadline`, 2 s as well): the shorter one ends it. A connection
+    /// that leaves a call unanswered for this long is given up, and calls are refused at once until the server answers a
+    /// new one: shorten both together.
     #[must_use]
     pub fn call_deadline(mut self, deadline: Duration) -> Self {
         self.call_deadline = deadline;

@@ -28,6 +28,8 @@ use crate::error;
 /// First and longest pause between two tries to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+/// A connection younger than this is not made anew because its server refuses writes.
+const OLD_ENOUGH: Duration = Duration::from_secs(1);
 /// Nobody asked for so long: trying is given up until somebody does.
 const NOBODY_ASKS: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,7 @@ pub(crate) struct Link(Arc<Inner>);
 pub(crate) struct Open {
     pub(crate) connection: MultiplexedConnection,
     epoch: u64,
+    since: Instant,
 }
 
 struct Inner {
@@ -65,7 +68,8 @@ struct State {
 enum Phase {
     Idle,
     Connecting,
-    Up(MultiplexedConnection),
+    /// And since when.
+    Up(MultiplexedConnection, Instant),
     /// And why.
     Away(Arc<str>),
 }
@@ -96,8 +100,9 @@ impl Link {
                 let mut state = self.0.state.lock();
                 state.asked = Instant::now();
                 match &state.phase {
-                    Phase::Up(connection) => {
-                        return Ok(Open { connection: connection.clone(), epoch: state.epoch });
+                    Phase::Up(connection, since) => {
+                        let (connection, since) = (connection.clone(), *since);
+                        return Ok(Open { connection, epoch: state.epoch, since });
                     }
                     Phase::Away(why) => return Err(error::unavailable(&self.0.place, why)),
                     Phase::Connecting => {}
@@ -124,6 +129,13 @@ impl Link {
         self.0.leave(open.epoch, Phase::Connecting);
     }
 
+    /// That connection leads to a server that is not the right one any more: it is made anew, though not for every call.
+    pub(crate) fn misled(&self, open: &Open) {
+        if open.since.elapsed() > OLD_ENOUGH {
+            self.lost(open);
+        }
+    }
+
     /// That connection does not answer: calls are refused until a new one does.
     pub(crate) fn silent(&self, open: &Open) {
         self.0.leave(open.epoch, Phase::Away("does not answer".into()));
@@ -135,7 +147,7 @@ impl Inner {
     fn leave(self: &Arc<Self>, epoch: u64, phase: Phase) {
         {
             let mut state = self.state.lock();
-            if state.epoch != epoch || !matches!(state.phase, Phase::Up(_)) {
+            if state.epoch != epoch || !matches!(state.phase, Phase::Up(..)) {
                 return;
             }
             state.phase = phase;
@@ -208,7 +220,7 @@ async fn keep_connecting(mut trying: Trying) {
             Ok(connection) => {
                 let mut state = inner.state.lock();
                 state.epoch = epoch;
-                state.phase = Phase::Up(connection);
+                state.phase = Phase::Up(connection, Instant::now());
                 trying.done = true;
                 return;
             }

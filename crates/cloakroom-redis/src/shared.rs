@@ -211,7 +211,7 @@ impl Shared {
                 Ok(Ok(answer)) => {
                     // A primary that was made a replica: its address may lead to the new one by now.
                     if matches!(&answer, Value::ServerError(told) if told.code() == "READONLY") {
-                        link.lost(&open);
+                        link.misled(&open);
                     }
                     return Ok(answer);
                 }

@@ -169,7 +169,8 @@ impl Store for RedisStore {
     }
 
     fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
-        let wanted = Wanted { keys: Vec::new(), users: vec![request.user.clone()] };
+        let receipt = StoreKey::of_receipt(&request.user, request.op);
+        let wanted = Wanted { keys: vec![receipt], users: vec![request.user.clone()] };
         self.ask(|shared| async move {
             shared.step(wanted, |table, now| protocol::revoke(table, now, request.clone())).await
         })

@@ -74,7 +74,7 @@ async fn a_password_is_asked_for_and_never_shown() {
 #[tokio::test]
 async fn a_user_with_the_permissions_of_the_manual_may_do_everything() {
     let server = Server::start(Kind::Redis);
-    let permissions = "+@connection +@scripting +@pubsub +get +set +getrange +setrange +pexpire +pttl +time +scan +info \
+    let permissions = "+@connection +@scripting +@pubsub +get +set +del +getrange +setrange +pexpire +pttl +time +scan +info \
                        +zrange +zadd +zrem +zremrangebyscore ~cloakroom:* &cloakroom:*";
     let answer = server.raw(&format!("ACL SETUSER shop on >{HUSH} resetkeys resetchannels {permissions}"));
     assert!(answer.starts_with("+OK"), "{answer}");
@@ -199,10 +199,17 @@ async fn a_full_server_takes_no_new_sessions_and_says_so() {
     let store = server.store();
     let key = requests::key();
     store.create(requests::create(key, requests::data(&[("a", b"1")]))).await.unwrap();
+    let ann = requests::user("ann");
+    store.create(requests::create_for(requests::key(), requests::bind(&ann))).await.unwrap();
     server.raw("CONFIG SET maxmemory 1");
     let error = store.create(requests::create(requests::key(), requests::data(&[]))).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
     assert!(matches!(store.load(key).await.unwrap(), Loaded::Live(_)));
+    // A logout logs out all the same, and so does a revocation.
+    store.end(requests::end(key)).await.unwrap();
+    assert!(matches!(store.load(key).await.unwrap(), Loaded::Ended(_)));
+    let ended = store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap();
+    assert_eq!(ended.len(), 1);
     server.raw("CONFIG SET maxmemory 0");
     works(&store).await;
 }
@@ -331,4 +338,55 @@ async fn a_deadline_that_passes_in_the_midst_of_a_step_is_seen() {
             false => assert_eq!(answer, Renamed::Ended(Ending::Expired)),
         }
     }
+}
+
+/// By the server's own count again: what takes several entries reads once and writes once.
+#[tokio::test]
+async fn two_round_trips_for_a_step() {
+    let server = Server::start(Kind::Redis);
+    let store = server.store();
+    works(&store).await;
+    let ann = requests::user("ann");
+    let scripts = |server: &Server| server.calls("evalsha") + server.calls("eval");
+    let (first, second, third) = (requests::key(), requests::key(), requests::key());
+    server.forget_calls();
+    store.create(requests::create_for(first, requests::bind_capped(&ann, 3))).await.unwrap();
+    assert_eq!(scripts(&server), 2, "a new session of a user");
+    let Loaded::Live(found) = store.load(first).await.unwrap() else { panic!() };
+    server.forget_calls();
+    let mut rename = requests::rename(first, second, found.record.version, requests::data(&[]));
+    rename.bind = Some(requests::bind_capped(&ann, 3));
+    store.rename(rename).await.unwrap();
+    assert_eq!(scripts(&server), 2, "a login");
+    server.forget_calls();
+    assert_eq!(store.list_user(ann.clone()).await.unwrap().len(), 1);
+    assert_eq!(scripts(&server), 1, "a list");
+    server.forget_calls();
+    assert_eq!(store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap().len(), 1);
+    assert_eq!(scripts(&server), 2, "a revocation");
+    store.create(requests::create(third, requests::data(&[]))).await.unwrap();
+    server.forget_calls();
+    store.end(requests::end(third)).await.unwrap();
+    assert_eq!(scripts(&server), 2, "a logout");
+    server.forget_calls();
+    store.end(requests::end(third)).await.unwrap();
+    assert_eq!(scripts(&server), 1, "a logout of nobody");
+}
+
+#[tokio::test]
+async fn a_server_that_was_made_a_replica_is_asked_anew() {
+    let (primary, server) = (Server::start(Kind::Redis), Server::start(Kind::Redis));
+    let store = server.store();
+    works(&store).await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    server.raw(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+    let before = connections(&server);
+    let refused = || store.create(requests::create(requests::key(), requests::data(&[])));
+    for _ in 0..5 {
+        assert_eq!(refused().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+    }
+    let made = connections(&server) - before - 1;
+    assert!((1..=2).contains(&made), "{made} connections for five writes that were refused");
+    server.raw("REPLICAOF NO ONE");
+    works(&store).await;
 }

@@ -30,8 +30,9 @@ impl StoreKey {
         Self::tagged(&digest, &digest)
     }
 
-    /// Where the receipt of a revocation is: no id has this key. Receipts of one user have one slot tag.
-    pub(crate) fn of_receipt(user: &UserId, op: OpId) -> Self {
+    /// Where the receipt of a revocation is: no id has this key. Receipts of one user have one slot tag. For stores that
+    /// read in one go what a step looks at.
+    pub fn of_receipt(user: &UserId, op: OpId) -> Self {
         use sha2::{Digest, Sha256};
         let of_user = digest_of(user);
         let digest = Sha256::new().chain_update(of_user).chain_update(op.as_u64().to_le_bytes()).finalize();
