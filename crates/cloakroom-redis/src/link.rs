@@ -92,31 +92,33 @@ impl Link {
         }))
     }
 
+    /// The connection, or why there is none; `None` where it has to be waited for. An error means that nothing was sent.
+    pub(crate) fn ready(&self) -> Option<Result<Open, StoreError>> {
+        let mut state = self.0.state.lock();
+        state.asked = Instant::now();
+        match &state.phase {
+            Phase::Up(connection, since) => {
+                let (connection, since) = (connection.clone(), *since);
+                Some(Ok(Open { connection, epoch: state.epoch, since }))
+            }
+            Phase::Away(why) => Some(Err(error::unavailable(&self.0.place, why))),
+            Phase::Connecting => None,
+            Phase::Idle => {
+                state.phase = Phase::Connecting;
+                drop(state);
+                let connects = Inner::start_connecting(&self.0);
+                (!connects)
+                    .then(|| Err(error::unavailable(&self.0.place, "needs a tokio runtime to connect in")))
+            }
+        }
+    }
+
     /// The connection, once it is up. An error means that nothing was sent.
     pub(crate) async fn open(&self) -> Result<Open, StoreError> {
         let mut changed = self.0.changed.subscribe();
         loop {
-            {
-                let mut state = self.0.state.lock();
-                state.asked = Instant::now();
-                match &state.phase {
-                    Phase::Up(connection, since) => {
-                        let (connection, since) = (connection.clone(), *since);
-                        return Ok(Open { connection, epoch: state.epoch, since });
-                    }
-                    Phase::Away(why) => return Err(error::unavailable(&self.0.place, why)),
-                    Phase::Connecting => {}
-                    Phase::Idle => {
-                        state.phase = Phase::Connecting;
-                        drop(state);
-                        if !Inner::start_connecting(&self.0) {
-                            return Err(error::unavailable(
-                                &self.0.place,
-                                "needs a tokio runtime to connect in",
-                            ));
-                        }
-                    }
-                }
+            if let Some(ready) = self.ready() {
+                return ready;
             }
             if changed.changed().await.is_err() {
                 return Err(error::unavailable(&self.0.place, "is not asked any more"));

@@ -22,7 +22,30 @@ use crate::scripts;
 use crate::shared::{Deadline, Invocation, Shared};
 
 impl Shared {
-    pub(crate) async fn load(self: Arc<Self>, key: StoreKey) -> Result<Loaded, StoreError> {
+    pub(crate) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
+        if self.time.now().is_some() {
+            let mut get = redis::cmd("GET");
+            get.arg(self.names.entry(&key));
+            let there = match self.read(self.deadline(), &get).await? {
+                Value::BulkString(bytes) => self.there(&key, &bytes)?,
+                Value::Nil => return Ok(Loaded::Missing),
+                _ => return Err(error::strange(&self.place, Effect::Reads)),
+            };
+            let now = self.time.estimate().ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+            match there {
+                // Most reads end here.
+                Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
+                    return Ok(Loaded::Live(Snapshot { record, now }));
+                }
+                // The way of many leads on to the successor.
+                Some(Entry::Alias { .. }) => {}
+                there => {
+                    let mut known = Known(vec![(key, there)]);
+                    return protocol::load(&mut known, now, key)
+                        .map_err(|stopped| self.contradiction(stopped));
+                }
+            }
+        }
         let mut loaded = self.load_many(vec![key]).await?;
         loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
     }
@@ -121,7 +144,7 @@ impl Shared {
         let (mut before, mut behind) = (Vec::new(), Vec::new());
         layout::before_times(&mut before, Version::first(request.op), RecentOps::default(), None);
         layout::after_times(&mut behind, &request.key, &snapshot.record);
-        let mut script = Invocation::new(&scripts::CREATE, [self.names.entry(&request.key)]);
+        let mut script = Invocation::new(&scripts::CREATE, &[self.names.entry(&request.key)]);
         script.arg(self.given_time()).arg(before);
         script.number(span(request.lifetime.idle)).number(span(request.lifetime.absolute));
         script.arg(request.lifetime.renewal.map(|d| span(d).to_string()).unwrap_or_default()).arg(behind);
@@ -133,16 +156,26 @@ impl Shared {
 
     pub(crate) async fn commit(self: Arc<Self>, request: Commit) -> Result<Committed, StoreError> {
         let key = request.key;
-        let mut script = Invocation::new(&scripts::COMMIT, [self.names.entry(&key)]);
-        script.arg(self.given_time());
-        script.arg(layout::op_bytes(request.op)).arg(layout::version_bytes(request.expected));
-        script.arg(request.expected.next(request.op).counter.to_be_bytes());
-        script.arg(request.lease.map(|lease| layout::owner(lease.owner).to_vec()).unwrap_or_default());
-        script.arg(request.lease.map_or(0, |lease| lease.hold).to_be_bytes());
-        script.arg(if request.release { "1" } else { "" });
-        script.arg(layout::epoch_and_checksum(&key, request.epoch, &request.payload));
-        script.arg(request.slide.map(|d| span(d).to_string()).unwrap_or_default());
-        script.arg(self.names.channel(&key)).arg(request.payload.as_bytes());
+        let mut fixed = Vec::with_capacity(64);
+        fixed.extend(layout::version_bytes(request.expected.next(request.op)));
+        fixed.extend(layout::version_bytes(request.expected));
+        fixed.extend(layout::epoch_and_checksum(&key, request.epoch, &request.payload));
+        if let Some(lease) = request.lease {
+            fixed.extend(layout::owner(lease.owner));
+            fixed.extend(lease.hold.to_be_bytes());
+        }
+        let mut script = Invocation::new(&scripts::COMMIT, &[self.names.entry(&key)]);
+        script.arg(self.given_time()).arg(fixed);
+        match request.slide {
+            Some(idle) => script.number(span(idle)),
+            None => script.arg(""),
+        };
+        // Whom to tell, where the lease is given back.
+        match (request.release, request.lease) {
+            (true, Some(_)) => script.arg(self.names.channel(&key)),
+            _ => script.arg(""),
+        };
+        script.arg(request.payload.as_bytes());
         let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
         if answer.done {
             let record = layout::decode_around(answer.rest(), request.payload)
@@ -156,7 +189,7 @@ impl Shared {
 
     pub(crate) async fn acquire(self: Arc<Self>, request: Acquire) -> Result<Acquired, StoreError> {
         let key = request.key;
-        let mut script = Invocation::new(&scripts::ACQUIRE, [self.names.entry(&key)]);
+        let mut script = Invocation::new(&scripts::ACQUIRE, &[self.names.entry(&key)]);
         script.arg(self.given_time()).arg(layout::owner(request.owner)).number(span(request.lease));
         let heard = self.signals.heard(&key);
         let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
@@ -179,7 +212,7 @@ impl Shared {
     }
 
     pub(crate) async fn renew(self: Arc<Self>, request: Renew) -> Result<Renewed, StoreError> {
-        let mut script = Invocation::new(&scripts::RENEW, [self.names.entry(&request.key)]);
+        let mut script = Invocation::new(&scripts::RENEW, &[self.names.entry(&request.key)]);
         script.arg(self.given_time()).arg(layout::owner(request.owner)).number(span(request.lease));
         let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
         match self.told_time(&answer)? {
@@ -189,7 +222,7 @@ impl Shared {
     }
 
     pub(crate) async fn release(self: Arc<Self>, request: Release) -> Result<Released, StoreError> {
-        let mut script = Invocation::new(&scripts::RELEASE, [self.names.entry(&request.key)]);
+        let mut script = Invocation::new(&scripts::RELEASE, &[self.names.entry(&request.key)]);
         script.arg(self.given_time()).arg(layout::owner(request.owner)).arg(self.names.channel(&request.key));
         let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
         if answer.done {
@@ -200,7 +233,7 @@ impl Shared {
     }
 
     pub(crate) async fn touch(self: Arc<Self>, request: Touch) -> Result<Touched, StoreError> {
-        let mut script = Invocation::new(&scripts::TOUCH, [self.names.entry(&request.key)]);
+        let mut script = Invocation::new(&scripts::TOUCH, &[self.names.entry(&request.key)]);
         script.arg(self.given_time()).number(span(request.idle));
         let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
         match self.told_time(&answer)? {

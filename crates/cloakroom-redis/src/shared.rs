@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cloakroom::clock::Timestamp;
 use cloakroom::store::StoreError;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Arg, Cmd, Pipeline, RedisError, Value};
 
 use crate::error::{self, Effect};
 use crate::layout;
@@ -40,33 +40,39 @@ impl Deadline {
     }
 }
 
-/// A script as it is to be run.
+/// A script as it is to be run, by its name.
 pub(crate) struct Invocation {
     source: &'static Source,
-    keys: usize,
-    arguments: Vec<Vec<u8>>,
+    command: Cmd,
 }
 
 impl Invocation {
-    pub(crate) fn new(source: &'static Source, keys: impl IntoIterator<Item = String>) -> Self {
-        let arguments: Vec<_> = keys.into_iter().map(String::into_bytes).collect();
-        Invocation { source, keys: arguments.len(), arguments }
+    pub(crate) fn new(source: &'static Source, keys: &[String]) -> Self {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&source.sha).arg(keys.len()).arg(keys);
+        Invocation { source, command }
     }
 
-    pub(crate) fn arg(&mut self, argument: impl Into<Vec<u8>>) -> &mut Self {
-        self.arguments.push(argument.into());
+    /// Bytes; a list is as many arguments.
+    pub(crate) fn arg(&mut self, argument: impl AsRef<[u8]>) -> &mut Self {
+        self.command.arg(argument.as_ref());
         self
     }
 
     pub(crate) fn number(&mut self, number: u64) -> &mut Self {
-        self.arg(number.to_string())
+        self.command.arg(number);
+        self
     }
 
-    fn command(&self, name: &str, script: &str) -> Cmd {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(self.keys);
-        for argument in &self.arguments {
-            command.arg(argument);
+    /// The same by the script's text.
+    fn by_text(&self) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(&self.source.text);
+        // Behind the command and the script's name.
+        for argument in self.command.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = argument {
+                command.arg(bytes);
+            }
         }
         command
     }
@@ -153,13 +159,12 @@ impl Shared {
         effect: Effect,
         invocation: &Invocation,
     ) -> Result<(Value, Instant), StoreError> {
-        let by_name = invocation.command("EVALSHA", &invocation.source.sha);
         let asked = Instant::now();
-        match self.ask(deadline, effect, &Asking::One(&by_name)).await? {
+        match self.ask(deadline, effect, &Asking::One(&invocation.command)).await? {
             Value::ServerError(told) if told.code() == "NOSCRIPT" => {}
             answer => return Ok((self.accepted(answer)?, asked)),
         }
-        let by_text = invocation.command("EVAL", &invocation.source.text);
+        let by_text = invocation.by_text();
         let asked = Instant::now();
         let answer = self.ask(deadline, effect, &Asking::One(&by_text)).await?;
         Ok((self.accepted(answer)?, asked))
@@ -199,9 +204,14 @@ impl Shared {
         let mut again = effect == Effect::Reads;
         loop {
             let link = self.link()?;
-            let open = match tokio::time::timeout_at(deadline.ends.into(), link.open()).await {
-                Ok(open) => open?,
-                Err(_) => return Err(error::unavailable(&self.place, "could not be connected to in time")),
+            let open = match link.ready() {
+                Some(open) => open?,
+                None => match tokio::time::timeout_at(deadline.ends.into(), link.open()).await {
+                    Ok(open) => open?,
+                    Err(_) => {
+                        return Err(error::unavailable(&self.place, "could not be connected to in time"));
+                    }
+                },
             };
             let mut unanswered = Unanswered { link, open: &open, deadline, answered: false };
             let answer = tokio::time::timeout_at(deadline.ends.into(), asking.send(&open)).await;

@@ -186,7 +186,8 @@ impl Shared {
     async fn look(&self, deadline: Deadline, wanted: &Wanted) -> Result<Picture, StoreError> {
         let entries = wanted.keys.iter().map(|key| self.names.entry(key));
         let indexes = wanted.users.iter().map(|user| self.names.index(user));
-        let mut script = Invocation::new(&scripts::STEP, entries.chain(indexes));
+        let names: Vec<String> = entries.chain(indexes).collect();
+        let mut script = Invocation::new(&scripts::STEP, &names);
         script.arg(self.given_time()).arg(self.names.prefix());
         script.number(wanted.keys.len() as u64).number(wanted.users.len() as u64).arg("r");
         let (answer, asked) = self.evaluate(deadline, Effect::Reads, &script).await?;
@@ -230,7 +231,7 @@ impl Shared {
         let members: Vec<_> =
             changes.members.iter().map(|change| (place_of(self.names.index(&change.user)), change)).collect();
 
-        let mut script = Invocation::new(&scripts::STEP, names);
+        let mut script = Invocation::new(&scripts::STEP, &names);
         script.arg(self.given_time()).arg(self.names.prefix());
         script.number(keys.len() as u64).number(users.len() as u64).arg("w");
         let checks: Vec<Check> = keys.iter().map(|key| picture.check(key, &changes.puts, wanted)).collect();
@@ -258,7 +259,7 @@ impl Shared {
                 Some(until) => ("+", layout::millis(until)),
                 None => ("-", 0),
             };
-            script.number(at).arg(sign).arg(change.member.as_slice()).number(until);
+            script.number(at).arg(sign).arg(&change.member).number(until);
         }
         script.number(changes.freed.len() as u64);
         for key in &changes.freed {

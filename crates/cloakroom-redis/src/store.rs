@@ -103,7 +103,7 @@ impl Store for RedisStore {
     }
 
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
-        self.ask(|shared| shared.load(key))
+        self.ask(|shared| async move { shared.load(key).await })
     }
 
     fn load_many(&self, keys: Vec<StoreKey>) -> StoreFuture<Vec<Loaded>> {

@@ -148,3 +148,77 @@ async fn from_a_release_to_the_next_holder() {
         println!("{kind:?}: {:?} in the median, {:?} at the 99th percentile", took[250], took[494]);
     }
 }
+
+/// The store beside the client library alone, asking the same server for values of the same size.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement"]
+async fn beside_the_client_library_alone() {
+    const ROUND: Duration = Duration::from_secs(2);
+    let script = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return redis.call('TIME')[1]";
+    for kind in KINDS {
+        let server = Server::start_with(kind, &["--appendonly", "no"]);
+        let store = server.store();
+        let client = ::redis::Client::open(server.url()).unwrap();
+        let raw = client.get_multiplexed_async_connection().await.unwrap();
+        let sha: String =
+            ::redis::cmd("SCRIPT").arg("LOAD").arg(script).query_async(&mut raw.clone()).await.unwrap();
+        for at_once in [16, 64] {
+            let mut sums = [0u64; 4];
+            // Turn and turn about, so that what else the machine does falls on all of them.
+            for _ in 0..3 {
+                for (which, sum) in sums.iter_mut().enumerate() {
+                    let until = Instant::now() + ROUND;
+                    let mut running = tokio::task::JoinSet::new();
+                    for n in 0..at_once {
+                        let (store, mut raw, sha) = (store.clone(), raw.clone(), sha.clone());
+                        running.spawn(async move {
+                            let payload = requests::data(&[("k", &[7; 1000])]);
+                            let key = requests::key();
+                            let name = format!("raw:{n}");
+                            store.create(requests::create(key, payload.clone())).await.unwrap();
+                            let value = vec![7u8; 1147];
+                            let _: () = ::redis::cmd("SET")
+                                .arg(&name)
+                                .arg(&value)
+                                .query_async(&mut raw)
+                                .await
+                                .unwrap();
+                            let mut done = 0u64;
+                            while Instant::now() < until {
+                                if which % 2 == 0 {
+                                    let got: Vec<u8> =
+                                        ::redis::cmd("GET").arg(&name).query_async(&mut raw).await.unwrap();
+                                    assert_eq!(got.len(), value.len());
+                                    if which == 2 {
+                                        let mut set = ::redis::cmd("EVALSHA");
+                                        set.arg(&sha).arg(1).arg(&name).arg(&value).arg(3_600_000);
+                                        let _: ::redis::Value = set.query_async(&mut raw).await.unwrap();
+                                    }
+                                } else {
+                                    let Loaded::Live(found) = store.load(key).await.unwrap() else {
+                                        panic!()
+                                    };
+                                    if which == 3 {
+                                        let request =
+                                            requests::commit(key, found.record.version, payload.clone());
+                                        store.commit(request).await.unwrap();
+                                    }
+                                }
+                                done += 1;
+                            }
+                            done
+                        });
+                    }
+                    *sum += running.join_all().await.into_iter().sum::<u64>();
+                }
+            }
+            let [get, load, pair, update] = sums.map(|sum| sum as f64 / 6.0);
+            println!(
+                "{kind:?}, {at_once} at once: GET {get:.0}/s, load {load:.0}/s ({:.2}); GET and a script that sets \
+                 {pair:.0}/s, load and commit {update:.0}/s ({:.2})",
+                load / get,
+                update / pair
+            );
+        }
+    }
+}

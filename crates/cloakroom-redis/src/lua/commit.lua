@@ -1,8 +1,13 @@
 -- Replaces a version of a session.
--- KEYS: the session. ARGV: time, operation, version that is replaced, next counter, owner of the lease (or ''), hold,
--- '1' to give the lease back, epoch and checksum, idle time to slide by (or ''), channel, payload.
+-- KEYS: the session. ARGV: time, what is compared and written as it is, idle time to slide by (or ''), channel (to give the
+-- lease back, else ''), payload.
+--
+-- As compared and written: next counter (8), operation (8), version that is replaced (16), epoch and checksum (8), then
+-- under a lease owner (16) and hold (8).
+--
+-- The way of nearly every write, so it makes few strings.
 local now = clock(ARGV[1])
-local op, version, counter, owner, hold, release = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] == '1'
+local fixed, channel = ARGV[2], ARGV[4]
 local head = redis.call('GETRANGE', KEYS[1], 0, 139)
 local session = alive(head, now)
 
@@ -11,28 +16,33 @@ local function refused()
 end
 
 if not session then return refused() end
-for at = 43, 67, 8 do
-  if head:sub(at, at + 7) == op then return refused() end
+local op = fixed:sub(9, 16)
+-- Anywhere behind there: looked at closely only where it is.
+if head:find(op, 43, true) then
+  for at = 43, 67, 8 do
+    if head:sub(at, at + 7) == op then return refused() end
+  end
 end
-local lease = NO_LEASE
+local lease, shown = NO_LEASE, fixed:sub(41)
 if session.held then
-  if head:sub(3, 18) ~= owner then return refused() end
+  if head:sub(3, 18) ~= shown:sub(1, 16) then return refused() end
   -- Eight bytes, more than a double holds: in two halves.
   local high, low = struct.unpack('>I4I4', head, 19)
-  local shown_high, shown_low = struct.unpack('>I4I4', hold)
+  local shown_high, shown_low = struct.unpack('>I4I4', shown, 17)
   if shown_high < high or (shown_high == high and shown_low < low) then return refused() end
-  if not release then lease = owner .. hold .. head:sub(27, 34) end
-elseif owner ~= '' then
+  if channel == '' then lease = shown .. head:sub(27, 34) end
+elseif shown ~= '' then
   return refused()
 end
-if head:sub(35, 50) ~= version then return refused() end
+if head:sub(35, 50) ~= fixed:sub(17, 32) then return refused() end
 
-if ARGV[9] ~= '' then slide(session, now, ARGV[9]) end
+if ARGV[3] ~= '' then slide(session, now, ARGV[3]) end
 local length = struct.unpack('>I2', head, 139)
 local identity = ''
 if length > 0 then identity = redis.call('GETRANGE', KEYS[1], 140, 139 + length) end
-local around = head:sub(1, 2) .. lease .. counter .. op .. head:sub(43, 66) .. bytes(session.seen)
-  .. bytes(session.idle) .. head:sub(91, 130) .. ARGV[8] .. head:sub(139, 140) .. identity
-redis.call('SET', KEYS[1], around .. ARGV[11], 'PX', life_of(session, now))
-if session.held and release then tell(ARGV[10]) end
+local around = head:sub(1, 2) .. lease .. fixed:sub(1, 16) .. head:sub(43, 66)
+  .. struct.pack('>I8I8', session.seen, session.idle) .. head:sub(91, 130) .. fixed:sub(33, 40) .. head:sub(139, 140)
+  .. identity
+redis.call('SET', KEYS[1], around .. ARGV[5], 'PX', life_of(session, now))
+if session.held and channel ~= '' then tell(channel) end
 return answer('+', now, around)

@@ -28,10 +28,9 @@ end
 -- to what is there instead.
 local function alive(head, now)
   if string.byte(head, 1) ~= 1 or string.byte(head, 2) ~= 1 or #head < 140 then return nil end
-  local session = { held = now < struct.unpack('>I8', head, 27) }
-  session.seen, session.idle, session.absolute = struct.unpack('>I8I8I8', head, 75)
-  if now >= session.idle or now >= session.absolute then return nil end
-  return session
+  local seen, idle, absolute = struct.unpack('>I8I8I8', head, 75)
+  if now >= idle or now >= absolute then return nil end
+  return { held = now < struct.unpack('>I8', head, 27), seen = seen, idle = idle, absolute = absolute }
 end
 
 -- What stays the same for as long as a session is under its key: its record, its user and their device.
