@@ -265,7 +265,7 @@ async fn c5_s68_a_holder_that_was_paused_past_its_lease_is_refused(place: Place)
     let paused = visitor.start("/lock-count/n?ms=100").await;
     // The whole process stands still, as in a long collection of garbage or a migration of the machine.
     signal(here.pid(), "-STOP");
-    sleep_ms(350).await;
+    sleep_ms(3 * 300 + 50).await;
     assert_eq!(elsewhere.get("/lock-count/n").await.number(), 1);
     signal(here.pid(), "-CONT");
     paused.response().await.without_cookie().refused(409, "lease_lost");
