@@ -99,30 +99,31 @@ impl Server {
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--loglevel", "warning"]);
         command.arg("--unixsocket").arg(self.socket()).arg("--dir").arg(self.folder.path());
         command.arg("--logfile").arg(&log).args(&self.options).stdin(Stdio::null());
-        let mut child = command.spawn().unwrap();
+        // In our hands at once, so that it goes with us whatever happens next.
+        *self.process.lock().unwrap() = Some(command.spawn().unwrap());
         let started = Instant::now();
         while started.elapsed() < Duration::from_secs(20) {
-            if child.try_wait().unwrap().is_some() {
+            if self.has_ended() {
                 return false;
             }
             // Whoever has the socket in our folder is our server, and not a stranger on our port.
-            if self.socket().exists()
-                && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-                && self.answers()
-            {
-                *self.process.lock().unwrap() = Some(child);
+            if self.socket().exists() && self.answers() {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        self.kill();
         false
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut process = self.process.lock().unwrap();
+        process.as_mut().is_none_or(|child| child.try_wait().unwrap().is_some())
     }
 
     /// Ready for commands, having read its data.
     fn answers(&self) -> bool {
-        !self.raw("PING").contains("LOADING")
+        TcpStream::connect(("127.0.0.1", self.port)).is_ok() && !self.raw("PING").contains("LOADING")
     }
 
     /// Kills it, as a crash would.
