@@ -209,7 +209,7 @@ async fn a_full_server_takes_no_new_sessions_and_says_so() {
     store.end(requests::end(key)).await.unwrap();
     assert!(matches!(store.load(key).await.unwrap(), Loaded::Ended(_)));
     let ended = store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap();
-    assert_eq!(ended.len(), 1);
+    assert_eq!(ended.count, 1);
     server.raw("CONFIG SET maxmemory 0");
     works(&store).await;
 }
@@ -362,7 +362,7 @@ async fn two_round_trips_for_a_step() {
     assert_eq!(store.list_user(ann.clone()).await.unwrap().len(), 1);
     assert_eq!(scripts(&server), 1, "a list");
     server.forget_calls();
-    assert_eq!(store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap().len(), 1);
+    assert_eq!(store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap().count, 1);
     assert_eq!(scripts(&server), 2, "a revocation");
     store.create(requests::create(third, requests::data(&[]))).await.unwrap();
     server.forget_calls();

@@ -9,7 +9,7 @@ use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::Entry;
 use cloakroom::store::wire;
 
-use crate::harness::{Place, Request, Visitor, across_processes, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Place, Request, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
 
 everywhere! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,

@@ -141,7 +141,7 @@ impl Cache {
         let (Some(asked), Ok(Loaded::Live(snapshot))) = (ticket.0, answer) else { return };
         let bytes = bytes_of(&snapshot.record);
         let (entries_here, bytes_here) = self.share();
-        if entries_here == 0 {
+        if bytes > bytes_here || entries_here == 0 {
             return;
         }
         let arrived = self.watch.millis();
