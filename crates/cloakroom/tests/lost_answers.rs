@@ -3,9 +3,13 @@
 
 mod house;
 
-use cloakroom::{Mode, SessionConfig};
+use std::time::Duration;
+
+use cloakroom::{ErrorKind, Mode, SessionConfig};
 use cloakroom_testing::{Fault, Op};
 use house::House;
+
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// The closure draws a value of its own each time, as one that makes a token does.
 #[tokio::test]
@@ -25,5 +29,67 @@ async fn c1_update_returns_what_was_stored_also_where_the_answer_got_lost() {
         assert_eq!(session.get::<u32>("token").unwrap(), Some(returned), "{mode:?}: in this request");
         let stored = house.arrive(&[&id]).read_only().await.unwrap().get::<u32>("token").unwrap();
         assert_eq!(stored, Some(returned), "{mode:?}: in the store");
+    }
+}
+
+/// The write was made, and before it is asked for again, the session moves on: to new ids, or because others change it.
+#[tokio::test]
+async fn c1_a_write_whose_answer_got_lost_is_made_once_however_the_session_moves_on() {
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Step {
+        Renewed,
+        Regenerated,
+        LoggedIn,
+        Changed,
+    }
+    use Step::{Changed, LoggedIn, Regenerated, Renewed};
+    for steps in [
+        &[Renewed][..],
+        &[Regenerated],
+        &[LoggedIn],
+        &[Renewed, Renewed],
+        &[Regenerated, Regenerated],
+        &[Regenerated, Changed],
+        &[Changed; 3],
+        &[Changed; 4],
+        &[Changed, Changed, Changed, Regenerated],
+    ] {
+        let house = House::new(SessionConfig::new().renewal(MINUTE, MINUTE / 2));
+        let id = house.newcomer().await;
+        let late = house.arrive(&[&id]);
+        let session = late.open().await.unwrap();
+        // The first answer gets lost; asking again takes a while.
+        house.faults.at_op(Op::Commit, 1, Fault::LoseAnswer);
+        house.faults.at_op(Op::Commit, 2, Fault::Delay(Duration::from_millis(100)));
+        let writing = tokio::spawn(async move { session.update("n", |n: Option<u32>| n.unwrap() + 1).await });
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let mut current = id.clone();
+        for step in steps {
+            if *step == Renewed {
+                house.pass(61);
+            }
+            let work = |s: cloakroom::Session| async move {
+                match step {
+                    Renewed => s.get::<u32>("n").map(|_| ()),
+                    Regenerated => s.regenerate().await,
+                    LoggedIn => s.login("ann").await,
+                    Changed => s.update("other", |n: Option<u32>| n.unwrap_or(0) + 1).await.map(|_| ()),
+                }
+            };
+            let answer = house.visit(Some(&current), work).await;
+            current = answer.id().unwrap_or(current);
+        }
+        let told = writing.await.unwrap();
+        let stored = house.arrive(&[&current]).read_only().await.unwrap().get::<u32>("n").unwrap();
+        assert_eq!(stored, Some(2), "made once, whatever is told: {told:?} after {steps:?}");
+        // A record remembers four operations; of what was further back, nobody can tell.
+        match told {
+            Ok(n) => assert!(n == 2 && steps.len() < 4, "{steps:?}"),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unknown, "{steps:?}");
+                assert_eq!(steps.len(), 4, "{steps:?}");
+            }
+        }
+        assert_eq!(house.faults.injected().len(), 2);
     }
 }

@@ -9,7 +9,8 @@ use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::Entry;
 use cloakroom::store::wire;
 
-use crate::harness::{Place, Request, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
+use crate::harness::servers::Server;
+use crate::harness::{Place, Probe, Request, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
 
 everywhere! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
@@ -296,11 +297,10 @@ async fn c5_who_begins_to_wait_when_the_holder_is_killed_gets_the_lock_though_it
         let mut here = there.start_again(&flags);
         let visitor = here.visitor_with_session().await;
         let elsewhere = Visitor::presenting(there.address, &visitor.cookie().unwrap());
-        let file = there.dir.path().join("sessions.db");
         let _holder = visitor.send(Request::get("/lock-count/n?ms=20000")).await;
         // Just renewed: all of the lease is still to come.
-        let first = until_leased(&file, Timestamp::default()).await;
-        let _renewed = until_leased(&file, first).await;
+        let first = until_leased(&there, Timestamp::default()).await;
+        let _renewed = until_leased(&there, first).await;
         here.kill();
         let started = Instant::now();
         let got = elsewhere.get("/lock-count/n").await;
@@ -309,26 +309,45 @@ async fn c5_who_begins_to_wait_when_the_holder_is_killed_gets_the_lock_though_it
     }
 }
 
-/// Waits until some session in the file is leased for longer than until `than`; until when it is.
-async fn until_leased(file: &Path, than: Timestamp) -> Timestamp {
+/// Waits until some session is leased for longer than until `than`; until when it is.
+async fn until_leased(probe: &Probe, than: Timestamp) -> Timestamp {
     let soon = Instant::now() + Duration::from_secs(5);
-    let file = rusqlite::Connection::open(file).unwrap();
-    let mut entries = file.prepare("SELECT key, entry FROM entries").unwrap();
     loop {
-        let leases = entries.query_map([], |row| {
-            let key = StoreKey::from_bytes(row.get(0)?);
-            Ok(match wire::decode(&key, &row.get::<_, Vec<u8>>(1)?).unwrap() {
-                Entry::Live { lease: Some(lease), .. } => lease.until,
-                _ => Timestamp::default(),
-            })
-        });
-        let latest = leases.unwrap().map(Result::unwrap).max();
-        if let Some(until) = latest.filter(|until| *until > than) {
+        let until = match probe.place.is_served() {
+            true => leased_in_server(probe.server()),
+            false => leased_in_file(&probe.dir.path().join("sessions.db")),
+        };
+        if until > than {
             return until;
         }
         assert!(Instant::now() < soon, "nobody takes the lease");
         sleep_ms(1).await;
     }
+}
+
+/// Until when the lease that ends last is held.
+fn leased_in_file(file: &Path) -> Timestamp {
+    let file = rusqlite::Connection::open(file).unwrap();
+    let mut entries = file.prepare("SELECT key, entry FROM entries").unwrap();
+    let leases = entries.query_map([], |row| {
+        let key = StoreKey::from_bytes(row.get(0)?);
+        Ok(match wire::decode(&key, &row.get::<_, Vec<u8>>(1)?).unwrap() {
+            Entry::Live { lease: Some(lease), .. } => lease.until,
+            _ => Timestamp::default(),
+        })
+    });
+    leases.unwrap().map(Result::unwrap).max().unwrap_or_default()
+}
+
+fn leased_in_server(server: &Server) -> Timestamp {
+    let latest = "local latest = 0 \
+        for _, key in ipairs(redis.call('KEYS', '*')) do \
+          latest = math.max(latest, (struct.unpack('>I8', redis.call('GETRANGE', key, 26, 33)))) \
+        end \
+        return latest";
+    let said = server.raw(&format!("EVAL \"{latest}\" 0"));
+    let millis = said.lines().next().and_then(|line| line.strip_prefix(':'));
+    Timestamp::from_millis(millis.unwrap_or_else(|| panic!("{said}")).parse().unwrap())
 }
 
 fn signal(pid: u32, which: &str) {

@@ -21,6 +21,12 @@ const MAX_HOPS: u32 = 8;
 /// Operations a record remembers: one as its version, three before.
 const REMEMBERED: u64 = 4;
 
+/// Whether the record has changed so often since that it may have forgotten the request: nobody can tell any more then
+/// whether it was done.
+fn is_forgotten(asked: &Commit, record: &Record) -> bool {
+    record.version.counter.saturating_sub(asked.expected.counter) > REMEMBERED
+}
+
 /// Who wants the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteKind {
@@ -146,8 +152,21 @@ impl Engine {
         // An unanswered request is asked again as it was: merged anew it could say something else, and the store answers for
         // what it was asked first.
         let mut again: Option<(Commit, usize)> = None;
+        // The request that was never answered, until it is known whether it was done.
+        let mut doubt: Option<(Commit, usize)> = None;
 
         loop {
+            if again.is_none()
+                && let Some((mut asked, overwritten)) = doubt.take()
+            {
+                // It was done, and the session has gone on since; or nothing newer was seen yet.
+                if record.knows(asked.op) || (own.is_none() && record.version == asked.expected) {
+                    asked.key = key;
+                    again = Some((asked, overwritten));
+                } else if is_forgotten(&asked, &record) {
+                    return Err(SessionError::new(ErrorKind::Unknown));
+                }
+            }
             let (request, overwritten, answer) = match (first.take(), again.take()) {
                 (Some(first), _) => (first.request, first.overwritten, first.answer),
                 (None, Some((request, overwritten))) => {
@@ -190,6 +209,7 @@ impl Engine {
                     // The same operation again: if it was done, the store says so; if not, it is done now.
                     asks += 1;
                     if asks < ASKS && Instant::now() < deadline {
+                        doubt = Some((request.clone(), overwritten));
                         again = Some((request, overwritten));
                         continue;
                     }
@@ -214,11 +234,6 @@ impl Engine {
                     return Ok(Landed::Stored { snapshot, at });
                 }
                 Committed::Conflict(snapshot) => {
-                    let newer = snapshot.record.version.counter.saturating_sub(record.version.counter);
-                    if asks > 0 && newer > REMEMBERED {
-                        // It may have been done, and forgotten since: nobody can tell any more.
-                        return Err(SessionError::new(ErrorKind::Unknown));
-                    }
                     if Instant::now() >= deadline {
                         return Err(SessionError::because(
                             ErrorKind::Unavailable,
@@ -264,6 +279,15 @@ impl Engine {
                         at = Some((id, successor));
                         continue;
                     }
+                    if let Some((mut asked, overwritten)) = doubt.take()
+                        && let Some(at) = self.where_done(&asked, to).await?
+                    {
+                        // It was done before the session got the new id, where its store answers for it.
+                        asked.key = at;
+                        (key, rule) = (at, MergeRule::CheckAll);
+                        again = Some((asked, overwritten));
+                        continue;
+                    }
                     self.metrics.resurrections_prevented.one();
                     if kind == WriteKind::Awaited {
                         return Err(SessionError::new(ErrorKind::Gone));
@@ -286,6 +310,35 @@ impl Engine {
                 Committed::Ended(ending) => return self.late(ending, kind),
             }
         }
+    }
+
+    /// Under which of the keys that a session got later it remembers this request; `None`: it was not done.
+    async fn where_done(
+        &self,
+        asked: &Commit,
+        successor: StoreKey,
+    ) -> Result<Option<StoreKey>, SessionError> {
+        let mut at = successor;
+        for _ in 0..MAX_HOPS {
+            let record = match self.call(Effect::Reads, self.store.load(at)).await? {
+                Loaded::Live(snapshot) => snapshot.record,
+                Loaded::Alias { successor, snapshot, .. } => {
+                    at = successor;
+                    snapshot.record
+                }
+                Loaded::Ended(Ending::Moved { to, .. }) => {
+                    at = to;
+                    continue;
+                }
+                Loaded::Ended(_) | Loaded::Missing => break,
+            };
+            return match (record.knows(asked.op), is_forgotten(asked, &record)) {
+                (true, _) => Ok(Some(at)),
+                (false, false) => Ok(None),
+                (false, true) => break,
+            };
+        }
+        Err(SessionError::new(ErrorKind::Unknown))
     }
 
     fn note_overwritten(&self, keys: usize) {
