@@ -1,7 +1,6 @@
 //! The lock, across requests and processes.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
@@ -10,7 +9,9 @@ use cloakroom::store::protocol::Entry;
 use cloakroom::store::wire;
 
 use crate::harness::servers::Server;
-use crate::harness::{Place, Probe, Request, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
+use crate::harness::{
+    Place, Probe, Request, Visitor, across_processes, everywhere, in_parallel, signal, sleep_ms,
+};
 
 everywhere! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
@@ -348,8 +349,4 @@ fn leased_in_server(server: &Server) -> Timestamp {
     let said = server.raw(&format!("EVAL \"{latest}\" 0"));
     let millis = said.lines().next().and_then(|line| line.strip_prefix(':'));
     Timestamp::from_millis(millis.unwrap_or_else(|| panic!("{said}")).parse().unwrap())
-}
-
-fn signal(pid: u32, which: &str) {
-    assert!(Command::new("kill").args([which, &pid.to_string()]).status().unwrap().success());
 }

@@ -14,6 +14,7 @@ mod cross_site;
 mod ending;
 mod expiry;
 mod fixation;
+mod holders;
 mod ids;
 mod killing;
 mod locking;

@@ -61,6 +61,22 @@ macro_rules! across_processes {
     )* };
 }
 
+/// As `across_processes`, for what takes long when `CLOAKROOM_LONG` is set.
+macro_rules! across_processes_for_long {
+    ($($case:ident),* $(,)?) => { $(
+        mod $case {
+            use crate::harness::{Place, run_long};
+
+            #[test]
+            fn sqlite_axum() { run_long(super::$case(Place::SQLITE_AXUM)) }
+            #[test]
+            fn redis_axum() { run_long(super::$case(Place::REDIS_AXUM)) }
+            #[test]
+            fn valkey_hyper() { run_long(super::$case(Place::VALKEY_HYPER)) }
+        }
+    )* };
+}
+
 /// As `everywhere`, for what only a store with a file can show.
 macro_rules! on_sqlite {
     ($($case:ident),* $(,)?) => { $(
@@ -91,14 +107,29 @@ macro_rules! on_redis {
     )* };
 }
 
-pub(crate) use {across_processes, everywhere, on_redis, on_sqlite};
+pub(crate) use {across_processes, across_processes_for_long, everywhere, on_redis, on_sqlite};
 
 /// Runs a case; one that hangs is a failure.
 pub fn run(case: impl Future<Output = ()>) {
+    run_within(Duration::from_secs(120), case);
+}
+
+/// As `run`, for cases of many rounds.
+pub fn run_long(case: impl Future<Output = ()>) {
+    run_within(Duration::from_secs(3_600), case);
+}
+
+fn run_within(limit: Duration, case: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(120), case).await.expect("the case took over two minutes");
+        assert!(tokio::time::timeout(limit, case).await.is_ok(), "the case took more than {limit:?}");
     });
+}
+
+/// Sends a signal to a process, by name: `-STOP`.
+pub fn signal(process: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args([name, &process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 pub async fn sleep_ms(ms: u64) {

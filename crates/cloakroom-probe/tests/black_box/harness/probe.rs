@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::servers::{Kind, Server};
-use super::{Request, Response, Visitor};
+use super::{Request, Response, Visitor, signal};
 
 /// A store behind a framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,7 @@ impl Place {
     pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum" };
     pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper" };
     pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum" };
+    pub const VALKEY_HYPER: Place = Place { store: "valkey", framework: "hyper" };
 
     /// Starts a probe here, on a free port, over an empty store.
     pub fn start(self, flags: &[&str]) -> Probe {
@@ -164,8 +165,7 @@ impl Probe {
 
     /// Asks the process to stop, as a supervisor does, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        signal(self.child.id(), "-TERM");
         self.child.wait().unwrap()
     }
 
