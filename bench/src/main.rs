@@ -5,6 +5,7 @@ mod durable;
 mod machine;
 mod report;
 mod requests;
+mod served;
 mod stats;
 
 use std::path::{Path, PathBuf};
@@ -17,10 +18,10 @@ use report::Report;
 static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 const USAGE: &str = "\
-cargo run --release -- [--quick] [--only requests|durable] [--json FILE] [--dir FOLDER] [--check]
+cargo run --release -- [--quick] [--only requests|durable|served] [--json FILE] [--dir FOLDER] [--check]
 
   --quick   fewer and shorter rounds: to see that it works, not to quote
-  --only    one of the two tables
+  --only    one of the three tables
   --json    where the results go, the picture beside them (results/latest.json)
   --dir     where the databases are made (target, so that they are on a real disk)
   --check   exit with 1 where a promise does not hold
@@ -53,8 +54,10 @@ fn options() -> Result<Options, String> {
             "--quick" => options.quick = true,
             "--check" => options.check = true,
             "--only" => match value()? {
-                only if only == "requests" || only == "durable" => options.only = Some(only),
-                other => return Err(format!("--only takes requests or durable, not {other}")),
+                only if ["requests", "durable", "served"].contains(&only.as_str()) => {
+                    options.only = Some(only)
+                }
+                other => return Err(format!("--only takes requests, durable or served, not {other}")),
             },
             "--json" => options.json = value()?.into(),
             "--dir" => options.directory = value()?.into(),
@@ -91,7 +94,12 @@ fn main() -> ExitCode {
         }
     };
     let wanted = |what: &str| options.only.as_deref().is_none_or(|only| only == what);
-    let mut report = Report { machine: machine::Machine::here(), requests: Vec::new(), durable: Vec::new() };
+    let mut report = Report {
+        machine: machine::Machine::here(),
+        requests: Vec::new(),
+        durable: Vec::new(),
+        served: Vec::new(),
+    };
     if wanted("requests") {
         let effort = if options.quick {
             requests::Effort { rounds: 30, batch: 200 }
@@ -108,6 +116,20 @@ fn main() -> ExitCode {
         };
         let folder = tempfile::tempdir_in(&options.directory).expect("a folder for the databases");
         report.durable = durable::run(effort, folder.path());
+    }
+    if wanted("served") {
+        let effort = if options.quick {
+            served::Effort { rounds: 3, batch: 2_048 }
+        } else {
+            served::Effort { rounds: 15, batch: 8_192 }
+        };
+        report.served = match served::run(effort) {
+            Ok(rows) => rows,
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::FAILURE;
+            }
+        };
     }
     report.print();
     if let Err(error) = report.write(&options.json) {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::{durable, requests};
+use crate::{durable, requests, served};
 
 /// Everything that was measured in one run.
 #[derive(Serialize)]
@@ -19,6 +19,8 @@ pub struct Report {
     pub requests: Vec<requests::Row>,
     /// Durable writes on SQLite.
     pub durable: Vec<durable::Row>,
+    /// Sessions on a server.
+    pub served: Vec<served::Row>,
 }
 
 impl Report {
@@ -40,6 +42,8 @@ impl Report {
 
     /// Whether every promise held.
     pub fn holds(&self) -> bool {
-        self.requests.iter().all(requests::Row::holds) && self.durable.iter().all(durable::Row::holds)
+        self.requests.iter().all(requests::Row::holds)
+            && self.durable.iter().all(durable::Row::holds)
+            && self.served.iter().all(served::Row::holds)
     }
 }

@@ -23,6 +23,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if !report.durable.is_empty() {
         durable(out, report)?;
     }
+    if !report.served.is_empty() {
+        served(out, report)?;
+    }
     Ok(())
 }
 
@@ -81,6 +84,34 @@ fn durable(out: &mut String, report: &Report) -> std::fmt::Result {
     line(out, "promise", &|row| row.at_least.map_or_else(String::new, |least| format!("≥ {least}")))?;
     line(out, "cloakroom / sqlx store", &|row| format!("{:.2} ×", row.times_sqlx.median))?;
     line(out, "a flush of this disk", &|row| format!("{:.0} µs", row.flush_us.median))
+}
+
+fn served(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\nSessions on Redis: microseconds of one request over the same route without a session")?;
+    write!(out, "{:28}{:>8}", "", "at once")?;
+    for cost in report.served.first().map_or(&[][..], |row| &row.subjects) {
+        write!(out, "{:>16}", cost.name)?;
+    }
+    writeln!(out)?;
+    for row in &report.served {
+        write!(out, "{:28}{:>8}", row.work, row.at_once)?;
+        for cost in &row.subjects {
+            write!(out, "{:>16.1}", cost.net_us.median)?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "\n{:36}Cloakroom's speed, where each of these is 1", "")?;
+    for row in &report.served {
+        write!(out, "{:28}{:>8}", row.work, row.at_once)?;
+        for share in std::iter::once(&row.of_raw).chain(&row.times_peers) {
+            let promise = share
+                .at_least
+                .map_or_else(String::new, |least| format!(" ≥ {least} {}", mark(share.holds())));
+            write!(out, "  {} {:.2}{promise}", share.name, share.times.median)?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 fn mark(holds: bool) -> &'static str {

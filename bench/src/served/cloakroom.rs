@@ -1,0 +1,48 @@
+//! Cloakroom on its Redis store, with its default configuration.
+
+use axum::Router;
+use axum::routing::get;
+use cloakroom::{Session, SessionError, SessionLayer};
+use cloakroom_redis::RedisStore;
+use tower_layer::Layer;
+
+use super::Subject;
+use super::routed::Routed;
+use super::server::Server;
+use crate::requests::USUAL;
+
+type Answer<T> = Result<T, SessionError>;
+
+/// The subject.
+pub fn subject(server: &Server) -> Box<dyn Subject> {
+    let url = server.url(2);
+    Box::new(Routed::new("cloakroom", true, async move || {
+        let store = RedisStore::new(&url).expect("an address");
+        SessionLayer::new(store).layer(router())
+    }))
+}
+
+fn router() -> Router {
+    Router::new()
+        .route("/read", get(read))
+        .route("/increment", get(increment))
+        .route("/prepare", get(prepare))
+}
+
+async fn read(session: Session) -> Answer<String> {
+    Ok(session.get::<u64>("n")?.unwrap_or_default().to_string())
+}
+
+async fn increment(session: Session) -> Answer<String> {
+    let n = session.get::<u64>("n")?.unwrap_or_default() + 1;
+    session.set("n", n)?;
+    Ok(n.to_string())
+}
+
+async fn prepare(session: Session) -> Answer<&'static str> {
+    session.set("n", 1)?;
+    for (key, value) in USUAL {
+        session.set(key, value)?;
+    }
+    Ok("ok")
+}
