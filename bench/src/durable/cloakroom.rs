@@ -109,6 +109,7 @@ async fn commit(store: &SqliteStore, key: StoreKey, expected: Version) -> Versio
         key,
         op: OpId::generate(),
         expected,
+        base: None,
         lease: None,
         release: false,
         epoch: 0,

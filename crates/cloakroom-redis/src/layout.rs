@@ -70,13 +70,27 @@ pub(crate) fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
     };
     let mut out = Vec::with_capacity(HEAD + 320 + record.payload.len());
     before_times(&mut out, record.version, record.recent, lease.as_ref());
+    times(&mut out, record);
+    after_times(&mut out, key, record);
+    out
+}
+
+/// What a session that nobody holds begins with: all of its head but who it belongs to, which stays the same.
+pub(crate) fn beginning(key: &StoreKey, record: &Record) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEAD);
+    before_times(&mut out, record.version, record.recent, None);
+    times(&mut out, record);
+    out.extend(record.id.as_bytes());
+    out.extend(epoch_and_checksum(key, record.epoch, &record.payload));
+    out
+}
+
+fn times(out: &mut Vec<u8>, record: &Record) {
     for at in
         [record.last_seen, record.idle_deadline, record.absolute_deadline, record.renew_at, record.created]
     {
         out.extend(millis(at).to_be_bytes());
     }
-    after_times(&mut out, key, record);
-    out
 }
 
 /// What stands before the times, for a script that puts them in.

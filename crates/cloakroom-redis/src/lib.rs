@@ -35,6 +35,7 @@ mod error;
 mod layout;
 mod link;
 mod names;
+mod replace;
 mod scripts;
 mod sessions;
 mod shared;

@@ -10,6 +10,10 @@ macro_rules! scripts {
         pub(crate) static $name: LazyLock<Source> =
             LazyLock::new(|| Source::new(concat!(include_str!("lua/head.lua"), include_str!($file))));
     )*};
+    (bare: $($(#[$doc:meta])* $name:ident = $file:literal;)*) => {$(
+        $(#[$doc])*
+        pub(crate) static $name: LazyLock<Source> = LazyLock::new(|| Source::new(include_str!($file)));
+    )*};
 }
 
 scripts! {
@@ -20,6 +24,12 @@ scripts! {
     RELEASE = "lua/release.lua";
     TOUCH = "lua/touch.lua";
     STEP = "lua/step.lua";
+}
+
+scripts! {
+    bare:
+    /// Needs nothing of what the others begin with, and is quicker without.
+    REPLACE = "lua/replace.lua";
 }
 
 /// A script, and the name under which a server that has seen it knows it.

@@ -155,6 +155,10 @@ impl Shared {
     }
 
     pub(crate) async fn commit(self: Arc<Self>, request: Commit) -> Result<Committed, StoreError> {
+        let deadline = self.deadline();
+        if let Some(committed) = self.replace(deadline, &request).await? {
+            return Ok(committed);
+        }
         let key = request.key;
         let mut fixed = Vec::with_capacity(64);
         fixed.extend(layout::version_bytes(request.expected.next(request.op)));
@@ -176,7 +180,7 @@ impl Shared {
             _ => script.arg(""),
         };
         script.arg(request.payload.as_bytes());
-        let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
+        let answer = self.run(deadline, Effect::Writes, &script).await?;
         if answer.done {
             let record = layout::decode_around(answer.rest(), request.payload)
                 .map_err(|malformed| error::corrupt(&self.place, malformed))?;
@@ -301,10 +305,10 @@ pub(crate) fn told_time(answer: Value) -> Option<Timestamp> {
 
 /// Entries that were read, for the rules to look at.
 #[derive(Default)]
-struct Known(Vec<(StoreKey, Option<Entry>)>);
+pub(crate) struct Known(pub(crate) Vec<(StoreKey, Option<Entry>)>);
 
 /// The rules looked for something that was not read, or would write where the script did not.
-struct Stopped;
+pub(crate) struct Stopped;
 
 impl Known {
     fn has(&self, key: &StoreKey) -> bool {

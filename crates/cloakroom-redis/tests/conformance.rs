@@ -8,12 +8,21 @@ use std::sync::Arc;
 use cloakroom::StoreKey;
 use cloakroom::store::Store;
 use cloakroom_redis::{RedisBuilder, RedisStore};
-use cloakroom_testing::ManualClock;
 use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
+use cloakroom_testing::{ManualClock, RecallStore};
 use support::{Kind, Server};
 
-fn build(builder: &RedisBuilder) -> Arc<dyn Store> {
-    Arc::new(builder.clone().build().unwrap())
+/// Whether commits come with the record that they replace, as the engine's do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Commits {
+    WithTheRecord,
+    ByVersionAlone,
+}
+use Commits::{ByVersionAlone, WithTheRecord};
+
+fn build(builder: &RedisBuilder, commits: Commits) -> Arc<dyn Store> {
+    let store: Arc<dyn Store> = Arc::new(builder.clone().build().unwrap());
+    if commits == WithTheRecord { Arc::new(RecallStore::new(store)) } else { store }
 }
 
 /// Cuts what is stored in the middle of its head.
@@ -23,14 +32,14 @@ async fn damage(server: Arc<Server>, key: StoreKey) {
     assert!(answer.contains("cut"), "{answer}");
 }
 
-fn on(server: Server, builder: RedisBuilder) -> Subject {
+fn on(server: Server, builder: RedisBuilder, commits: Commits) -> Subject {
     let server = Arc::new(server);
-    let store = build(&builder);
+    let store = build(&builder, commits);
     let (second, again) = (builder.clone(), builder.clone());
     let (restarted, damaged) = (server.clone(), server.clone());
     Subject::new(store)
         .second_handle(move || {
-            let store = build(&second);
+            let store = build(&second, commits);
             async move { store }
         })
         .reopen(move |old| {
@@ -39,7 +48,7 @@ fn on(server: Server, builder: RedisBuilder) -> Subject {
             async move {
                 server.start_again();
                 drop(old);
-                build(&builder)
+                build(&builder, commits)
             }
         })
         .damage(move |key| damage(damaged.clone(), key))
@@ -57,7 +66,19 @@ mod redis {
     async fn subject() -> Subject {
         let server = Server::start(Kind::Redis);
         let builder = server.builder();
-        on(server, builder)
+        on(server, builder, WithTheRecord)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+mod redis_by_version_alone {
+    use super::*;
+
+    async fn subject() -> Subject {
+        let server = Server::start(Kind::Redis);
+        let builder = server.builder();
+        on(server, builder, ByVersionAlone)
     }
 
     cloakroom_testing::conformance_tests!(subject);
@@ -69,7 +90,7 @@ mod valkey {
     async fn subject() -> Subject {
         let server = Server::start(Kind::Valkey);
         let builder = server.builder();
-        on(server, builder)
+        on(server, builder, WithTheRecord)
     }
 
     cloakroom_testing::conformance_tests!(subject);
@@ -86,11 +107,11 @@ async fn by_the_clock(kind: Kind) {
         "a_repeated_commit_is_recognised_after_three_others",
         "an_earlier_hold_is_fenced_off_by_a_later_one",
     ];
-    for name in names {
+    for (name, commits) in names.iter().flat_map(|name| [(*name, WithTheRecord), (*name, ByVersionAlone)]) {
         let server = Server::start(kind);
         let clock = ManualClock::new();
         let builder = server.builder().clock(clock.clone());
-        let outcome = run_case(Case::named(name).unwrap(), on(server, builder).clock(clock)).await;
+        let outcome = run_case(Case::named(name).unwrap(), on(server, builder, commits).clock(clock)).await;
         assert!(matches!(outcome, Outcome::Passed), "{name}: {outcome:?}");
     }
 }

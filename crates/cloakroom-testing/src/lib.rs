@@ -6,18 +6,20 @@
 //! | [`SpyStore`] | which store calls did this request make, and what did they change? |
 //! | [`FaultStore`] | what happens when the n-th call fails, hangs, loses its answer or runs twice? |
 //! | [`PushingStore`] | what does one node see of another's writes when news are late, lost or cut off? |
+//! | [`RecallStore`] | commits that name the record they replace, as the engine's do |
 //! | [`conformance`] | is this a store? Every rule of the trait as a case of its own |
 //! | [`history`] | was it as if one after the other? Recorded histories, and a checker for them |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
 //! | [`requests`] | requests to a store with everything filled in |
 //!
-//! [`SpyStore`], [`FaultStore`] and [`PushingStore`] are stores themselves, so that they go around any store and around each other.
+//! [`SpyStore`], [`FaultStore`], [`PushingStore`] and [`RecallStore`] are stores themselves, so that they go around any store and around each other.
 
 mod clock;
 pub mod conformance;
 pub mod fault;
 pub mod history;
 mod push;
+mod recall;
 mod reference;
 pub mod requests;
 mod rng;
@@ -26,5 +28,6 @@ pub mod spy;
 pub use clock::ManualClock;
 pub use fault::{Fault, FaultStore, Gate};
 pub use push::PushingStore;
+pub use recall::RecallStore;
 pub use reference::ReferenceStore;
 pub use spy::{Op, SpyStore};

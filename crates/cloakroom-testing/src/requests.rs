@@ -86,6 +86,7 @@ pub fn commit(key: StoreKey, expected: Version, payload: Payload) -> Commit {
         key,
         op: OpId::generate(),
         expected,
+        base: None,
         lease: None,
         release: false,
         epoch: 0,

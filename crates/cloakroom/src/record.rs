@@ -11,7 +11,7 @@ use crate::payload::Payload;
 ///
 /// The counter orders, the operation id makes it unique: after a restored backup or a failover, an old
 /// "version 7" is not the new "version 7".
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Version {
     /// One more than the version this one replaced.
     pub counter: u64,

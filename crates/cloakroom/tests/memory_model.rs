@@ -148,6 +148,7 @@ fn apply(store: &dyn Store, step: &Step, expected: Option<Version>) -> String {
                 key: key_of(k),
                 op: op(o),
                 expected,
+                base: None,
                 lease: shown(&lease),
                 release,
                 epoch: 1,

@@ -64,6 +64,7 @@ pub fn commit(key: StoreKey, expected: Version, value: &str) -> Commit {
         key,
         op: OpId::generate(),
         expected,
+        base: None,
         lease: None,
         release: false,
         epoch: 0,

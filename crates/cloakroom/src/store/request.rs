@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ids::{OpId, RecordId, StoreKey, UserId};
 use crate::payload::Payload;
-use crate::record::{Device, Lifetime, Version};
+use crate::record::{Device, Lifetime, Record, Version};
 
 /// Who holds a lease: random, one for each time a process takes one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -64,6 +64,9 @@ pub struct Commit {
     pub op: OpId,
     /// The version that is replaced.
     pub expected: Version,
+    /// The record of that version, where the caller has it: with it a store on the other side of a network can say all that
+    /// it will write, and have the server compare only. Nobody has to look at it.
+    pub base: Option<Arc<Record>>,
     /// The lease under which the write is made.
     pub lease: Option<LeaseRef>,
     /// Give the lease back in the same step.

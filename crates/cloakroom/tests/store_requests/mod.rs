@@ -85,6 +85,7 @@ pub(crate) fn commit(key: StoreKey, expected: Version) -> Commit {
         key,
         op: OpId::generate(),
         expected,
+        base: None,
         lease: None,
         release: false,
         epoch: 0,

@@ -1,0 +1,107 @@
+//! The commit of nearly every request: of a session that it has read, that nobody has changed since, and that nobody holds.
+//!
+//! The rules are applied here, to the record that the caller still has, and the server only compares and sets: less than half
+//! of what a script takes that applies them itself. What is compared says everything that matters: the version, that there
+//! is no lease, not even one that has run out, and the deadlines. The session is alive, for Redis removes it at its deadline.
+//!
+//! Where something else is there, the answer shows it, and it is judged here whether that settles the matter: a conflict, or an
+//! end. Where it does not (somebody holds the lease, a crashed holder left one behind, a read has slid the deadline), the
+//! script goes on that judges by the server's clock.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use cloakroom::clock::Timestamp;
+use cloakroom::store::protocol::{self, Entry, Table};
+use cloakroom::store::{Commit, Committed, Snapshot, StoreError};
+use cloakroom::{StoreKey, UserId};
+use redis::Value;
+
+use crate::error::{self, Effect};
+use crate::layout;
+use crate::scripts;
+use crate::sessions::Known;
+use crate::shared::{Deadline, Invocation, Shared};
+
+impl Shared {
+    /// Commits in this way; `None` where it has to be done by the server's rules.
+    pub(crate) async fn replace(
+        &self,
+        deadline: Deadline,
+        request: &Commit,
+    ) -> Result<Option<Committed>, StoreError> {
+        let Some(now) = self.time.now() else { return Ok(None) };
+        let Some((before, after)) = replacement(request, now) else { return Ok(None) };
+        let ends = after.record.deadline();
+        let mut script = Invocation::new(&scripts::REPLACE, &[self.names.entry(&request.key)]);
+        script.arg(before);
+        script.arg(layout::encode(
+            &request.key,
+            &Entry::Live { record: Arc::clone(&after.record), lease: None },
+        ));
+        match self.time.given() {
+            // The server's own time is another one: what is left is told, not until when.
+            Some(now) => {
+                script.arg("PX").number(layout::millis(ends).saturating_sub(layout::millis(now)).max(1))
+            }
+            None => script.arg("PXAT").number(layout::millis(ends)),
+        };
+        match self.evaluate(deadline, Effect::Writes, &script).await? {
+            (Value::Int(1), _) => Ok(Some(Committed::Committed(after))),
+            (Value::Nil, _) => self.judge(request, None, now),
+            (Value::BulkString(there), _) => {
+                let entry = self.decode(&request.key, &there)?;
+                self.judge(request, Some(entry), now)
+            }
+            _ => Err(error::strange(&self.place, Effect::Writes)),
+        }
+    }
+
+    /// What is there instead, and what that means for the commit; `None` where it takes the server's clock to tell.
+    fn judge(
+        &self,
+        request: &Commit,
+        there: Option<Entry>,
+        asked: Timestamp,
+    ) -> Result<Option<Committed>, StoreError> {
+        let now = self.time.estimate().unwrap_or(asked);
+        let mut known = Known(vec![(request.key, there)]);
+        Ok(match protocol::commit(&mut known, now, request.clone()) {
+            Ok(Committed::Locked { .. } | Committed::LeaseLost) | Err(_) => None,
+            Ok(settled) => Some(settled),
+        })
+    }
+}
+
+/// The first bytes of what is replaced, and the record that takes its place; `None` where the caller does not know enough.
+fn replacement(request: &Commit, now: Timestamp) -> Option<(Vec<u8>, Snapshot)> {
+    let base = request.base.as_ref().filter(|base| base.version == request.expected)?;
+    if request.lease.is_some() {
+        return None;
+    }
+    let mut only = Only(request.key, Some(Entry::Live { record: Arc::clone(base), lease: None }));
+    let Ok(Committed::Committed(after)) = protocol::commit(&mut only, now, request.clone()) else {
+        return None;
+    };
+    Some((layout::beginning(&request.key, base), after))
+}
+
+/// A table of one entry.
+struct Only(StoreKey, Option<Entry>);
+
+impl Table for Only {
+    type Error = Infallible;
+
+    fn get(&mut self, key: &StoreKey) -> Result<Option<Entry>, Infallible> {
+        Ok(self.1.as_ref().filter(|_| self.0 == *key).cloned())
+    }
+
+    fn put(&mut self, _: &StoreKey, entry: Entry) -> Result<(), Infallible> {
+        self.1 = Some(entry);
+        Ok(())
+    }
+
+    fn keys_of(&mut self, _: &UserId) -> Result<Vec<StoreKey>, Infallible> {
+        Ok(Vec::new())
+    }
+}
