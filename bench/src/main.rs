@@ -28,7 +28,11 @@ cargo run --release -- [--quick] [--only requests|durable|served] [--json FILE] 
 
 cargo run --release -- --one SCENARIO bare|cloakroom|tower-sessions REQUESTS
 
-  runs the requests of one scenario, named as in the table, on one subject: for a profiler";
+  runs the requests of one scenario, named as in the table, on one subject: for a profiler
+
+cargo run --release -- --one WORK SUBJECT REQUESTS AT_ONCE
+
+  the same of the table of sessions on a server";
 
 struct Options {
     quick: bool,
@@ -70,11 +74,17 @@ fn options() -> Result<Options, String> {
 /// `--one`, where it is asked for.
 fn one() -> Option<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [option, scenario, subject, requests] = arguments.as_slice() else { return None };
-    if option != "--one" {
-        return None;
-    }
-    let Some(taken) = requests.parse().ok().and_then(|count| requests::one(scenario, subject, count)) else {
+    let taken = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["--one", scenario, subject, requests] => {
+            requests.parse().ok().and_then(|count| requests::one(scenario, subject, count))
+        }
+        ["--one", work, subject, requests, at_once] => {
+            let numbers = requests.parse().ok().zip(at_once.parse().ok());
+            numbers.and_then(|(count, at_once)| served::one(work, subject, count, at_once))
+        }
+        _ => return None,
+    };
+    let Some(taken) = taken else {
         eprintln!("there is no such scenario, subject or number\n\n{USAGE}");
         return Some(ExitCode::from(2));
     };

@@ -14,7 +14,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use scenario::{BASKET_ITEMS, Item, Scenario, USUAL, basket, profile};
-use subject::{Subject, Taken};
+use subject::Subject;
+pub use subject::Taken;
 
 use crate::stats::Spread;
 

@@ -17,6 +17,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::server::Server;
+use crate::alloc;
+use crate::requests::Taken;
 use crate::stats::Spread;
 
 /// Visitors that have a session.
@@ -145,6 +147,24 @@ pub fn run(effort: Effort) -> Result<Vec<Row>, String> {
         pair.subject.check();
     }
     Ok(rows)
+}
+
+/// Runs one kind of work on one subject, for a profiler; `None` where there is no such work or subject.
+pub fn one(work: &str, subject: &str, requests: usize, at_once: usize) -> Option<Taken> {
+    let work = *Work::ALL.iter().find(|known| known.name() == work)?;
+    let server = Server::start().ok()?;
+    let mut subject = match subject {
+        "bare" => routed::bare(),
+        raw::NAME => raw::subject(&server),
+        "cloakroom" => cloakroom::subject(&server),
+        tower_sessions::NAME => tower_sessions::subject(&server),
+        _ => return None,
+    };
+    let before = alloc::count();
+    let elapsed = subject.batch(work, requests, at_once);
+    let allocations = alloc::count() - before;
+    subject.check();
+    Some(Taken { elapsed, allocations })
 }
 
 /// A subject, and which one is the same without a session.

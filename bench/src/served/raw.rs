@@ -11,6 +11,9 @@ use super::Subject;
 use super::routed::Routed;
 use super::server::Server;
 
+/// For the table.
+pub const NAME: &str = "client alone";
+
 /// Bytes that Cloakroom stores for the usual session.
 const STORED: usize = 480;
 const SET: &str = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return redis.call('TIME')[1]";
@@ -24,7 +27,7 @@ struct Raw {
 /// The subject.
 pub fn subject(server: &Server) -> Box<dyn Subject> {
     let url = server.url(1);
-    Box::new(Routed::new("client alone", true, async move || {
+    Box::new(Routed::new(NAME, true, async move || {
         let client = redis::Client::open(url).expect("an address");
         let mut connection = client.get_multiplexed_async_connection().await.expect("a server");
         let load = redis::cmd("SCRIPT").arg("LOAD").arg(SET).query_async(&mut connection).await;
