@@ -18,12 +18,13 @@ use report::Report;
 static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 const USAGE: &str = "\
-cargo run --release -- [--quick] [--only requests|durable|served] [--json FILE] [--dir FOLDER] [--check]
+cargo run --release -- [--quick] [--only requests|durable|served] [--json FILE] [--dir FOLDER] [--server PROGRAM] [--check]
 
   --quick   fewer and shorter rounds: to see that it works, not to quote
   --only    one of the three tables
   --json    where the results go, the picture beside them (results/latest.json)
   --dir     where the databases are made (target, so that they are on a real disk)
+  --server  the server of the third table (redis-server)
   --check   exit with 1 where a promise does not hold
 
 cargo run --release -- --one SCENARIO bare|cloakroom|tower-sessions REQUESTS
@@ -39,6 +40,7 @@ struct Options {
     only: Option<String>,
     json: PathBuf,
     directory: PathBuf,
+    server: String,
     check: bool,
 }
 
@@ -49,6 +51,7 @@ fn options() -> Result<Options, String> {
         only: None,
         json: here.join("results/latest.json"),
         directory: here.join("target"),
+        server: served::SERVER.to_owned(),
         check: false,
     };
     let mut arguments = std::env::args().skip(1);
@@ -64,6 +67,7 @@ fn options() -> Result<Options, String> {
                 other => return Err(format!("--only takes requests, durable or served, not {other}")),
             },
             "--json" => options.json = value()?.into(),
+            "--server" => options.server = value()?,
             "--dir" => options.directory = value()?.into(),
             other => return Err(format!("there is no option {other}")),
         }
@@ -104,12 +108,8 @@ fn main() -> ExitCode {
         }
     };
     let wanted = |what: &str| options.only.as_deref().is_none_or(|only| only == what);
-    let mut report = Report {
-        machine: machine::Machine::here(),
-        requests: Vec::new(),
-        durable: Vec::new(),
-        served: Vec::new(),
-    };
+    let mut report =
+        Report { machine: machine::Machine::here(), requests: Vec::new(), durable: Vec::new(), served: None };
     if wanted("requests") {
         let effort = if options.quick {
             requests::Effort { rounds: 30, batch: 200 }
@@ -133,8 +133,8 @@ fn main() -> ExitCode {
         } else {
             served::Effort { rounds: 15, batch: 8_192 }
         };
-        report.served = match served::run(effort) {
-            Ok(rows) => rows,
+        report.served = match served::run(effort, &options.server) {
+            Ok(served) => Some(served),
             Err(problem) => {
                 eprintln!("{problem}");
                 return ExitCode::FAILURE;

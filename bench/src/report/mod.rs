@@ -20,7 +20,7 @@ pub struct Report {
     /// Durable writes on SQLite.
     pub durable: Vec<durable::Row>,
     /// Sessions on a server.
-    pub served: Vec<served::Row>,
+    pub served: Option<served::Served>,
 }
 
 impl Report {
@@ -44,6 +44,6 @@ impl Report {
     pub fn holds(&self) -> bool {
         self.requests.iter().all(requests::Row::holds)
             && self.durable.iter().all(durable::Row::holds)
-            && self.served.iter().all(served::Row::holds)
+            && self.served.iter().flat_map(|served| &served.rows).all(served::Row::holds)
     }
 }

@@ -62,6 +62,22 @@ fn draw(out: &mut String, y: &mut f64, report: &Report) -> std::fmt::Result {
             if row.writers == 1 { "1 writer".to_owned() } else { format!("{} writers at once", row.writers) };
         group(out, y, &name, &bars)?;
     }
+    if report.served.is_some() {
+        *y += 14.0;
+        title(out, y, "What a session on Redis costs a request, over the same route (shorter is better)")?;
+    }
+    for row in report.served.iter().flat_map(|served| &served.rows) {
+        let bars: Vec<_> = row
+            .subjects
+            .iter()
+            .map(|cost| Bar {
+                name: cost.name,
+                value: cost.net_us.median,
+                text: format!("{:.1} µs", cost.net_us.median),
+            })
+            .collect();
+        group(out, y, &format!("{}, {} at once", row.work, row.at_once), &bars)?;
+    }
     let machine = &report.machine;
     *y += 16.0;
     writeln!(

@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::durable;
+use crate::served::Served;
+use crate::stats::Spread;
 
 /// The whole text.
 pub fn text(report: &Report) -> String {
@@ -23,8 +25,8 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if !report.durable.is_empty() {
         durable(out, report)?;
     }
-    if !report.served.is_empty() {
-        served(out, report)?;
+    if let Some(there) = &report.served {
+        served(out, there)?;
     }
     Ok(())
 }
@@ -86,14 +88,18 @@ fn durable(out: &mut String, report: &Report) -> std::fmt::Result {
     line(out, "a flush of this disk", &|row| format!("{:.0} µs", row.flush_us.median))
 }
 
-fn served(out: &mut String, report: &Report) -> std::fmt::Result {
-    writeln!(out, "\nSessions on Redis: microseconds of one request over the same route without a session")?;
+fn served(out: &mut String, served: &Served) -> std::fmt::Result {
+    let Served { server, rows, facts } = served;
+    writeln!(
+        out,
+        "\nSessions on {server}: microseconds of one request over the same route without a session"
+    )?;
     write!(out, "{:28}{:>8}", "", "at once")?;
-    for cost in report.served.first().map_or(&[][..], |row| &row.subjects) {
+    for cost in rows.first().map_or(&[][..], |row| &row.subjects) {
         write!(out, "{:>16}", cost.name)?;
     }
     writeln!(out)?;
-    for row in &report.served {
+    for row in rows {
         write!(out, "{:28}{:>8}", row.work, row.at_once)?;
         for cost in &row.subjects {
             write!(out, "{:>16.1}", cost.net_us.median)?;
@@ -101,7 +107,7 @@ fn served(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out)?;
     }
     writeln!(out, "\n{:36}Cloakroom's speed, where each of these is 1", "")?;
-    for row in &report.served {
+    for row in rows {
         write!(out, "{:28}{:>8}", row.work, row.at_once)?;
         for share in std::iter::once(&row.of_raw).chain(&row.times_peers) {
             let promise = share
@@ -111,7 +117,16 @@ fn served(out: &mut String, report: &Report) -> std::fmt::Result {
         }
         writeln!(out)?;
     }
-    Ok(())
+    writeln!(out, "\nBytes of the server's memory for each session")?;
+    for size in &facts.sessions {
+        let user = if size.logged_in { ", logged in" } else { "" };
+        writeln!(out, "{:28}{:>8}", format!("{} bytes of data{user}", size.data), size.bytes)?;
+    }
+    let Spread { low, median, high } = facts.handover_us;
+    writeln!(
+        out,
+        "\nFrom a release to the next holder, in another process: {median:.0} µs ({low:.0} to {high:.0})"
+    )
 }
 
 fn mark(holds: bool) -> &'static str {

@@ -7,6 +7,7 @@
 mod actix;
 mod axum_session;
 mod cloakroom;
+mod facts;
 mod raw;
 mod routed;
 mod server;
@@ -16,11 +17,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub use self::facts::Facts;
 use self::server::Server;
 use crate::alloc;
 use crate::requests::Taken;
 use crate::stats::Spread;
 
+/// The server unless told otherwise: Debian's.
+pub const SERVER: &str = "redis-server";
 /// Visitors that have a session.
 pub const VISITORS: usize = 256;
 /// Requests that are under way at the same time.
@@ -126,9 +130,23 @@ impl Row {
     }
 }
 
-/// Measures everything, on a server of its own.
-pub fn run(effort: Effort) -> Result<Vec<Row>, String> {
-    let server = Server::start()?;
+/// Everything that was measured.
+#[derive(Serialize)]
+pub struct Served {
+    /// The server's name and version.
+    pub server: String,
+    /// Speeds.
+    pub rows: Vec<Row>,
+    /// Sizes, and the way of a lock.
+    pub facts: Facts,
+}
+
+/// Measures everything, on a server of its own that this program is.
+pub fn run(effort: Effort, program: &str) -> Result<Served, String> {
+    let server = Server::start(program)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let version = runtime.map_err(|error| error.to_string())?.block_on(server.version());
+    let facts = facts::find(&server);
     let mut subjects: Vec<Pair> = vec![
         Pair { bare: 0, subject: routed::bare() },
         Pair { bare: 0, subject: raw::subject(&server) },
@@ -146,13 +164,13 @@ pub fn run(effort: Effort) -> Result<Vec<Row>, String> {
     for pair in &mut subjects {
         pair.subject.check();
     }
-    Ok(rows)
+    Ok(Served { server: version, rows, facts })
 }
 
 /// Runs one kind of work on one subject, for a profiler; `None` where there is no such work or subject.
 pub fn one(work: &str, subject: &str, requests: usize, at_once: usize) -> Option<Taken> {
     let work = *Work::ALL.iter().find(|known| known.name() == work)?;
-    let server = Server::start().ok()?;
+    let server = Server::start(SERVER).ok()?;
     let mut subject = match subject {
         "bare" => routed::bare(),
         raw::NAME => raw::subject(&server),
