@@ -269,7 +269,7 @@ impl Shared {
     async fn commit_point(self: &Arc<Self>, begun: Option<Box<Begun>>) -> Result<(), SessionError> {
         match begun.map(|begun| *begun) {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
-                return self.commit_changes(changes, epoch, WriteKind::Buffered, false, Some(first)).await;
+                return self.commit_changes(&changes, epoch, WriteKind::Buffered, false, Some(first)).await;
             }
             Some(Begun { changes, first: First::Create(first), .. }) => {
                 let payload = changes.apply(&Payload::empty());
@@ -295,7 +295,7 @@ impl Shared {
             return Ok(());
         }
         let before = self.state.lock().known().map(|k| k.record.version);
-        let committed = self.commit_changes(changes, epoch, WriteKind::Buffered, release, None).await;
+        let committed = self.commit_changes(&changes, epoch, WriteKind::Buffered, release, None).await;
         let mut state = self.state.lock();
         let wrote = before != state_version(&state.identity);
         if release && let LeaseState::Mode(held) = &mut state.lease {

@@ -27,8 +27,8 @@ pub struct LockGuard {
 }
 
 impl Session {
-    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed first. For what
-    /// [`update`](Session::update) cannot do: deciding on one key and writing another.
+    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed first, and stays
+    /// buffered where the lock is not to be had. For what [`update`](Session::update) cannot do: deciding on one key and writing another.
     ///
     /// Before a session exists there is nobody to exclude: the guard then holds nothing until its commit. One store
     /// call when nobody holds it, one more where something is buffered; one more for the commit.
@@ -75,7 +75,7 @@ impl Session {
         }
         let mut guard =
             LockGuard { shared: Arc::clone(shared), view: View::new(Payload::empty(), 0), done: false };
-        shared.commit_buffered(WriteKind::Awaited).await?;
+        shared.flush().await?;
         let state = shared.state.lock();
         guard.view = match state.known() {
             Some(known) => View::new(known.record.payload.clone(), known.record.epoch),
@@ -147,7 +147,7 @@ impl LockGuard {
         let (known, proof, slide) = shared.target()?;
         let Some(known) = known else {
             self.finish(false);
-            return shared.commit_changes(changes, epoch, WriteKind::Awaited, false, None).await;
+            return shared.commit_changes(&changes, epoch, WriteKind::Awaited, false, None).await;
         };
         let release = match &shared.state.lock().lease {
             LeaseState::Guard(held) => held.releases_with_write(),

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::in_hand::InHand;
 use super::shared::{Identity, Tell};
 use super::{Session, Shared};
 use crate::engine::{Binding, Detached, IdChange, Moved};
@@ -15,7 +16,8 @@ use crate::store::{EndCause, Ended};
 
 impl Session {
     /// Gives the session a new id and keeps its data. The old id is dead when this returns. What is buffered is
-    /// committed in the same step. Call it whenever privileges change; [`login`](Session::login) does it by itself.
+    /// committed in the same step, and stays buffered where that fails. Call it whenever privileges change;
+    /// [`login`](Session::login) does it by itself.
     ///
     /// Without a session there is nothing to do: the first write makes a new id anyway. One store call.
     ///
@@ -100,28 +102,30 @@ impl Shared {
     }
 
     async fn change_id_now(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
-        let (changes, epoch) = {
-            let mut state = self.state.lock();
-            (state.view.take_changes(), state.view.epoch())
-        };
+        let taken = InHand::all(self, &mut self.state.lock().view);
+        let (changes, epoch) = (taken.changes(), taken.epoch());
         let (known, proof, slide) = self.target()?;
         let Some(known) = known else {
-            return self.start_as(changes.apply(&Payload::empty()), change).await;
+            self.start_as(changes.apply(&Payload::empty()), change).await?;
+            taken.stored();
+            return Ok(());
         };
-        let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
+        let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
         let renamed = self.engine().rename(&known, proof, &change, slide, merge);
         match self.under_lease(proof, renamed).await? {
             Moved::To(now) | Moved::ByOther(now) => {
                 let mut state = self.state.lock();
                 let record = &now.record;
                 if record.epoch == epoch {
-                    state.view.refresh(record.payload.clone(), record.epoch, &changes);
+                    state.view.refresh(record.payload.clone(), record.epoch, changes);
                 } else {
                     // Another user, or cleared: nothing that was read before is comparable.
                     state.view.reset(record.payload.clone(), record.epoch);
                 }
                 state.slid = true;
                 state.become_known(now, true);
+                drop(state);
+                taken.stored();
                 Ok(())
             }
             Moved::Busy | Moved::Ended => Err(SessionError::new(ErrorKind::Gone)),

@@ -7,6 +7,7 @@ mod flash;
 mod guard;
 mod handle;
 mod identity;
+mod in_hand;
 mod read_only;
 mod reading;
 mod shared;

@@ -19,6 +19,8 @@ pub(crate) struct View {
     payload: Payload,
     /// Its epoch: see [`Record::epoch`](crate::record::Record::epoch).
     epoch: u32,
+    /// How often what was buffered was discarded: changes that were taken out before do not come back then.
+    discards: u32,
     /// Keys that were read, each with the payload it was read in. Kept until `reload`.
     reads: SmallVec<[(CompactString, Payload); 1]>,
     changes: Changes,
@@ -30,6 +32,15 @@ pub(crate) struct Changes {
     /// Everything was cleared before the other changes; the payload that was cleared.
     cleared: Option<Payload>,
     list: Vec<Change>,
+}
+
+/// Changes that were taken out of the buffer to be stored, and that go back into it unless they were.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) changes: Changes,
+    /// The epoch they were decided at.
+    pub(crate) epoch: u32,
+    discards: u32,
 }
 
 /// A buffered change of one key.
@@ -73,7 +84,7 @@ pub(crate) struct Merged {
 
 impl View {
     pub(crate) fn new(payload: Payload, epoch: u32) -> Self {
-        View { payload, epoch, reads: SmallVec::new(), changes: Changes::default() }
+        View { payload, epoch, discards: 0, reads: SmallVec::new(), changes: Changes::default() }
     }
 
     pub(crate) fn payload(&self) -> &Payload {
@@ -119,7 +130,7 @@ impl View {
 
     /// Removes everything, the engine's own entries included.
     pub(crate) fn clear(&mut self) {
-        self.changes.list.clear();
+        self.discard_changes();
         // A key that was read and is now cleared rests on what was read, like any other removal.
         for (key, payload) in &self.reads {
             self.changes.list.push(Change {
@@ -183,10 +194,35 @@ impl View {
         std::mem::take(&mut self.changes)
     }
 
-    /// Takes the change of one key out, so that an awaited write can consume it.
-    pub(crate) fn take_change(&mut self, key: &str) -> Option<Change> {
+    /// Takes everything that is buffered out, for a write that gives it back where it fails.
+    pub(crate) fn take(&mut self) -> Taken {
+        let changes = self.take_changes();
+        Taken { changes, epoch: self.epoch, discards: self.discards }
+    }
+
+    /// As [`take`](View::take), the change of one key.
+    pub(crate) fn take_change(&mut self, key: &str) -> Option<Taken> {
         let at = self.changes.list.iter().position(|c| c.key == key)?;
-        Some(self.changes.list.remove(at))
+        let changes = Changes { cleared: None, list: vec![self.changes.list.remove(at)] };
+        Some(Taken { changes, epoch: self.epoch, discards: self.discards })
+    }
+
+    /// Buffers again what was taken out and not stored: under what was buffered since, and not where everything was
+    /// discarded since.
+    pub(crate) fn give_back(&mut self, taken: Taken) {
+        if taken.discards != self.discards {
+            return;
+        }
+        let newer = std::mem::replace(&mut self.changes, taken.changes);
+        for mut change in newer.list {
+            match self.changes.list.iter_mut().find(|c| c.key == change.key) {
+                Some(older) => {
+                    change.rest_on(older);
+                    *older = change;
+                }
+                None => self.changes.list.push(change),
+            }
+        }
     }
 
     /// A change of `key` to `value` as an awaited write makes it: it counts as resting on what was read.
@@ -204,6 +240,7 @@ impl View {
     }
 
     pub(crate) fn discard_changes(&mut self) {
+        self.discards = self.discards.wrapping_add(1);
         self.changes = Changes::default();
     }
 
@@ -237,7 +274,7 @@ impl View {
 
     /// Forgets reads and changes: `reload`, or a fresh record under a lease.
     pub(crate) fn reset(&mut self, payload: Payload, epoch: u32) {
-        *self = View::new(payload, epoch);
+        *self = View { discards: self.discards.wrapping_add(1), ..View::new(payload, epoch) };
     }
 
     pub(crate) fn epoch(&self) -> u32 {
@@ -255,13 +292,19 @@ impl Change {
         self.seen.is_same(current) || self.seen.get(&self.key) == current.get(&self.key)
     }
 
+    /// Takes over what another change of the same key rests on, which this one replaces.
+    fn rest_on(&mut self, replaced: &Change) {
+        self.seen = replaced.seen.clone();
+        self.read |= replaced.read;
+    }
+
     pub(crate) fn conflict(&self) -> KeyConflict {
         KeyConflict { key: Some(self.key.clone()) }
     }
 }
 
 impl Changes {
-    fn of(&self, key: &str) -> Option<&Change> {
+    pub(crate) fn of(&self, key: &str) -> Option<&Change> {
         self.list.iter().find(|c| c.key == key)
     }
 
@@ -274,11 +317,12 @@ impl Changes {
         self.list.iter().filter_map(|c| c.value.as_ref().map(|v| entry_len(&c.key, v))).sum()
     }
 
-    /// An awaited write rests on whatever the buffered change rested on that it replaces.
-    pub(crate) fn rest_on(&mut self, consumed: &Change) {
-        if let Some(change) = self.list.iter_mut().find(|c| c.key == consumed.key) {
-            change.seen = consumed.seen.clone();
-            change.read |= consumed.read;
+    /// Changes rest on whatever those rested on that they replace.
+    pub(crate) fn rest_on(&mut self, replaced: &Changes) {
+        for change in &mut self.list {
+            if let Some(replaced) = replaced.of(&change.key) {
+                change.rest_on(replaced);
+            }
         }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::in_hand::InHand;
 use super::shared::{Identity, State};
-use super::view::{Change, Changes, MergeRule, Merged};
+use super::view::{Changes, MergeRule, Merged};
 use super::{Session, Shared};
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
@@ -68,7 +69,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sets `key`, stored when it returns. Other buffered changes stay buffered. One store call when nobody interferes.
+    /// Sets `key`, stored when it returns. Other buffered changes stay buffered; where it fails, one of `key` does too. One
+    /// store call when nobody interferes.
     ///
     /// # Errors
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Conflict`](ErrorKind::Conflict) when this request
@@ -83,19 +85,20 @@ impl Session {
         let (mut changes, consumed) = {
             let mut state = self.0.state.lock();
             state.check_writable()?;
-            let consumed = state.view.take_change(key);
+            let consumed = InHand::change(&self.0, &mut state.view, key);
             (state.view.awaited(key, Some(value)), consumed)
         };
-        if let Some(consumed) = consumed {
-            changes.rest_on(&consumed);
+        if let Some(consumed) = &consumed {
+            changes.rest_on(consumed.changes());
         }
-        self.0.write(changes).await
+        self.0.write(changes, consumed).await
     }
 
     /// Reads `key`, applies `f`, stores the result: atomically, so that N concurrent increments add N.
     ///
     /// `f` is run again on the fresh value when another request was quicker; keep it free of side effects. Returns what
-    /// was stored. A buffered change of the same key is applied first. One store call when nobody interferes.
+    /// was stored. A buffered change of the same key is applied first; where the update fails, it stays buffered. One store
+    /// call when nobody interferes.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) only where a buffered change of the same key rests on a value that another request
@@ -114,7 +117,7 @@ impl Session {
         let consumed = {
             let mut state = self.0.state.lock();
             state.check_writable()?;
-            state.view.take_change(key)
+            InHand::change(&self.0, &mut state.view, key)
         };
         self.0.update(key, consumed, f).await
     }
@@ -203,24 +206,26 @@ impl Shared {
 
     /// A buffered `clear` touches every key: it is stored before an awaited write of one of them.
     async fn flush_clear(self: &Arc<Self>) -> Result<(), SessionError> {
-        if self.state.lock().view.is_cleared() {
-            return self.commit_buffered(WriteKind::Awaited).await;
-        }
-        Ok(())
+        let cleared = self.state.lock().view.is_cleared();
+        if cleared { self.flush().await } else { Ok(()) }
     }
 
-    /// Stores changes of an awaited write.
-    pub(super) async fn write(self: &Arc<Self>, changes: Changes) -> Result<(), SessionError> {
+    /// Stores changes of an awaited write, with which the buffered change of the same key is consumed.
+    async fn write(
+        self: &Arc<Self>,
+        changes: Changes,
+        consumed: Option<Box<InHand>>,
+    ) -> Result<(), SessionError> {
         let (known, proof, slide) = self.target()?;
         let Some(known) = known else {
             let shared = Arc::clone(self);
-            return self
-                .detached_id_change(async move { shared.start(changes.apply(&Payload::empty())).await })
-                .await;
+            let payload = changes.apply(&Payload::empty());
+            return self.detached_id_change(async move { shared.start_with(payload, consumed).await }).await;
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
         let landed = self.commit_awaited(&known, proof, slide, merge).await?;
         self.landed(landed, &changes);
+        consumed.into_iter().for_each(|consumed| consumed.stored());
         Ok(())
     }
 
@@ -278,7 +283,7 @@ impl Shared {
     async fn update<T, F>(
         self: &Arc<Self>,
         key: &str,
-        consumed: Option<Change>,
+        consumed: Option<Box<InHand>>,
         mut f: F,
     ) -> Result<T, SessionError>
     where
@@ -289,7 +294,7 @@ impl Shared {
         let mut result: Option<T> = None;
         let mut written = Changes::default();
         let mut apply = |current: &Payload| -> Result<Changes, SessionError> {
-            let base = match &consumed {
+            let base = match consumed.as_ref().and_then(|consumed| consumed.changes().of(key)) {
                 None => current.get(key),
                 Some(change) if change.fits(current) => change.value.as_deref(),
                 Some(change) => return Err(self.engine().conflict(Some(change.conflict()))),
@@ -304,7 +309,7 @@ impl Shared {
             None => {
                 let payload = apply(&Payload::empty())?.apply(&Payload::empty());
                 let shared = Arc::clone(self);
-                self.detached_id_change(async move { shared.start(payload).await }).await?;
+                self.detached_id_change(async move { shared.start_with(payload, consumed).await }).await?;
             }
             Some(known) => {
                 let merge = |record: &Record, rule| {
@@ -315,6 +320,7 @@ impl Shared {
                 };
                 let landed = self.commit_awaited(&known, proof, slide, merge).await?;
                 self.landed(landed, &written);
+                consumed.into_iter().for_each(|consumed| consumed.stored());
             }
         }
         result.ok_or_else(|| SessionError::new(ErrorKind::Unknown))
@@ -330,14 +336,35 @@ impl Shared {
             (state.view.take_changes(), state.view.epoch())
         };
         let shared = Arc::clone(self);
-        self.detached_id_change(async move { shared.commit_changes(changes, epoch, kind, false, None).await })
-            .await
+        self.detached_id_change(
+            async move { shared.commit_changes(&changes, epoch, kind, false, None).await },
+        )
+        .await
+    }
+
+    /// Commits what is buffered, before an awaited call does what it was asked for; it stays buffered where that fails.
+    pub(super) async fn flush(self: &Arc<Self>) -> Result<(), SessionError> {
+        let taken = {
+            let mut state = self.state.lock();
+            if !state.view.has_changes() {
+                return Ok(());
+            }
+            InHand::all(self, &mut state.view)
+        };
+        let shared = Arc::clone(self);
+        self.detached_id_change(async move {
+            let (changes, epoch) = (taken.changes(), taken.epoch());
+            shared.commit_changes(changes, epoch, WriteKind::Awaited, false, None).await?;
+            taken.stored();
+            Ok(())
+        })
+        .await
     }
 
     /// Stores a set of changes, whoever the session belongs to by now.
     pub(super) async fn commit_changes(
         self: &Arc<Self>,
-        changes: Changes,
+        changes: &Changes,
         epoch: u32,
         kind: WriteKind,
         release: bool,
@@ -351,10 +378,10 @@ impl Shared {
                 if payload.is_empty() { Ok(()) } else { self.start(payload).await }
             }
             Some(known) => {
-                let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
+                let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
                 let write = Write { known: &known, lease: proof, release, kind, slide };
                 let landed = self.under_lease(proof, self.engine().commit(write, first, merge)).await?;
-                self.landed(landed, &changes);
+                self.landed(landed, changes);
                 Ok(())
             }
         }
@@ -366,6 +393,17 @@ impl Shared {
         self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
         let known = self.engine().create(payload, None, None).await?;
         self.state.lock().started(known);
+        Ok(())
+    }
+
+    /// Starts a session with this data, which an awaited write made of what it has in hand.
+    async fn start_with(
+        self: &Arc<Self>,
+        payload: Payload,
+        consumed: Option<Box<InHand>>,
+    ) -> Result<(), SessionError> {
+        self.start(payload).await?;
+        consumed.into_iter().for_each(|consumed| consumed.stored());
         Ok(())
     }
 
