@@ -103,12 +103,15 @@ impl Engine {
         answer: StoreFuture<T>,
     ) -> Call<'_, T> {
         match answer.try_ready() {
-            Ok(answer) => {
-                self.metrics.store_latency.instant();
-                Call::There(Some(self.noted(answer)))
-            }
+            Ok(answer) => Call::There(Some(self.noted_at_once(answer))),
             Err(pending) => Call::ToCome(Box::pin(self.wait(effect, pending))),
         }
+    }
+
+    /// An answer that was there at once.
+    pub(crate) fn noted_at_once<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.metrics.store_latency.instant();
+        self.noted(answer)
     }
 
     async fn wait<T: Unpin>(&self, effect: Effect, pending: StoreFuture<T>) -> Result<T, StoreError> {

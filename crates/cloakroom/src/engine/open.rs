@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Detached, Effect, Engine, Event, HeldLease, Known, seal};
-use crate::error::SessionError;
+use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
 use crate::ids::{Candidate, OpId, SessionId, StoreKey, UserId};
 use crate::settings::OnObsoleteId;
@@ -166,9 +166,24 @@ impl Engine {
 
     /// Ends what came of an obsolete id, and everything else of the same user.
     async fn end_line(self: &Arc<Self>, key: StoreKey) {
-        let Ok(Ended::Ended(Some(session))) = self.end(key, EndCause::Revoked).await else { return };
-        if let Some(user) = session.user {
-            let _ = self.revoke(user, RevokeWhich::All).await;
+        let ended = match self.end(key, EndCause::Revoked).await {
+            Ok(Ended::Ended(Some(session))) => match session.user {
+                Some(user) => self.revoke(user, RevokeWhich::All).await.map(drop),
+                None => Ok(()),
+            },
+            Ok(Ended::Ended(None)) => {
+                let text = "asked again, the store no longer tells whose session it was";
+                Err(SessionError::because(ErrorKind::Unknown, text))
+            }
+            Ok(Ended::NotLive) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = ended {
+            tracing::error!(
+                target: "cloakroom", ?key, %error,
+                "an obsolete id was used, and the sessions of its user were not ended, or not all of them: end them with \
+                 `SessionManager::revoke_user`"
+            );
         }
     }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::Shared;
 use super::shared::{Identity, LeaseState, Phase, State, Tell};
 use super::view::{Changes, Merged};
-use crate::engine::{Effect, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind};
+use crate::engine::{
+    Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
+};
 use crate::error::SessionError;
 use crate::ids::StoreKey;
 use crate::payload::Payload;
 use crate::record::Record;
-use crate::store::{Loaded, Touch, Touched};
+use crate::store::{Loaded, StoreError, Touch, Touched};
 
 /// How the handler ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -353,18 +355,13 @@ impl Shared {
         let Some(key) = key else { return };
         let engine = self.engine();
         let answer = engine.store.touch(Touch { key, idle: engine.settings.lifetime.idle });
-        let task = Arc::clone(engine);
         match answer.try_ready() {
-            Ok(answer) => {
-                if matches!(answer, Ok(Touched::Touched { .. })) {
-                    engine.metrics.touches.one();
-                }
-            }
+            Ok(answer) => note_touch(engine, &engine.noted_at_once(answer)),
             Err(pending) => {
-                engine.tasks.spawn(async move {
-                    if let Ok(Touched::Touched { .. }) = task.call(Effect::Writes, pending).await {
-                        task.metrics.touches.one();
-                    }
+                let engine = Arc::clone(engine);
+                self.engine().tasks.spawn(async move {
+                    let answer = engine.call(Effect::Writes, pending).await;
+                    note_touch(&engine, &answer);
                 });
             }
         }
@@ -373,6 +370,12 @@ impl Shared {
     fn touch_due(&self, state: &State) -> bool {
         let due = |k: &Known| k.now >= k.record.last_seen.after(self.engine().touch_threshold);
         !state.slid && !state.background && state.known().is_some_and(due)
+    }
+}
+
+fn note_touch(engine: &Engine, answer: &Result<Touched, StoreError>) {
+    if matches!(answer, Ok(Touched::Touched { .. })) {
+        engine.metrics.touches.one();
     }
 }
 
