@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
+use crate::engine::NoTimer;
 use crate::store::{StoreError, StoreErrorKind};
 
 /// Why a session operation was refused.
@@ -66,7 +67,8 @@ pub enum ErrorKind {
     /// A CSRF token is missing or wrong, the request comes from another site, or it brings one session id in a header and
     /// another in a cookie. 403.
     CrossSite,
-    /// The configuration makes no sense. 500.
+    /// The configuration makes no sense, or there is no tokio runtime with time enabled to wait for the store in. A write
+    /// may then have been made. 500.
     Config,
 }
 
@@ -146,7 +148,7 @@ impl ErrorKind {
                 "the request was refused, because another site may have caused it: send it from the site itself, \
                  with the session's CSRF token where the browser says nothing of its origin"
             }
-            ErrorKind::Config => "the session configuration contradicts itself",
+            ErrorKind::Config => "sessions are not set up right",
         }
     }
 }
@@ -171,6 +173,11 @@ impl SessionError {
     pub(crate) fn worth_a_rerun(mut self) -> Self {
         self.detail.get_or_insert_default().rerun = true;
         self
+    }
+
+    /// Whether the write that failed may have been made all the same.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        matches!(self.kind, ErrorKind::Unknown | ErrorKind::Config)
     }
 
     pub(crate) fn is_worth_a_rerun(&self) -> bool {
@@ -207,6 +214,9 @@ impl SessionError {
 
 impl From<StoreError> for SessionError {
     fn from(error: StoreError) -> Self {
+        if let Some(missing) = error.source().and_then(|source| source.downcast_ref::<NoTimer>()) {
+            return (*missing).into();
+        }
         let kind = match error.kind() {
             StoreErrorKind::Unavailable => ErrorKind::Unavailable,
             StoreErrorKind::Unknown => ErrorKind::Unknown,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Effect, Engine};
+use super::{Effect, Engine, timer};
 use crate::ids::{RecordId, StoreKey};
 use crate::store::{Ending, Loaded};
 
@@ -71,7 +71,13 @@ impl Engine {
                 }
                 Ok(Loaded::Ended(_) | Loaded::Missing) => return,
             }
-            let _ = tokio::time::timeout(self.settings.ended_poll, announced).await;
+            match timer(|| tokio::time::sleep(self.settings.ended_poll)) {
+                Ok(next_look) => {
+                    tokio::select! { () = announced => {} () = next_look => {} }
+                }
+                // Nothing can wake it for another look: what ends in this process is told all the same.
+                Err(_) => announced.await,
+            }
         }
     }
 }

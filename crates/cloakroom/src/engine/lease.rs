@@ -16,8 +16,9 @@ use rand::Rng;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::{MissedTickBehavior, interval_at};
 
-use super::{Effect, Engine, Known, seal};
+use super::{Effect, Engine, Known, NoTimer, seal, timer};
 use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
@@ -128,9 +129,10 @@ impl Engine {
                 }
             }
         };
+        let in_time = timer(|| tokio::time::timeout_at(deadline.into(), &mut turn))?;
         let started = Instant::now();
         self.metrics.lock_waits.one();
-        let got = tokio::time::timeout_at(deadline.into(), &mut turn).await;
+        let got = in_time.await;
         self.metrics.lock_wait.record(started.elapsed());
         match got {
             Ok(Ok(baton)) => Ok(baton),
@@ -226,9 +228,10 @@ impl Engine {
             }
             let jitter = Duration::from_micros(rand::rng().next_u64() % 1_000);
             let nap = pause.min(now.until(until).max(Duration::from_millis(1))).min(left) + jitter;
+            let nap = timer(|| tokio::time::sleep(nap))?;
             match self.store.released(key) {
-                Some(signal) => drop(tokio::time::timeout(nap, signal).await),
-                None => tokio::time::sleep(nap).await,
+                Some(signal) => tokio::select! { _ = signal => {} () = nap => {} },
+                None => nap.await,
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -252,7 +255,10 @@ impl Engine {
             Err(pending) => pending,
         };
         // A store may drop what nobody waits for: it has to be awaited, wherever the lease was dropped.
-        let Some(runtime) = runtime else { return };
+        let Some(runtime) = runtime else {
+            tracing::warn!(target: "cloakroom", error = %NoTimer, "a lease was not given back: it runs out by itself");
+            return;
+        };
         let engine = Arc::clone(self);
         self.tasks.spawn_on(&runtime, async move {
             let _after = after;
@@ -375,10 +381,18 @@ impl HeldLease {
         // The task must not keep the engine alive, nor count as work to drain.
         let engine = Arc::downgrade(&self.baton.engine);
         let length = self.baton.engine.settings.locking.lease;
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let third = (length / 3).max(Duration::from_millis(1));
+        let (runtime, mut thirds) = match timer(|| interval_at(deadline_in(third).into(), third)) {
+            Ok(thirds) => (Handle::current(), thirds),
+            Err(missing) => {
+                tracing::warn!(target: "cloakroom", error = %missing, "a lease is not renewed while it is held");
+                return;
+            }
+        };
+        thirds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let task = runtime.spawn(async move {
             loop {
-                tokio::time::sleep(length / 3).await;
+                thirds.tick().await;
                 let Some(engine) = engine.upgrade() else { return };
                 let request = Renew { key, owner, lease: length };
                 // An error is tried again at the next third; the store refuses the write if all of them fail.

@@ -11,6 +11,7 @@ mod purge;
 mod rename;
 mod seal;
 mod tasks;
+mod timer;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,6 +36,7 @@ pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use open::Found;
 pub(crate) use rename::{Binding, IdChange, Moved};
 pub(crate) use tasks::{Detached, Tasks};
+pub(crate) use timer::{NoTimer, timer};
 
 /// What all requests share.
 pub(crate) struct Engine {
@@ -116,9 +118,13 @@ impl Engine {
 
     async fn wait<T: Unpin>(&self, effect: Effect, pending: StoreFuture<T>) -> Result<T, StoreError> {
         let started = Instant::now();
-        let answer = tokio::time::timeout(self.settings.call_deadline, pending).await;
+        let deadline = self.settings.call_deadline;
+        let answer = match timer(|| tokio::time::timeout(deadline, pending)) {
+            Ok(in_time) => in_time.await.unwrap_or_else(|_| Err(overdue(effect, deadline))),
+            Err(missing) => Err(unheard(effect, missing)),
+        };
         self.metrics.store_latency.record(started.elapsed());
-        self.noted(answer.unwrap_or_else(|_| Err(overdue(effect, self.settings.call_deadline))))
+        self.noted(answer)
     }
 
     fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
@@ -160,4 +166,13 @@ fn overdue(effect: Effect, deadline: Duration) -> StoreError {
             format!("the store did not answer a write within {deadline:?}; it may have been made"),
         ),
     }
+}
+
+/// The answer could not be waited for. What was asked for may have been begun.
+fn unheard(effect: Effect, missing: NoTimer) -> StoreError {
+    let kind = match effect {
+        Effect::Reads => StoreErrorKind::Unavailable,
+        Effect::Writes => StoreErrorKind::Unknown,
+    };
+    StoreError::new(kind, missing.to_string()).with_source(missing)
 }

@@ -147,7 +147,8 @@ impl Engine {
                 self.events.emit(Event::ObsoleteId(key));
                 if self.settings.on_obsolete_id == OnObsoleteId::RevokeUser {
                     let engine = Arc::clone(self);
-                    self.tasks.spawn(async move { engine.end_line(key).await });
+                    let what = "the end of a user's sessions after the use of an obsolete id";
+                    self.tasks.spawn(what, async move { engine.end_line(key).await });
                 }
             }
             Loaded::Ended(Ending::Expired) => self.saw_expired(key),

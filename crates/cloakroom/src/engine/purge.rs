@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use super::{Effect, Engine, overdue};
+use tokio::runtime::Handle;
+use tokio::time::{Interval, MissedTickBehavior, interval_at};
+
+use super::{Effect, Engine, overdue, timer};
+use crate::clock::deadline_in;
 
 /// Entries in one step of a purge: a step holds the store up for as long as this takes.
 const BATCH: usize = 500;
@@ -20,19 +23,25 @@ impl Engine {
         if self.purging.0.load(Ordering::Relaxed) || self.purging.0.swap(true, Ordering::Relaxed) {
             return;
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(purge(Arc::downgrade(self), every));
-        } else {
+        let Ok(runtime) = Handle::try_current() else {
             self.purging.0.store(false, Ordering::Relaxed);
+            return;
+        };
+        match timer(|| interval_at(deadline_in(every).into(), every)) {
+            Ok(rounds) => drop(runtime.spawn(purge(Arc::downgrade(self), rounds))),
+            Err(missing) => {
+                tracing::error!(target: "cloakroom", error = %missing, "nothing is purged: what expired stays in the store");
+            }
         }
     }
 }
 
 /// Runs for as long as the engine lives. An error ends a round, never the purging; nor does a store that never answers,
 /// which would keep the engine alive besides.
-async fn purge(engine: Weak<Engine>, every: Duration) {
+async fn purge(engine: Weak<Engine>, mut rounds: Interval) {
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(every).await;
+        rounds.tick().await;
         loop {
             let Some(engine) = engine.upgrade() else { return };
             let within = engine.settings.call_deadline;

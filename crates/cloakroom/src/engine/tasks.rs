@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::NoTimer;
 use crate::error::{ErrorKind, SessionError};
 
 /// Counts the detached tasks that are under way, so that a shutdown can wait for them.
@@ -22,12 +23,16 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// Runs `future` to its end, whatever becomes of the caller.
     ///
-    /// Outside a runtime there is nobody to run it: it is dropped.
-    pub(crate) fn spawn<T: Send + 'static>(
+    /// Outside a runtime there is nobody to run it: it is dropped, and the log says `what` is.
+    pub(crate) fn spawn(
         self: &Arc<Self>,
-        future: impl Future<Output = T> + Send + 'static,
-    ) -> Option<JoinHandle<T>> {
-        Some(self.spawn_on(&Handle::try_current().ok()?, future))
+        what: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
+        match Handle::try_current() {
+            Ok(runtime) => drop(self.spawn_on(&runtime, future)),
+            Err(_) => tracing::error!(target: "cloakroom", error = %NoTimer, "{what} was given up"),
+        }
     }
 
     /// As [`spawn`](Self::spawn), on this runtime. One that has been shut down drops the future.
@@ -114,12 +119,9 @@ impl<T: Send + 'static> Future for Detached<T> {
             let Stage::Inline(work) = std::mem::replace(&mut this.stage, Stage::Done) else {
                 return Poll::Pending;
             };
-            match this.tasks.spawn(work) {
-                Some(task) => this.stage = Stage::Spawned(task),
-                None => {
-                    let text = "sessions need a running tokio runtime";
-                    return Poll::Ready(Err(SessionError::because(ErrorKind::Config, text)));
-                }
+            match Handle::try_current() {
+                Ok(runtime) => this.stage = Stage::Spawned(this.tasks.spawn_on(&runtime, work)),
+                Err(_) => return Poll::Ready(Err(NoTimer.into())),
             }
         }
         match &mut this.stage {

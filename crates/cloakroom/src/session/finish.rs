@@ -305,7 +305,7 @@ impl Shared {
                 // Given back in the same step as the write, if there was one.
                 Ok(()) if wrote => held.nothing_to_release(),
                 Ok(()) => {}
-                Err(e) if e.kind() == crate::ErrorKind::Unknown => held.mark_unresolved(),
+                Err(error) if error.leaves_doubt() => held.mark_unresolved(),
                 Err(_) => {}
             }
         }
@@ -359,7 +359,7 @@ impl Shared {
             Ok(answer) => note_touch(engine, &engine.noted_at_once(answer)),
             Err(pending) => {
                 let engine = Arc::clone(engine);
-                self.engine().tasks.spawn(async move {
+                self.engine().tasks.spawn("a touch", async move {
                     let answer = engine.call(Effect::Writes, pending).await;
                     note_touch(&engine, &answer);
                 });

@@ -171,7 +171,7 @@ impl LockGuard {
                 let mut state = shared.state.lock();
                 if let Some(held) = state.lease.held_mut() {
                     match error.kind() {
-                        ErrorKind::Unknown => held.mark_unresolved(),
+                        _ if error.leaves_doubt() => held.mark_unresolved(),
                         ErrorKind::LeaseLost | ErrorKind::Gone | ErrorKind::Lost => held.nothing_to_release(),
                         _ => {}
                     }

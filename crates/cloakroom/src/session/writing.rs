@@ -264,7 +264,7 @@ impl Shared {
         let Some(proof) = proof else { return write.await };
         self.with_lease(proof, HeldLease::write_begins);
         let written = write.await;
-        if !matches!(&written, Err(error) if error.kind() == ErrorKind::Unknown) {
+        if !matches!(&written, Err(error) if error.leaves_doubt()) {
             self.with_lease(proof, HeldLease::write_ends);
         }
         written

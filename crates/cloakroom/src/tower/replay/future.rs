@@ -8,11 +8,11 @@ use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use tokio::runtime::Handle;
 use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 
 use super::body::{Recording, ReplayBody};
+use crate::engine::timer;
 use crate::manager::Replayable;
 
 pin_project! {
@@ -81,10 +81,14 @@ impl<B> Kept<B> {
     /// then only the service does.
     fn poll_overdue(&self, overdue: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.deadline else { return false };
-        if overdue.is_none() && Handle::try_current().is_err() {
-            return false;
-        }
-        overdue.get_or_insert_with(|| Box::pin(sleep_until(deadline.into()))).as_mut().poll(cx).is_ready()
+        let wake = match overdue {
+            Some(wake) => wake,
+            None => match timer(|| sleep_until(deadline.into())) {
+                Ok(wake) => overdue.insert(Box::pin(wake)),
+                Err(_) => return false,
+            },
+        };
+        wake.as_mut().poll(cx).is_ready()
     }
 
     /// The request for another run, if there may be one.
