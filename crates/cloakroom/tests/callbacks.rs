@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod house;
+mod log;
 
 use std::future::Future;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use cloakroom::{Event, SessionConfig, SessionHandle, SessionId};
+use cloakroom::{Event, OnConflict, SessionConfig, SessionHandle, SessionId};
 use house::House;
 use http::StatusCode;
+use log::Log;
 use serde::{Deserialize, Deserializer};
 
 /// Runs a test that would hang where it fails. In a thread of its own, which is left behind then.
@@ -57,6 +59,43 @@ fn a_subscriber_may_look_at_the_session_that_an_event_is_about() {
         .await;
         let events = house.events();
         assert!(matches!(events[..], [Event::UnknownId(_), Event::Created(_)]), "{events:?}");
+    });
+}
+
+/// A request whose commit point is refused, or overwrites, without asking the store anew: an awaited call has told it of
+/// another request's change before.
+async fn decides_at_its_end(house: &House) -> StatusCode {
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let mut status = StatusCode::CONTINUE;
+    in_scope(&handle, async {
+        let session = handle.open().await.unwrap();
+        let n: u32 = session.get("n").unwrap().unwrap();
+        session.set("n", n + 1).unwrap();
+        house.visit(Some(&id), |s| async move { s.put("n", 100).await }).await;
+        session.put("other", 1).await.unwrap();
+        status = house.leave(&handle, StatusCode::OK).await.status;
+    })
+    .await;
+    status
+}
+
+#[test]
+fn a_subscriber_of_the_log_may_look_at_the_session_that_a_line_is_about() {
+    in_time(|| async {
+        let log = Log::with(|| drop(look()));
+        let refusing = House::new(SessionConfig::new());
+        assert_eq!(decides_at_its_end(&refusing).await, StatusCode::CONFLICT);
+        assert_eq!(log.count("WARN", "another request changed this key"), 1, "{:?}", log.lines());
+        let overwriting = House::new(SessionConfig::new().on_conflict(OnConflict::Overwrite));
+        assert_eq!(decides_at_its_end(&overwriting).await, StatusCode::OK);
+        assert_eq!(log.count("INFO", "last write wins"), 1, "{:?}", log.lines());
+        assert_eq!(overwriting.manager.metrics().overwritten, 1);
+
+        let oversized = http::Request::builder().header("cookie", "c".repeat(65 * 1024));
+        let handle = refusing.manager.open(&oversized.body(()).unwrap(), None);
+        in_scope(&handle, async { drop(handle.open().await.unwrap()) }).await;
+        assert_eq!(log.count("INFO", "more bytes of cookies"), 1, "{:?}", log.lines());
     });
 }
 

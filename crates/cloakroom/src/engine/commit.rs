@@ -71,32 +71,29 @@ pub(crate) struct FirstCommit {
 
 /// What came of trying a commit without waiting.
 pub(crate) enum Tried {
-    /// The store answered at once.
-    Landed(Landed),
+    /// The store answered at once. So many keys were overwritten with it: for [`Engine::note_overwritten`].
+    Landed(Landed, usize),
     /// It did not, or not with success: go on with [`Engine::commit`].
     Later(FirstCommit),
 }
 
 impl Engine {
-    /// Merges and asks the store once, without waiting: all that a commit takes when nobody interferes and the store
-    /// answers at once. Keeps the whole commit loop out of the way of those.
-    pub(crate) fn try_commit<F>(
+    /// Asks the store once to commit what was merged into the known record, without waiting: all that a commit takes when
+    /// nobody interferes and the store answers at once. Keeps the whole commit loop out of the way of those.
+    ///
+    /// Callers may hold locks: nothing is logged or announced.
+    pub(crate) fn try_commit(
         &self,
         known: &Known,
         kind: WriteKind,
         slide: Option<Duration>,
-        merge: F,
-    ) -> Result<Tried, SessionError>
-    where
-        F: FnOnce(&Record, MergeRule) -> Result<Merged, SessionError>,
-    {
-        let merged = merge(&known.record, self.merge_rule())?;
+        merged: Merged,
+    ) -> Result<Tried, SessionError> {
+        let overwritten = merged.overwritten;
         if is_settled(&merged, &known.record, kind) {
-            self.note_overwritten(merged.overwritten);
-            return Ok(Tried::Landed(Landed::Unchanged));
+            return Ok(Tried::Landed(Landed::Unchanged, overwritten));
         }
         self.check_size(&merged)?;
-        let overwritten = merged.overwritten;
         let request = Commit {
             key: known.key,
             op: OpId::generate(),
@@ -111,8 +108,8 @@ impl Engine {
         let answer = match self.store.commit(request.clone()).try_ready() {
             Ok(Ok(Committed::Committed(snapshot))) => {
                 self.metrics.store_latency.instant();
-                self.note_commit(overwritten);
-                return Ok(Tried::Landed(Landed::Stored { snapshot, at: None }));
+                self.metrics.commits.one();
+                return Ok(Tried::Landed(Landed::Stored { snapshot, at: None }, overwritten));
             }
             Ok(other) => StoreFuture::ready(other),
             Err(pending) => pending,
@@ -120,12 +117,8 @@ impl Engine {
         Ok(Tried::Later(FirstCommit { request, answer, overwritten }))
     }
 
-    fn note_commit(&self, overwritten: usize) {
-        self.metrics.commits.one();
-        self.note_overwritten(overwritten);
-    }
-
-    fn merge_rule(&self) -> MergeRule {
+    /// How strict a merge of the application's changes is.
+    pub(crate) fn merge_rule(&self) -> MergeRule {
         match self.settings.on_conflict {
             OnConflict::Refuse => MergeRule::CheckRead,
             OnConflict::Overwrite => MergeRule::Overwrite,
@@ -224,7 +217,8 @@ impl Engine {
             };
             match answer {
                 Committed::Committed(snapshot) => {
-                    self.note_commit(overwritten);
+                    self.metrics.commits.one();
+                    self.note_overwritten(overwritten);
                     if let Some(held) = own
                         && request.release
                     {
@@ -343,7 +337,7 @@ impl Engine {
         Err(SessionError::new(ErrorKind::Unknown))
     }
 
-    fn note_overwritten(&self, keys: usize) {
+    pub(crate) fn note_overwritten(&self, keys: usize) {
         if keys > 0 {
             self.metrics.overwritten.add(u64::try_from(keys).unwrap_or(0));
             tracing::info!(

@@ -195,7 +195,9 @@ impl Engine {
                 .await
             {
                 Ok(Acquired::Acquired { snapshot, .. }) => {
-                    held.keep_renewed();
+                    if let Err(missing) = held.keep_renewed() {
+                        tracing::warn!(target: "cloakroom", error = %missing, "a lease is not renewed while it is held");
+                    }
                     if let Some(since) = waited {
                         self.metrics.lock_wait.record(since.elapsed());
                     }
@@ -354,7 +356,8 @@ impl HeldLease {
                 task.abort();
             }
         }
-        self.keep_renewed();
+        // Where nothing can wait, that was logged when the lease was taken.
+        let _ = self.keep_renewed();
     }
 
     /// What to ask of the store to extend the lease to its full length.
@@ -375,22 +378,16 @@ impl HeldLease {
     }
 
     /// Renews the lease at every third of its length, for as long as it is held.
-    fn keep_renewed(&mut self) {
-        let Some(lease) = &mut self.lease else { return };
+    fn keep_renewed(&mut self) -> Result<(), NoTimer> {
+        let Some(lease) = &mut self.lease else { return Ok(()) };
         let (key, owner) = (lease.key, lease.owner);
         // The task must not keep the engine alive, nor count as work to drain.
         let engine = Arc::downgrade(&self.baton.engine);
         let length = self.baton.engine.settings.locking.lease;
         let third = (length / 3).max(Duration::from_millis(1));
-        let (runtime, mut thirds) = match timer(|| interval_at(deadline_in(third).into(), third)) {
-            Ok(thirds) => (Handle::current(), thirds),
-            Err(missing) => {
-                tracing::warn!(target: "cloakroom", error = %missing, "a lease is not renewed while it is held");
-                return;
-            }
-        };
+        let mut thirds = timer(|| interval_at(deadline_in(third).into(), third))?;
         thirds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let task = runtime.spawn(async move {
+        let task = tokio::spawn(async move {
             loop {
                 thirds.tick().await;
                 let Some(engine) = engine.upgrade() else { return };
@@ -404,6 +401,7 @@ impl HeldLease {
             }
         });
         lease.renewing = Some(task.abort_handle());
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::shared::{Identity, LeaseState, Phase, State, Tell};
-use super::view::{Changes, Merged};
+use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
     Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };
@@ -45,6 +45,22 @@ enum First {
     Create(FirstCreate),
 }
 
+/// What came of a commit point without waiting.
+enum AtOnce {
+    /// It is done, and so many keys were overwritten.
+    Done(usize),
+    Begun(Box<Begun>),
+    Failed(SessionError),
+    /// What was read and then written was changed meanwhile.
+    Conflict(KeyConflict),
+}
+
+impl AtOnce {
+    fn begun(changes: Changes, epoch: u32, first: First) -> Self {
+        AtOnce::Begun(Box::new(Begun { changes, epoch, first }))
+    }
+}
+
 impl Shared {
     /// Does all of a request's end that can be done without waiting. With a store that answers at once that is nearly
     /// always all of it.
@@ -59,20 +75,26 @@ impl Shared {
             return Left::Finish(None);
         }
         let existed = state.known().is_some();
+        let mut overwritten = 0;
         if completed && state.view.has_changes() {
             state.finishing = true;
             match self.try_commit(&mut state) {
-                Ok(None) => {}
-                Ok(Some(begun)) => return Left::Finish(Some(begun)),
-                Err(error) => return Left::Failed(error),
+                AtOnce::Done(keys) => overwritten = keys,
+                AtOnce::Begun(begun) => return Left::Finish(Some(begun)),
+                AtOnce::Failed(error) => return Left::Failed(error),
+                AtOnce::Conflict(conflict) => {
+                    drop(state);
+                    return Left::Failed(self.refused(conflict, self.engine().merge_rule()));
+                }
             }
         }
         let touch = self.leave(&mut state, end);
         let (asked, tell) = self.head(&state);
         let created = if existed { None } else { state.key() };
         drop(state);
+        // Subscribers, those of the log too, may look at the session: not while it is locked.
+        self.engine().note_overwritten(overwritten);
         self.touch(touch);
-        // Subscribers may look at the session: not while it is locked.
         if let Some(key) = created {
             self.engine().announce_created(key);
         }
@@ -80,41 +102,46 @@ impl Shared {
     }
 
     /// Asks the store once to commit what is buffered; what is not answered at once is handed back.
-    fn try_commit(self: &Arc<Self>, state: &mut State) -> Result<Option<Box<Begun>>, SessionError> {
+    fn try_commit(self: &Arc<Self>, state: &mut State) -> AtOnce {
         let engine = self.engine();
         let (changes, epoch) = (state.view.take_changes(), state.view.epoch());
         let slide = (!state.background).then_some(engine.settings.lifetime.idle);
         match &state.identity {
-            Identity::Unreachable => Err(SessionError::new(crate::ErrorKind::Unavailable)),
+            Identity::Unreachable => AtOnce::Failed(SessionError::new(crate::ErrorKind::Unavailable)),
             Identity::Known(known) => {
-                let merge = |record: &Record, rule| self.merged(&changes, record, epoch, rule);
-                match engine.try_commit(known, WriteKind::Buffered, slide, merge)? {
-                    Tried::Landed(Landed::Stored { snapshot, at }) => state.stored(at, snapshot, &changes),
-                    Tried::Landed(_) => {}
-                    Tried::Later(first) => {
-                        let first = First::Commit(first);
-                        return Ok(Some(Box::new(Begun { changes, epoch, first })));
+                let record = &known.record;
+                let merged = match changes.merge(&record.payload, record.epoch, epoch, engine.merge_rule()) {
+                    Ok(merged) => merged,
+                    Err(conflict) => return AtOnce::Conflict(conflict),
+                };
+                match engine.try_commit(known, WriteKind::Buffered, slide, merged) {
+                    Ok(Tried::Landed(landed, overwritten)) => {
+                        if let Landed::Stored { snapshot, at } = landed {
+                            state.stored(at, snapshot, &changes);
+                        }
+                        AtOnce::Done(overwritten)
                     }
+                    Ok(Tried::Later(first)) => AtOnce::begun(changes, epoch, First::Commit(first)),
+                    Err(error) => AtOnce::Failed(error),
                 }
-                Ok(None)
             }
             Identity::Nobody => {
                 let payload = changes.apply(&Payload::empty());
                 // Setting and removing again makes no session.
                 if payload.is_empty() {
-                    return Ok(None);
+                    return AtOnce::Done(0);
                 }
-                state.check_head()?;
                 let merged = Merged { payload, epoch: 0, overwritten: 0 };
-                engine.check_size(&merged)?;
-                match engine.try_create(merged.payload) {
-                    Ok(known) => state.started(known),
-                    Err(first) => {
-                        let first = First::Create(first);
-                        return Ok(Some(Box::new(Begun { changes, epoch, first })));
-                    }
+                if let Err(error) = state.check_head().and_then(|()| engine.check_size(&merged)) {
+                    return AtOnce::Failed(error);
                 }
-                Ok(None)
+                match engine.try_create(merged.payload) {
+                    Ok(known) => {
+                        state.started(known);
+                        AtOnce::Done(0)
+                    }
+                    Err(first) => AtOnce::begun(changes, epoch, First::Create(first)),
+                }
             }
         }
     }

@@ -380,9 +380,10 @@ impl Shared {
             // No lease was asked for.
             let _ = state.found(found);
         }
-        engine.note_opened(ids);
         // `asked` let one through.
         state.opened = true;
+        drop(state);
+        engine.note_opened(ids);
         AtOnce::Done(Ok(()))
     }
 

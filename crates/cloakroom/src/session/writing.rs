@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
-use super::view::{Changes, MergeRule, Merged};
+use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use super::{Session, Shared};
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
@@ -245,8 +245,12 @@ impl Shared {
         self.state.lock().awaited = true;
         let mut first = None;
         if proof.is_none() {
-            match engine.try_commit(known, WriteKind::Awaited, slide, &mut merge)? {
-                Tried::Landed(landed) => return Ok(landed),
+            let merged = merge(&known.record, engine.merge_rule())?;
+            match engine.try_commit(known, WriteKind::Awaited, slide, merged)? {
+                Tried::Landed(landed, overwritten) => {
+                    engine.note_overwritten(overwritten);
+                    return Ok(landed);
+                }
                 Tried::Later(begun) => first = Some(begun),
             }
         }
@@ -461,12 +465,17 @@ impl Shared {
         epoch: u32,
         rule: MergeRule,
     ) -> Result<Merged, SessionError> {
-        changes.merge(&record.payload, record.epoch, epoch, rule).map_err(|conflict| {
-            let refused = self.engine().conflict(Some(conflict));
-            // Where the session moved, the same cookie run again would find nobody, and start another session over the
-            // one the visitor has by now.
-            if rule == MergeRule::CheckAll { refused } else { refused.worth_a_rerun() }
-        })
+        changes
+            .merge(&record.payload, record.epoch, epoch, rule)
+            .map_err(|conflict| self.refused(conflict, rule))
+    }
+
+    /// Counts and logs a merge that is refused.
+    pub(super) fn refused(&self, conflict: KeyConflict, rule: MergeRule) -> SessionError {
+        let refused = self.engine().conflict(Some(conflict));
+        // Where the session moved, the same cookie run again would find nobody, and start another session over the
+        // one the visitor has by now.
+        if rule == MergeRule::CheckAll { refused } else { refused.worth_a_rerun() }
     }
 
     pub(super) fn landed(&self, landed: Landed, written: &Changes) {
