@@ -6,7 +6,12 @@ use std::marker::PhantomData;
 use crate::error::{ErrorKind, SessionError};
 
 /// Reserved for the engine: flash messages. No application key can begin with it.
-pub(crate) const RESERVED: char = '\0';
+const RESERVED: char = '\0';
+
+/// Whether an entry is the engine's: to the application it is not there.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name.starts_with(RESERVED)
+}
 
 /// A key that knows the type of its value.
 ///

@@ -437,7 +437,7 @@ impl Engine {
         let limit = self.settings.limits.keys;
         // A key takes more than six bytes: small sessions need not be counted.
         if merged.payload.len() / 7 > limit {
-            let keys = merged.payload.iter().filter(|(k, _)| !k.starts_with(crate::key::RESERVED)).count();
+            let keys = merged.payload.iter().filter(|(k, _)| !crate::key::is_reserved(k)).count();
             if keys > limit {
                 return Err(SessionError::because(
                     ErrorKind::TooLarge,

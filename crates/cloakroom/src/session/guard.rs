@@ -10,7 +10,7 @@ use super::view::{Changes, View};
 use super::{Session, Shared};
 use crate::engine::{Landed, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
-use crate::key::KeyOf;
+use crate::key::{KeyOf, is_reserved};
 use crate::payload::Payload;
 use crate::record::Record;
 
@@ -93,12 +93,12 @@ impl LockGuard {
     /// [`Decode`](ErrorKind::Decode) when what is stored is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, SessionError> {
         let codec = self.shared.engine().settings.codec;
-        self.view.peek(key.name()).map(|bytes| codec.decode(bytes)).transpose()
+        self.peek(key.name()).map(|bytes| codec.decode(bytes)).transpose()
     }
 
     /// Whether there is a value under `key`.
     pub fn has(&self, key: &str) -> bool {
-        self.view.peek(key).is_some()
+        self.peek(key).is_some()
     }
 
     /// Sets `key`; stored by [`commit`](LockGuard::commit).
@@ -113,14 +113,20 @@ impl LockGuard {
         Ok(())
     }
 
-    /// Removes `key`; stored by [`commit`](LockGuard::commit).
+    /// Removes `key`; stored by [`commit`](LockGuard::commit). Removing what is not there is fine.
     pub fn remove(&mut self, key: &str) {
-        self.view.remove(key);
+        if !is_reserved(key) {
+            self.view.remove(key);
+        }
     }
 
     /// Removes everything; stored by [`commit`](LockGuard::commit).
     pub fn clear(&mut self) {
         self.view.clear();
+    }
+
+    fn peek(&self, key: &str) -> Option<&[u8]> {
+        if is_reserved(key) { None } else { self.view.peek(key) }
     }
 
     /// Stores the changes, all or nothing, and releases the lock, in one store call. Without changes it only releases.

@@ -20,9 +20,9 @@ impl ReadOnlySession {
         self.0.get(key.name())
     }
 
-    /// Whether there is a value under `key`.
+    /// Whether there is a value under `key`. Counts as a read of that key, as with a [`Session`](super::Session).
     pub fn has(&self, key: &str) -> bool {
-        self.keys().iter().any(|k| k == key)
+        self.0.has(key)
     }
 
     /// The keys, in order of insertion.

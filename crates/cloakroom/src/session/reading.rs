@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 use super::{RawValue, Session, Shared};
 use crate::error::SessionError;
 use crate::ids::{SessionId, UserId};
-use crate::key::{KeyOf, RESERVED};
+use crate::key::{KeyOf, is_reserved};
 
 /// A copy of an encoded value; small ones take no allocation.
 pub(super) type Encoded = SmallVec<[u8; 64]>;
@@ -26,7 +26,7 @@ impl Session {
 
     /// Whether there is a value under `key`. Counts as a read of that key.
     pub fn has(&self, key: &str) -> bool {
-        !key.starts_with(RESERVED) && self.0.state.lock().view.read(key).is_some()
+        self.0.has(key)
     }
 
     /// The keys, in order of insertion.
@@ -79,7 +79,7 @@ impl Session {
 
 impl Shared {
     pub(super) fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        if key.starts_with(RESERVED) {
+        if is_reserved(key) {
             return Ok(None);
         }
         // Decoded when the state is no longer locked: a value's `Deserialize` may ask for the session it is read from.
@@ -87,13 +87,17 @@ impl Shared {
         encoded.map(|bytes| self.engine().settings.codec.decode(&bytes)).transpose()
     }
 
+    pub(super) fn has(&self, key: &str) -> bool {
+        !is_reserved(key) && self.state.lock().view.read(key).is_some()
+    }
+
     pub(super) fn keys(&self) -> Vec<String> {
         let state = self.state.lock();
-        state.view.keys().filter(|k| !k.starts_with(RESERVED)).map(str::to_owned).collect()
+        state.view.keys().filter(|k| !is_reserved(k)).map(str::to_owned).collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.state.lock().view.keys().filter(|k| !k.starts_with(RESERVED)).count()
+        self.state.lock().view.keys().filter(|k| !is_reserved(k)).count()
     }
 
     pub(super) fn entries(&self) -> Vec<(String, RawValue)> {

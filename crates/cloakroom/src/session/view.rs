@@ -9,7 +9,7 @@ use std::ops::Range;
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-use crate::key::RESERVED;
+use crate::key::is_reserved;
 use crate::payload::{Payload, PayloadWriter, entry_len};
 
 /// Reads and buffered changes over a payload.
@@ -182,7 +182,7 @@ impl View {
     pub(crate) fn count_at_least(&self, n: usize) -> bool {
         // An entry takes more than six bytes: small sessions need not be counted.
         (self.payload.len() / 7 + self.changes.list.len()) >= n
-            && self.keys().filter(|k| !k.starts_with(RESERVED)).count() >= n
+            && self.keys().filter(|k| !is_reserved(k)).count() >= n
     }
 
     pub(crate) fn has_changes(&self) -> bool {
