@@ -40,6 +40,18 @@ async fn s10_cookies_too_large_to_be_read_are_counted() {
     assert_eq!(house.manager.metrics().malformed_ids, 1, "a visitor who lost their session shows somewhere");
 }
 
+#[tokio::test]
+async fn s10_ids_beyond_those_that_are_looked_up_are_counted() {
+    let house = House::new(SessionConfig::new());
+    let ids: Vec<SessionId> = (0..6).map(|_| SessionId::generate()).collect();
+    let ids: Vec<&str> = ids.iter().map(SessionId::expose).collect();
+    for (sent, counted) in [(&ids[..4], 0), (&ids[..5], 1), (&ids[..], 2)] {
+        assert!(house.arrive(sent).open_existing().await.unwrap().is_none());
+        assert_eq!(house.manager.metrics().excess_ids, counted, "{} ids", sent.len());
+    }
+    assert!(house.manager.metrics_text().contains("cloakroom_excess_ids_total 2"));
+}
+
 #[test]
 fn s01_s02_each_of_the_192_bits_of_an_id_is_drawn_anew() {
     const IDS: usize = 4096;

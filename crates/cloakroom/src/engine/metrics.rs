@@ -169,6 +169,7 @@ counters! {
     replays: "Requests that were run again after a conflict.",
     overwritten: "Keys overwritten although another request had changed them.",
     malformed_ids: "Cookies that cannot be an id of this server, and requests with too many bytes of them.",
+    excess_ids: "Requests with more different ids than are looked up: those that sort last were left out.",
     unknown_ids: "Well-formed ids that no store knows; never adopted.",
     obsolete_ids: "Ids presented after they had been replaced and past their grace.",
     ambiguous_ids: "Requests with several live sessions, served as anonymous.",

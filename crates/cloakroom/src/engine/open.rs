@@ -50,6 +50,10 @@ impl Engine {
         if presented.malformed > 0 {
             self.metrics.malformed_ids.add(u64::from(presented.malformed));
         }
+        if presented.excess {
+            self.metrics.excess_ids.one();
+            tracing::info!(target: "cloakroom", "more different ids than are looked up: those that sort last were left out");
+        }
         if presented.oversized {
             self.metrics.malformed_ids.one();
             tracing::info!(target: "cloakroom", "more bytes of cookies than are read: the request is served as anonymous");
