@@ -1,14 +1,17 @@
 //! S55–S58 at the seam: what an adapter lets through to its handler, and what that costs the store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod log;
+
 use std::sync::Arc;
 
 use cloakroom::{
-    CsrfConfig, ErrorKind, MemoryStore, SessionConfig, SessionManager, Transport, TrustedOrigins,
+    CsrfConfig, Discarded, ErrorKind, MemoryStore, SessionConfig, SessionManager, Transport, TrustedOrigins,
     TrustedProxies,
 };
 use cloakroom_testing::SpyStore;
-use http::{Method, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use log::Log;
 
 struct House {
     spy: SpyStore,
@@ -157,4 +160,25 @@ async fn an_id_in_the_header_and_one_in_a_cookie_are_refused_without_a_look_up()
     let handle = house.manager.open(&request, None);
     assert_eq!(handle.open().await.unwrap_err().kind(), ErrorKind::CrossSite);
     assert_eq!(house.calls(), 0);
+}
+
+#[tokio::test]
+async fn the_log_says_of_a_refusal_what_it_is_and_not_that_a_commit_failed() {
+    let house = house(SessionConfig::new());
+    let (cookie, _) = house.visitor().await;
+    for fields in [
+        // Nothing but a token could tell, and there is none; the browser's own word.
+        &[("cookie", cookie.as_str())][..],
+        &[("cookie", &cookie), ("sec-fetch-site", "cross-site")],
+    ] {
+        let log = Log::listen();
+        let request = post(fields);
+        let handle = house.manager.open(&request, None);
+        let refusal = house.manager.admit(&request, &handle).await.unwrap_err();
+        let discarded = Discarded { status: StatusCode::FORBIDDEN, headers: &HeaderMap::new() };
+        assert_eq!(house.manager.replace(&handle, &refusal, discarded).status(), StatusCode::FORBIDDEN);
+        assert_eq!(log.count("INFO", "kept from its handler"), 1, "{:?}", log.lines());
+        assert_eq!((log.count("WARN", ""), log.count("ERROR", "")), (0, 0), "{:?}", log.lines());
+        assert!(log.lines().iter().all(|line| !line.contains("commit")), "{:?}", log.lines());
+    }
 }

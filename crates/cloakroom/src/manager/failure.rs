@@ -8,7 +8,7 @@ use ::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 
 use super::SessionManager;
-use crate::error::SessionError;
+use crate::error::{ErrorKind, SessionError};
 use crate::session::SessionHandle;
 
 /// The head of the response that the handler made and that does not leave.
@@ -49,7 +49,16 @@ impl SessionManager {
         error: &SessionError,
         discarded: Discarded<'_>,
     ) -> Response<Bytes> {
-        tracing::warn!(target: "cloakroom", %error, "a response was replaced because its session could not be committed");
+        match error.kind() {
+            // No handler ran, and nothing is wrong with the session.
+            ErrorKind::CrossSite => {
+                tracing::info!(target: "cloakroom", %error, "a request was kept from its handler");
+            }
+            _ => tracing::warn!(
+                target: "cloakroom", %error,
+                "a response was replaced, because its session could not be opened or committed"
+            ),
+        }
         let hook = self.0.http.on_failure.as_ref();
         let mut response =
             hook.and_then(|hook| call(hook, error, discarded)).unwrap_or_else(|| error_response(error));
