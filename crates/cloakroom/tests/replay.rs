@@ -232,7 +232,7 @@ async fn a_replay_that_finds_no_place_in_time_does_not_begin_and_is_not_counted(
 
 #[tokio::test]
 async fn a_request_whose_awaited_write_stands_is_not_replayed() {
-    let acts: [(&str, Act); 6] = [
+    let acts: [(&str, Act); 7] = [
         ("put", |s| Box::pin(async move { s.put("seen", true).await })),
         ("update", |s| Box::pin(async move { s.increment("seen", 1).await.map(drop) })),
         ("save", |s| {
@@ -243,13 +243,27 @@ async fn a_request_whose_awaited_write_stands_is_not_replayed() {
         }),
         ("lock", |s| Box::pin(async move { s.lock().await.map(drop) })),
         ("devices", |s| Box::pin(async move { s.revoke_others().await.map(drop) })),
+        ("device", |s| {
+            Box::pin(async move {
+                let devices = s.devices().await?;
+                let other = devices.iter().find(|device| !device.current).unwrap();
+                assert_eq!(s.revoke(other.handle.as_str()).await?, 1);
+                Ok(())
+            })
+        }),
         ("login", |s| Box::pin(async move { s.bind_user("ada").await })),
     ];
     for (name, act) in acts {
         let scene = Scene::new(0);
         let cookie = scene.visitor().await;
-        // Devices are a user's; the visitor of that case has logged in.
-        let cookie = if name == "devices" { logged_in(&scene, &cookie).await } else { cookie };
+        // Devices are a user's: the visitor of these cases has logged in, on two of them.
+        let cookie = if name.starts_with("device") {
+            let elsewhere = scene.visitor().await;
+            logged_in(&scene, &elsewhere).await;
+            logged_in(&scene, &cookie).await
+        } else {
+            cookie
+        };
         let runs = Arc::clone(&scene.runs);
         let inner = scene.clone();
         let route = get(move |session: Session| async move {
