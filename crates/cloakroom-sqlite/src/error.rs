@@ -158,11 +158,13 @@ impl fmt::Display for OpenError {
                 f,
                 "the session store {path} cannot use a write-ahead log here: put the file on a local file system"
             ),
-            OpenErrorKind::Io => write!(f, "the session store {path} cannot be opened"),
-        }?;
-        match (&self.kind, &self.source) {
-            (OpenErrorKind::Io, Some(source)) => write!(f, ": {source}"),
-            _ => Ok(()),
+            OpenErrorKind::Io => {
+                write!(f, "the session store {path} cannot be opened")?;
+                if let Some(source) = &self.source {
+                    write!(f, ": {source}")?;
+                }
+                write!(f, ": look at the disk, its file system and the system's log, and start again")
+            }
         }
     }
 }
@@ -181,7 +183,8 @@ pub(crate) fn unavailable(path: &Path, doing: &str, error: &rusqlite::Error) -> 
     let advice = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "make room on the disk, and the store goes on by itself",
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another process kept the file locked for longer than the busy timeout"
+            "another process kept the file locked for longer than the busy timeout: stop what holds it (a backup, an open \
+             sqlite3 shell, a migration), or raise `SqliteBuilder::busy_timeout`"
         }
         Some(ErrorCode::ReadOnly) => "give the process write access to the file and its directory",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -189,7 +192,10 @@ pub(crate) fn unavailable(path: &Path, doing: &str, error: &rusqlite::Error) -> 
                 "if the disk is sound, stop the service and restore a backup or use `sqlite3 FILE .recover`";
             return StoreError::new(StoreErrorKind::Corrupt, format!("{doing} {path}: {error}: {advice}"));
         }
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => "the disk or its file system has trouble",
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            "the disk or its file system has trouble: look at the system's log, and whether the file is where it was and \
+             the process may open more files; the store goes on when it can"
+        }
         _ => return StoreError::new(StoreErrorKind::Unavailable, format!("{doing} {path}: {error}")),
     };
     StoreError::new(StoreErrorKind::Unavailable, format!("{doing} {path}: {error}: {advice}"))
@@ -197,5 +203,40 @@ pub(crate) fn unavailable(path: &Path, doing: &str, error: &rusqlite::Error) -> 
 
 /// The store was closed, or its thread is gone.
 pub(crate) fn closed(path: &Path) -> StoreError {
-    StoreError::new(StoreErrorKind::Unavailable, format!("the session store {} is closed", path.display()))
+    let path = path.display();
+    let text = format!(
+        "the session store {path} is closed: ask nothing of it after `close`; if nobody called that, its thread has ended, \
+         for the reason in the log: open the store anew"
+    );
+    StoreError::new(StoreErrorKind::Unavailable, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn every_trouble_in_the_midst_of_work_says_what_to_do() {
+        let path = Path::new("sessions.db");
+        for (code, advice) in [
+            (ffi::SQLITE_BUSY, "stop what holds it"),
+            (ffi::SQLITE_LOCKED, "raise `SqliteBuilder::busy_timeout`"),
+            (ffi::SQLITE_IOERR, "look at the system's log"),
+            (ffi::SQLITE_CANTOPEN, "may open more files"),
+            (ffi::SQLITE_FULL, "make room"),
+            (ffi::SQLITE_READONLY, "give the process write access"),
+            (ffi::SQLITE_CORRUPT, "restore a backup"),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            let text = unavailable(path, "writing to", &error).to_string();
+            assert!(text.contains("sessions.db") && text.contains(advice), "{text}");
+        }
+        let text = closed(path).to_string();
+        assert!(text.contains("sessions.db") && text.contains("open the store anew"), "{text}");
+        let io = OpenError::from_io(path, std::io::Error::other("no such device"));
+        let text = io.to_string();
+        assert!(text.contains("no such device") && text.contains("the system's log"), "{text}");
+    }
 }
