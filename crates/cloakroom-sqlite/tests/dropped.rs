@@ -9,7 +9,7 @@ mod support;
 use std::time::Duration;
 
 use cloakroom::store::{Acquire, Acquired, LeaseOwner, ScanFrom, Store};
-use cloakroom::{Session, SessionConfig, SessionManager, StoreKey};
+use cloakroom::{LockGuard, Session, SessionConfig, SessionManager, StoreKey};
 use cloakroom_sqlite::SqliteStore;
 use cloakroom_testing::ManualClock;
 use http::{HeaderMap, StatusCode};
@@ -102,8 +102,8 @@ async fn begin_and_drop(future: impl Future) {
     assert!(tokio::time::timeout(Duration::from_millis(250), future).await.is_err(), "it was answered");
 }
 
-#[tokio::test]
-async fn c5_a_lock_that_is_dropped_is_released() {
+/// A lock that is dropped like this, while nothing can be written, is given back afterwards.
+async fn is_given_back(dropped: impl AsyncFnOnce(LockGuard)) {
     let bed = Bed::new().await;
     let cookie = bed.logged_in("ann").await;
     let key = bed.only_session().await.key;
@@ -111,25 +111,24 @@ async fn c5_a_lock_that_is_dropped_is_released() {
     let guard = session.lock().await.unwrap();
     assert!(!bed.is_free(key).await);
     let blocked = bed.block();
-    drop(guard);
-    // What was detached gets as far as it can.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    dropped(guard).await;
     drop(blocked);
     bed.until_free(key).await;
 }
 
 #[tokio::test]
+async fn c5_a_lock_that_is_dropped_is_released() {
+    is_given_back(async |guard| {
+        drop(guard);
+        // What was detached gets as far as it can.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn c5_a_lock_that_is_dropped_on_a_thread_without_a_runtime_is_released() {
-    let bed = Bed::new().await;
-    let cookie = bed.logged_in("ann").await;
-    let key = bed.only_session().await.key;
-    let (_handle, session) = bed.arrive(&cookie).await;
-    let guard = session.lock().await.unwrap();
-    assert!(!bed.is_free(key).await);
-    let blocked = bed.block();
-    std::thread::spawn(move || drop(guard)).join().unwrap();
-    drop(blocked);
-    bed.until_free(key).await;
+    is_given_back(async |guard| std::thread::spawn(move || drop(guard)).join().unwrap()).await;
 }
 
 #[tokio::test]
