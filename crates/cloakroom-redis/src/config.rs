@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn p1_a_table_says_where_and_as_whom() {
+    async fn p01_a_table_says_where_and_as_whom() {
         let file = "[connections.redis]\nhost = \"h\"\nport = 7\nuser = \"u\"\npassword = { env = \"PW\" }\n\
                     database = 2\nprefix = \"shop:\"\ndeadline = \"1s\"\nconnections = 2\n";
         let found = open(file, &[("PW", "hush")]).await.unwrap();

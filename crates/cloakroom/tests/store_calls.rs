@@ -154,7 +154,7 @@ async fn exclusive_mode_opens_and_locks_in_one_call_and_commits_and_releases_in_
 }
 
 #[tokio::test]
-async fn x7_a_touch_is_due_after_a_tenth_of_the_idle_time_and_one_call() {
+async fn x07_a_touch_is_due_after_a_tenth_of_the_idle_time_and_one_call() {
     let house = house(SessionConfig::new().idle(Duration::from_secs(1000)));
     let id = house.newcomer().await;
     house.clock.advance(Duration::from_secs(99));

@@ -8,7 +8,7 @@ const TWO: &str = "driver = \"sqlite\"\nconnection = \"main\"\n[connections.main
                    [connections.memory]\nmax_sessions = 10\n";
 
 #[test]
-fn x1_r3_the_driver_and_its_connection_are_chosen_by_file_and_environment() {
+fn x01_r03_the_driver_and_its_connection_are_chosen_by_file_and_environment() {
     // Nothing said: the program's first driver, without a table.
     assert_eq!(opens("", []), "sqlite sqlite -");
     assert_eq!(opens("[connections.sqlite]\npath = \"s.db\"\n", []), "sqlite sqlite s.db");
@@ -58,7 +58,7 @@ fn an_unknown_connection_lists_those_of_the_file() {
 }
 
 #[test]
-fn p1_unknown_keys_and_wrong_values_of_a_connection_name_their_line() {
+fn p01_unknown_keys_and_wrong_values_of_a_connection_name_their_line() {
     let with = |line: &str| format!("connection = \"main\"\n[connections.main]\n{line}\n");
     assert_eq!(
         opens(&with("pth = \"a.db\""), []),

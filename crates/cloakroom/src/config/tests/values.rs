@@ -92,7 +92,7 @@ fn file_of(key: &str, value: &str) -> String {
 }
 
 #[test]
-fn x1_m7_r3_every_setting_is_taken_from_the_file_and_from_the_environment_alike() {
+fn x01_m07_r03_every_setting_is_taken_from_the_file_and_from_the_environment_alike() {
     let tried: BTreeSet<_> = OTHER_VALUES.iter().map(|(key, ..)| *key).collect();
     assert_eq!(tried, SETTINGS.iter().map(|setting| setting.key).collect());
     for (key, written, variable) in OTHER_VALUES {
@@ -127,7 +127,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn m6_x1_lifetime_and_cache_expire_are_minutes_in_the_environment() {
+fn m06_x01_lifetime_and_cache_expire_are_minutes_in_the_environment() {
     let read = parse_over("", [("SESSION_LIFETIME", "120"), ("SESSION_CACHE_EXPIRE", "180")]).unwrap();
     assert_eq!(read.settings.session.idle, Duration::from_secs(7200));
     assert_eq!(read.settings.cache.expire, Duration::from_secs(10_800));

@@ -39,7 +39,7 @@ fn limited<const N: usize>(
 }
 
 #[test]
-fn m9_each_limiter_says_what_php_says() {
+fn m09_each_limiter_says_what_php_says() {
     let says = |limiter, involvement| limited(limiter, involvement, []);
     let text = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
     let [nocache, private, no_expire, public, none] = LIMITERS;
@@ -116,7 +116,7 @@ fn s54_the_status_does_not_matter_where_a_session_is_involved() {
 }
 
 #[test]
-fn x8_s50_an_applications_own_header_gets_stricter_and_keeps_its_max_age() {
+fn x08_s50_an_applications_own_header_gets_stricter_and_keeps_its_max_age() {
     let cc = |limiter, involvement, own: &str| limited(limiter, involvement, [("cache-control", own)]).0;
     let own = "public, max-age=604800, s-maxage=9";
     let [nocache, private, no_expire, public, none] = LIMITERS;
