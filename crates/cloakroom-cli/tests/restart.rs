@@ -73,8 +73,7 @@ fn a_request_that_is_under_way_is_answered_before_the_program_stops() {
     visitor.add("cape");
     visitor.get("/counter");
     let mut slow = visitor.clone();
-    let answer = thread::spawn(move || slow.post("/counter/update", ""));
-    thread::sleep(Duration::from_millis(500));
+    let answer = demo.under_way(move || slow.post("/counter/update", ""));
     let (status, _) = demo.terminate();
     assert!(status.success());
     assert_eq!(answer.join().unwrap().status, 303);

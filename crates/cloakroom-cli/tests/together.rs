@@ -128,8 +128,7 @@ fn c2_a_click_in_flight_does_not_bring_a_session_back_that_was_logged_out() {
     visitor.post("/login", "name=Ada");
     visitor.get("/counter");
     let mut late = visitor.clone();
-    let writer = thread::spawn(move || late.post("/counter/update", ""));
-    thread::sleep(std::time::Duration::from_millis(700));
+    let writer = demo.under_way(move || late.post("/counter/update", ""));
     let mut replay = visitor.clone();
     assert_eq!(visitor.post("/logout", "").status, 303);
     let answer = writer.join().unwrap();

@@ -67,6 +67,32 @@ impl Demo {
         http::Visitor::of(self.address())
     }
 
+    /// One of the shop's numbers, as the admin page gives them to a program.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let bearer = format!("Bearer {}", self.token);
+        let answer = self.visitor().ask("GET", "/admin/metrics", &[("authorization", &bearer)], "");
+        assert_eq!(answer.status, 200);
+        assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {}", answer.body)).parse().unwrap()
+    }
+
+    /// Sends a request to a slow handler, and comes back when that has opened the session: the request is under way then.
+    pub(crate) fn under_way(
+        &self,
+        request: impl FnOnce() -> http::Answer + Send + 'static,
+    ) -> std::thread::JoinHandle<http::Answer> {
+        let before = self.metric("cloakroom_opened_total");
+        let answer = std::thread::spawn(request);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while self.metric("cloakroom_opened_total") == before {
+            assert!(Instant::now() < deadline, "the request does not arrive");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!answer.is_finished(), "it was answered already");
+        answer
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -1,6 +1,6 @@
 //! The cookie as it is written, and when.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::harness::probe::refused;
 use crate::harness::{Place, Probe, Request, SetCookie, everywhere, sleep_ms};
@@ -217,13 +217,21 @@ async fn s28_a_cookie_only_when_the_id_changed(place: Place) {
 }
 
 async fn s28_a_persistent_cookie_slides_with_the_session(place: Place) {
-    let probe = place.start(&["--cookie-lifetime", "3600", "--idle", "1"]);
+    let tenth = Duration::from_secs(1);
+    let probe = place.start(&["--cookie-lifetime", "3600", "--idle", "10"]);
+    let began = Instant::now();
     let visitor = probe.visitor_with_session().await;
-    visitor.get("/get/seed").await.without_cookie();
-    // A tenth of the idle time later, the session's deadline slides, and the browser's with it.
-    tokio::time::sleep(Duration::from_millis(150)).await;
     let before = visitor.cookie();
-    let told = visitor.get("/get/seed").await.set_cookie().expect("the cookie slides");
+    // When a tenth of the idle time has passed, the session's deadline slides, and the browser's with it; not before.
+    let told = loop {
+        assert!(began.elapsed() < 9 * tenth, "the cookie does not slide");
+        if let Some(told) = visitor.get("/get/seed").await.set_cookie() {
+            break told;
+        }
+        sleep_ms(20).await;
+    };
+    // The store's clock is not quite this one.
+    assert!(began.elapsed() > tenth / 2, "it slid after {:?}", began.elapsed());
     assert_eq!(Some(told.pair()), before);
 }
 
