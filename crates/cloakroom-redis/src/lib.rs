@@ -22,6 +22,9 @@
 //! - **Unavailable is not absent**, and no error, log line or `Debug` shows a key, a value or a password.
 //! - **Every key has an expiry.** Nothing is left behind for ever, and nothing needs purging.
 //!
+//! - **Opt-in, a near cache**: [`NearCache::new`](cloakroom::NearCache::new) before the store answers warm reads from memory. The
+//!   server tells of changes ([`PushStore`](cloakroom::store::PushStore)).
+//!
 //! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
 //! configure, and for what a failover can lose.
 //!
@@ -44,6 +47,7 @@ mod step;
 mod store;
 mod target;
 mod time;
+mod tracking;
 mod upkeep;
 
 pub use builder::{BuildError, RedisBuilder};

@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error;
+use crate::tracking::Line;
 
 /// First and longest pause between two tries to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -43,6 +44,8 @@ pub(crate) struct Link(Arc<Inner>);
 #[derive(Clone)]
 pub(crate) struct Open {
     pub(crate) connection: MultiplexedConnection,
+    /// Reads may opt in to being told of changes.
+    pub(crate) tracks: bool,
     epoch: u64,
     since: Instant,
 }
@@ -53,6 +56,8 @@ struct Inner {
     place: Arc<str>,
     connect_timeout: Duration,
     on_push: Option<OnPush>,
+    /// Where what is read over it may be told of.
+    line: Option<Line>,
     state: Mutex<State>,
     /// Moves with each change of the state that somebody may wait for.
     changed: watch::Sender<()>,
@@ -69,9 +74,19 @@ enum Phase {
     Idle,
     Connecting,
     /// And since when.
-    Up(MultiplexedConnection, Instant),
+    Up(MultiplexedConnection, Instant, Tracks),
     /// And why.
     Away(Arc<str>),
+}
+
+/// Whether a connection tells of changes to what is read over it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tracks {
+    Yes,
+    /// The server does not let it.
+    Refused,
+    /// Nobody wanted it when it was made.
+    Unasked,
 }
 
 impl Link {
@@ -80,6 +95,7 @@ impl Link {
         place: Arc<str>,
         connect_timeout: Duration,
         on_push: Option<OnPush>,
+        line: Option<Line>,
     ) -> Self {
         let state = State { phase: Phase::Idle, epoch: 0, asked: Instant::now() };
         Link(Arc::new(Inner {
@@ -87,6 +103,7 @@ impl Link {
             place,
             connect_timeout,
             on_push,
+            line,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
         }))
@@ -97,9 +114,10 @@ impl Link {
         let mut state = self.0.state.lock();
         state.asked = Instant::now();
         match &state.phase {
-            Phase::Up(connection, since) => {
+            Phase::Up(connection, since, tracks) => {
                 let (connection, since) = (connection.clone(), *since);
-                Some(Ok(Open { connection, epoch: state.epoch, since }))
+                let tracks = *tracks == Tracks::Yes;
+                Some(Ok(Open { connection, tracks, epoch: state.epoch, since }))
             }
             Phase::Away(why) => Some(Err(error::unavailable(&self.0.place, why))),
             Phase::Connecting => None,
@@ -138,6 +156,18 @@ impl Link {
         }
     }
 
+    /// Changes are to be told of from now on: a connection that was made before is made anew.
+    pub(crate) fn track(&self) {
+        let epoch = {
+            let state = self.0.state.lock();
+            match state.phase {
+                Phase::Up(_, _, Tracks::Unasked) => state.epoch,
+                _ => return,
+            }
+        };
+        self.0.leave(epoch, Phase::Connecting);
+    }
+
     /// That connection does not answer: calls are refused until a new one does.
     pub(crate) fn silent(&self, open: &Open) {
         self.0.leave(open.epoch, Phase::Away("does not answer".into()));
@@ -153,6 +183,9 @@ impl Inner {
                 return;
             }
             state.phase = phase;
+            if let Some(line) = &self.line {
+                line.down();
+            }
         }
         Self::start_connecting(self);
     }
@@ -169,14 +202,18 @@ impl Inner {
         }
     }
 
-    async fn connect(self: &Arc<Self>, epoch: u64) -> Result<MultiplexedConnection, Arc<str>> {
+    async fn connect(self: &Arc<Self>, epoch: u64) -> Result<(MultiplexedConnection, Tracks), Arc<str>> {
         let weak = Arc::downgrade(self);
         let on_push = self.on_push.clone();
+        let line = self.line.clone();
         let push = move |info: PushInfo| -> Result<(), ()> {
             if info.kind == PushKind::Disconnection
                 && let Some(inner) = weak.upgrade()
             {
                 inner.leave(epoch, Phase::Connecting);
+            }
+            if let Some(line) = &line {
+                line.pushed(&info);
             }
             if let Some(on_push) = &on_push {
                 on_push(info);
@@ -188,9 +225,19 @@ impl Inner {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(push);
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
+        let connecting = async {
+            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let tracks = match &self.line {
+                Some(line) if line.is_wanted() => match line.set_up(&mut connection).await? {
+                    true => Tracks::Yes,
+                    false => Tracks::Refused,
+                },
+                _ => Tracks::Unasked,
+            };
+            Ok((connection, tracks))
+        };
         match tokio::time::timeout(self.connect_timeout, connecting).await {
-            Ok(Ok(connection)) => Ok(connection),
+            Ok(Ok(connected)) => Ok(connected),
             Ok(Err(error)) => Err(error::no_connection(&error).into()),
             Err(_) => Err("did not answer a new connection in time".into()),
         }
@@ -219,10 +266,18 @@ async fn keep_connecting(mut trying: Trying) {
     loop {
         let epoch = inner.state.lock().epoch + 1;
         match inner.connect(epoch).await {
-            Ok(connection) => {
+            Ok((connection, tracks)) => {
                 let mut state = inner.state.lock();
                 state.epoch = epoch;
-                state.phase = Phase::Up(connection, Instant::now());
+                if let Some(line) = &inner.line {
+                    match tracks {
+                        Tracks::Yes => line.up(),
+                        // By somebody who found no connection to make anew.
+                        Tracks::Unasked if line.is_wanted() => continue,
+                        Tracks::Unasked | Tracks::Refused => {}
+                    }
+                }
+                state.phase = Phase::Up(connection, Instant::now(), tracks);
                 trying.done = true;
                 return;
             }

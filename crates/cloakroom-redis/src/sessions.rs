@@ -24,9 +24,7 @@ use crate::shared::{Deadline, Invocation, Shared};
 impl Shared {
     pub(crate) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
         if self.time.now().is_some() {
-            let mut get = redis::cmd("GET");
-            get.arg(self.names.entry(&key));
-            let there = match self.read(self.deadline(), &get).await? {
+            let there = match self.look_up(self.deadline(), &key, Told::Changes).await? {
                 Value::BulkString(bytes) => self.there(&key, &bytes)?,
                 Value::Nil => return Ok(Loaded::Missing),
                 _ => return Err(error::strange(&self.place, Effect::Reads)),
@@ -46,19 +44,24 @@ impl Shared {
                 }
             }
         }
-        let mut loaded = self.load_many(vec![key]).await?;
+        let mut loaded = self.load_all(vec![key], Told::Changes).await?;
         loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
     }
 
     /// Reads up to four candidates at once. An alias is followed in a second round trip: what is under an alias does not
     /// change, so both reads together say what held at the time of the second.
     pub(crate) async fn load_many(&self, keys: Vec<StoreKey>) -> Result<Vec<Loaded>, StoreError> {
+        // Nobody keeps what came so.
+        self.load_all(keys, Told::Nothing).await
+    }
+
+    async fn load_all(&self, keys: Vec<StoreKey>, told: Told) -> Result<Vec<Loaded>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
         let deadline = self.deadline();
         let mut found = Known::default();
-        let mut now = self.fetch(deadline, &keys, &mut found).await?;
+        let mut now = self.fetch(deadline, &keys, told, &mut found).await?;
         let successors: Vec<StoreKey> = found
             .0
             .iter()
@@ -69,28 +72,38 @@ impl Shared {
             .filter(|successor| !found.has(successor))
             .collect();
         if !successors.is_empty() {
-            now = self.fetch(deadline, &successors, &mut found).await?;
+            now = self.fetch(deadline, &successors, Told::Nothing, &mut found).await?;
         }
         keys.into_iter()
             .map(|key| protocol::load(&mut found, now, key).map_err(|stopped| self.contradiction(stopped)))
             .collect()
     }
 
-    /// Reads entries as they are, and tells the time.
+    /// What is under a key, as it is.
+    async fn look_up(&self, deadline: Deadline, key: &StoreKey, told: Told) -> Result<Value, StoreError> {
+        let mut get = redis::cmd("GET");
+        get.arg(self.names.entry(key));
+        if told == Told::Nothing || !self.tracking.is_wanted() {
+            return self.read(deadline, &get).await;
+        }
+        let mut commands = Pipeline::with_capacity(1);
+        commands.add_command(get);
+        let mut answers = self.read_told(deadline, &commands).await?;
+        answers.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
+    }
+
+    /// Reads entries as they are, and tells the time. Of the first, changes may be told from then on.
     async fn fetch(
         &self,
         deadline: Deadline,
         keys: &[StoreKey],
+        told: Told,
         into: &mut Known,
     ) -> Result<Timestamp, StoreError> {
         let known_now = self.time.now();
         let asked = Instant::now();
         let answers = match (keys, known_now) {
-            ([key], Some(_)) => {
-                let mut get = redis::cmd("GET");
-                get.arg(self.names.entry(key));
-                vec![self.read(deadline, &get).await?]
-            }
+            ([key], Some(_)) => vec![self.look_up(deadline, key, told).await?],
             _ => {
                 let mut pipeline = Pipeline::with_capacity(keys.len() + 1);
                 for key in keys {
@@ -99,7 +112,10 @@ impl Shared {
                 if known_now.is_none() {
                     pipeline.cmd("TIME");
                 }
-                let mut answers = self.read_all(deadline, &pipeline).await?;
+                let mut answers = match told {
+                    Told::Changes => self.read_told(deadline, &pipeline).await?,
+                    Told::Nothing => self.read_all(deadline, &pipeline).await?,
+                };
                 if known_now.is_none() {
                     let told = answers.pop().and_then(told_time);
                     let told = told.ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
@@ -301,6 +317,14 @@ pub(crate) fn told_time(answer: Value) -> Option<Timestamp> {
     };
     let [seconds, micros] = parts.as_slice() else { return None };
     Some(Timestamp::from_millis(number(seconds)?.checked_mul(1000)? + number(micros)? / 1000))
+}
+
+/// What the server is to tell of what was read, where somebody wants to be told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    /// That it changed.
+    Changes,
 }
 
 /// Entries that were read, for the rules to look at.

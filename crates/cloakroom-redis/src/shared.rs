@@ -15,6 +15,7 @@ use crate::names::Names;
 use crate::scripts::Source;
 use crate::signals::Signals;
 use crate::time::ServerTime;
+use crate::tracking::{self, Tracking};
 
 pub(crate) struct Shared {
     /// For people: where, never as whom.
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) links: Vec<Link>,
     pub(crate) next_link: AtomicUsize,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) tracking: Arc<Tracking>,
 }
 
 /// How far a caller waits for all the calls of one operation.
@@ -182,7 +184,30 @@ impl Shared {
         deadline: Deadline,
         commands: &Pipeline,
     ) -> Result<Vec<Value>, StoreError> {
-        match self.ask(deadline, Effect::Reads, &Asking::Many(commands)).await? {
+        self.several(self.ask(deadline, Effect::Reads, &Asking::Many(commands)).await?)
+    }
+
+    /// As [`read_all`](Self::read_all), where the answer to the first may be kept by somebody: the server tells of the next
+    /// change to it, if anybody wants to be told.
+    pub(crate) async fn read_told(
+        &self,
+        deadline: Deadline,
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>, StoreError> {
+        if !self.tracking.is_wanted() {
+            return self.read_all(deadline, commands).await;
+        }
+        let mut telling = Pipeline::with_capacity(commands.len() + 1);
+        tracking::opt_in(&mut telling);
+        for command in commands.cmd_iter() {
+            telling.add_command(command.clone());
+        }
+        let asking = Asking::Told { commands, telling: &telling };
+        self.several(self.ask(deadline, Effect::Reads, &asking).await?)
+    }
+
+    fn several(&self, answer: Value) -> Result<Vec<Value>, StoreError> {
+        match answer {
             Value::Array(answers) => answers.into_iter().map(|answer| self.accepted(answer)).collect(),
             _ => Err(error::strange(&self.place, Effect::Reads)),
         }
@@ -214,7 +239,7 @@ impl Shared {
                 },
             };
             let mut unanswered = Unanswered { link, open: &open, deadline, answered: false };
-            let answer = tokio::time::timeout_at(deadline.ends.into(), asking.send(&open)).await;
+            let answer = tokio::time::timeout_at(deadline.ends.into(), asking.send(link, &open)).await;
             unanswered.answered = answer.is_ok();
             drop(unanswered);
             match answer {
@@ -245,15 +270,29 @@ impl Shared {
 enum Asking<'a> {
     One(&'a Cmd),
     Many(&'a Pipeline),
+    /// The same commands, without and with opting in to being told of changes.
+    Told {
+        commands: &'a Pipeline,
+        telling: &'a Pipeline,
+    },
 }
 
 impl Asking<'_> {
     /// Whatever is an error here left the connection unusable; what the server refuses is a value.
-    async fn send(&self, open: &Open) -> Result<Value, RedisError> {
+    async fn send(&self, link: &Link, open: &Open) -> Result<Value, RedisError> {
         let mut connection = open.connection.clone();
         match self {
             Asking::One(command) => connection.send_packed_command(command).await,
-            Asking::Many(commands) => {
+            Asking::Told { telling, .. } if open.tracks => {
+                let answers = connection.send_packed_commands(telling, 0, telling.len()).await?;
+                let mut answers = answers.into_iter();
+                if answers.next() != Some(Value::Okay) {
+                    // Whoever keeps copies must not believe to be told. A new connection finds out what it may do.
+                    link.lost(open);
+                }
+                Ok(Value::Array(answers.collect()))
+            }
+            Asking::Many(commands) | Asking::Told { commands, .. } => {
                 connection.send_packed_commands(commands, 0, commands.len()).await.map(Value::Array)
             }
         }

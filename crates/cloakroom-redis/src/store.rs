@@ -1,17 +1,17 @@
 //! The store itself: hands requests to what answers them.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Weak};
 
 use cloakroom::StoreKey;
 use cloakroom::UserId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol;
 use cloakroom::store::{
-    Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreError, StoreFuture,
-    StoreStats, Summary, Touch, Touched,
+    Acquire, Acquired, ChangeListener, Commit, Committed, Create, Created, End, Ended, Loaded, Purged,
+    PushStore, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage,
+    Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 
 use crate::link::Link;
@@ -20,6 +20,7 @@ use crate::shared::Shared;
 use crate::signals::Signals;
 use crate::step::Wanted;
 use crate::time::ServerTime;
+use crate::tracking::Tracking;
 use crate::{BuildError, InvalidRedisUrl, RedisBuilder};
 
 /// Sessions in a Redis or Valkey server. Cloning gives another handle to the same store.
@@ -66,24 +67,29 @@ impl RedisStore {
             let info = settings.url.connection_info().map_err(|_| BuildError::Address)?;
             redis::Client::open(info).map_err(|_| BuildError::Address)
         };
+        let names = Names::new(&settings.prefix);
+        let tracking = Tracking::over(settings.connections, place.clone(), names.clone());
         let mut links = Vec::with_capacity(settings.connections);
-        for _ in 0..settings.connections {
-            links.push(Link::new(client()?, place.clone(), settings.connect_timeout, None));
+        for number in 0..settings.connections {
+            let line = Some(tracking.line(number));
+            links.push(Link::new(client()?, place.clone(), settings.connect_timeout, None, line));
         }
         let listening = client()?;
-        let shared = Arc::new_cyclic(|weak: &std::sync::Weak<Shared>| {
+        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let signals = Signals::new();
             let weak = weak.clone();
             let pushed = Arc::new(move |push| Shared::pushed(&weak, &push));
-            signals.listen_on(Link::new(listening, place.clone(), settings.connect_timeout, Some(pushed)));
+            let link = Link::new(listening, place.clone(), settings.connect_timeout, Some(pushed), None);
+            signals.listen_on(link);
             Shared {
                 place,
-                names: Names::new(&settings.prefix),
+                names,
                 time: ServerTime::new(settings.clock.clone()),
                 call_deadline: settings.call_deadline,
                 links,
                 next_link: AtomicUsize::new(0),
                 signals,
+                tracking,
             }
         });
         Ok(RedisStore(shared))
@@ -195,6 +201,16 @@ impl Store for RedisStore {
 
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
         self.0.released(key)
+    }
+}
+
+/// By the server's client tracking, which is switched on with the first listener: a store that nobody listens to does not pay
+/// for it. A connection that was made before is made anew. Where the server refuses to track, nobody is told anything
+/// (a near cache then keeps nothing), a warning is logged, and sessions are served as without it.
+impl PushStore for RedisStore {
+    fn tell(&self, listener: Weak<dyn ChangeListener>) {
+        self.0.tracking.tell(listener);
+        self.0.links.iter().for_each(Link::track);
     }
 }
 

@@ -5,8 +5,8 @@ mod support;
 
 use std::sync::Arc;
 
-use cloakroom::StoreKey;
 use cloakroom::store::Store;
+use cloakroom::{NearCache, StoreKey};
 use cloakroom_redis::{RedisBuilder, RedisStore};
 use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
 use cloakroom_testing::{ManualClock, RecallStore};
@@ -91,6 +91,51 @@ mod valkey {
         let server = Server::start(Kind::Valkey);
         let builder = server.builder();
         on(server, builder, WithTheRecord)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+/// The store behind a near cache. The second handle is another on the same cache, as in one process: in another, what was written here
+/// shows a moment later, and no store may do that.
+fn behind_a_cache(kind: Kind) -> Subject {
+    let server = Arc::new(Server::start(kind));
+    let builder = server.builder();
+    let open = move || NearCache::new(builder.clone().build().unwrap());
+    let near = open();
+    let (restarted, damaged) = (server.clone(), server.clone());
+    Subject::new(Arc::new(near.clone()))
+        .second_handle(move || {
+            let near: Arc<dyn Store> = Arc::new(near.clone());
+            async move { near }
+        })
+        .reopen(move |old| {
+            let (server, near) = (restarted.clone(), open());
+            async move {
+                server.start_again();
+                drop(old);
+                Arc::new(near) as Arc<dyn Store>
+            }
+        })
+        .damage(move |key| damage(damaged.clone(), key))
+        .keep(server)
+}
+
+mod redis_behind_a_cache {
+    use super::*;
+
+    async fn subject() -> Subject {
+        behind_a_cache(Kind::Redis)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+mod valkey_behind_a_cache {
+    use super::*;
+
+    async fn subject() -> Subject {
+        behind_a_cache(Kind::Valkey)
     }
 
     cloakroom_testing::conformance_tests!(subject);

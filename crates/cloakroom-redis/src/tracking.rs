@@ -1,0 +1,179 @@
+//! Being told of changes: what [`PushStore`](cloakroom::store::PushStore) promises, by the server's client tracking.
+//!
+//! A connection that tracks is sent the name of a key that it read as soon as somebody changes what is there: a push, between
+//! the answers, in the order in which the server did things. From a connection's own task it goes straight to the listeners, so
+//! it is heard before any answer behind it is handed to whoever asked. An answer *before* it may reach its reader later than the
+//! push does, and a push may come over another connection than the answer: that is the listener's business
+//! ([`ChangeListener`]), and a near cache drops such an answer by its generations.
+//!
+//! Of the server's three ways to track, reads opt in one by one (`OPTIN`, and `CLIENT CACHING YES` in the same packet, before a
+//! lookup that a cache may keep the answer of):
+//!
+//! - *By default* it remembers whatever the connection reads, also inside of scripts: the indexes of users, which change all the
+//!   time, markers, receipts, and each session that a commit looked at. Its table, and the news, would mostly be of things that no
+//!   cache has.
+//! - *By prefix* (`BCAST`) it remembers nothing, and tells every process of every write to any session. With P processes that is P
+//!   messages for each write, where a session is in the cache of one or two of them.
+//! - *Opted in*, it remembers what is in a cache, and sends one message for each process that has it. The price is a second
+//!   command for each miss, without a round trip of its own.
+//!
+//! Not `NOLOOP`: changes made over the same connection are told as well. The cache knows its own writes, but not what is written
+//! past it, through another handle on the same store.
+
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cloakroom::store::ChangeListener;
+use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Pipeline, PushInfo, PushKind, RedisError, Value};
+
+use crate::error;
+use crate::names::Names;
+
+/// Who is told, and over which connections.
+pub(crate) struct Tracking {
+    /// For people.
+    place: Arc<str>,
+    names: Names,
+    wanted: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct State {
+    listeners: Vec<Weak<dyn ChangeListener>>,
+    /// Whether each connection that is read from tracks now.
+    lines: Vec<bool>,
+}
+
+impl State {
+    fn all_track(&self) -> bool {
+        self.lines.iter().all(|tracks| *tracks)
+    }
+
+    /// Under the lock, so that whoever listens hears things in their order.
+    fn each(&mut self, tell: impl Fn(&dyn ChangeListener)) {
+        self.listeners.retain(|listener| listener.upgrade().inspect(|listener| tell(&**listener)).is_some());
+    }
+}
+
+impl Tracking {
+    /// Over so many connections, of which none is up.
+    pub(crate) fn over(lines: usize, place: Arc<str>, names: Names) -> Arc<Self> {
+        let state = State { listeners: Vec::new(), lines: vec![false; lines] };
+        Arc::new(Tracking { place, names, wanted: AtomicBool::new(false), state: Mutex::new(state) })
+    }
+
+    /// The part of connection `number`.
+    pub(crate) fn line(self: &Arc<Self>, number: usize) -> Line {
+        Line { tracking: self.clone(), number }
+    }
+
+    /// Somebody listens. Until then no connection tracks, and nothing is paid for it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Tells this listener from now on. Connections that do not track yet are to be made anew.
+    pub(crate) fn tell(&self, listener: Weak<dyn ChangeListener>) {
+        let mut state = self.state.lock();
+        if state.all_track()
+            && let Some(listener) = listener.upgrade()
+        {
+            listener.connected();
+        }
+        state.listeners.push(listener);
+        self.wanted.store(true, Ordering::Release);
+    }
+}
+
+/// One connection's part in it. Its calls come under the lock of its link, and so in their order.
+#[derive(Clone)]
+pub(crate) struct Line {
+    tracking: Arc<Tracking>,
+    number: usize,
+}
+
+impl Line {
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.tracking.is_wanted()
+    }
+
+    /// Has the server track what is read over a new connection, before anything is. Answers with whether it does: sessions are
+    /// served without a cache rather than not at all.
+    pub(crate) async fn set_up(&self, connection: &mut MultiplexedConnection) -> Result<bool, RedisError> {
+        let mut asking = Pipeline::with_capacity(3);
+        asking.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
+        // Whether reads may opt in is found out here too, and not by a session's first one. It is the ping that does.
+        opt_in(&mut asking);
+        asking.cmd("PING");
+        let answers = connection.send_packed_commands(&asking, 0, asking.len()).await?;
+        for answer in answers {
+            let Value::ServerError(told) = answer else { continue };
+            // Not for now only, as while it loads its data: then there is no connection yet.
+            if !matches!(told.code(), "NOPERM" | "ERR") {
+                return Err(told.into());
+            }
+            let why = error::refused(&self.tracking.place, told.code());
+            tracing::warn!(target: "cloakroom", "the near cache keeps nothing, for want of client tracking: {why}");
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// It is up, and tracks.
+    pub(crate) fn up(&self) {
+        let mut state = self.tracking.state.lock();
+        self.turn(&mut state, true);
+        if state.all_track() {
+            state.each(|listener| listener.connected());
+        }
+    }
+
+    /// It is given up. What was read over it is not told of any more.
+    pub(crate) fn down(&self) {
+        let mut state = self.tracking.state.lock();
+        let told = state.all_track();
+        self.turn(&mut state, false);
+        if told && !state.all_track() {
+            state.each(|listener| listener.disconnected());
+        }
+    }
+
+    fn turn(&self, state: &mut State, tracks: bool) {
+        if let Some(line) = state.lines.get_mut(self.number) {
+            *line = tracks;
+        }
+    }
+
+    /// What the server pushed over it.
+    pub(crate) fn pushed(&self, push: &PushInfo) {
+        if push.kind != PushKind::Invalidate {
+            return;
+        }
+        let mut state = self.tracking.state.lock();
+        match push.data.first() {
+            Some(Value::Array(names)) => {
+                let names = names.iter().filter_map(|name| match name {
+                    Value::BulkString(name) => self.tracking.names.of_entry(name),
+                    _ => None,
+                });
+                for key in names {
+                    state.each(|listener| listener.changed(key));
+                }
+            }
+            // Everything was flushed.
+            _ if state.all_track() => state.each(|listener| {
+                listener.disconnected();
+                listener.connected();
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// The read that comes next is told of.
+pub(crate) fn opt_in(commands: &mut Pipeline) {
+    commands.cmd("CLIENT").arg("CACHING").arg("YES");
+}

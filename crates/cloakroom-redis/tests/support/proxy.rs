@@ -1,0 +1,140 @@
+//! A wire between a client and a server that can be cut without either of them noticing.
+//!
+//! What a network does when it loses packets for a while: connections stay, nothing arrives, and what is sent meanwhile comes
+//! through once it works again. New connections are accepted, and get no further.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+
+/// Forwards a port of its own to a server's, in threads of its own. Connections through it end with it.
+pub struct Proxy {
+    port: u16,
+    wire: Arc<Wire>,
+}
+
+struct Wire {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Nothing gets to the server.
+    calls_held: bool,
+    /// Nothing gets back from it.
+    answers_held: bool,
+    over: bool,
+    ends: Vec<TcpStream>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
+impl Proxy {
+    /// In front of the server on this port of the machine.
+    pub fn to(server: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let wire = Arc::new(Wire { state: Mutex::default(), changed: Condvar::new() });
+        std::thread::spawn({
+            let wire = wire.clone();
+            move || wire.accept(&listener, server)
+        });
+        Proxy { port, wire }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Nothing comes through any more, in either direction, and no connection is closed.
+    pub fn cut(&self) {
+        self.wire.set(|state| (state.calls_held, state.answers_held) = (true, true));
+    }
+
+    /// Calls reach the server, and what it says does not come back.
+    pub fn hold_answers(&self) {
+        self.wire.set(|state| state.answers_held = true);
+    }
+
+    /// Everything flows again, what was held first.
+    pub fn mend(&self) {
+        self.wire.set(|state| (state.calls_held, state.answers_held) = (false, false));
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.wire.set(|state| {
+            state.over = true;
+            for end in state.ends.drain(..) {
+                let _ = end.shutdown(Shutdown::Both);
+            }
+        });
+        // So that it looks up from waiting for the next connection.
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+impl Wire {
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+        self.changed.notify_all();
+    }
+
+    fn accept(self: Arc<Self>, listener: &TcpListener, server: u16) {
+        for client in listener.incoming() {
+            let Ok(client) = client else { return };
+            // A server that is away closes the connection to its client, as the real one would refuse it.
+            let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
+            for end in [&client, &far] {
+                let _ = end.set_nodelay(true);
+            }
+            let mut state = self.state.lock().unwrap();
+            if state.over {
+                return;
+            }
+            state.ends.extend([client.try_clone().unwrap(), far.try_clone().unwrap()]);
+            drop(state);
+            self.forward(Way::There, &client, &far);
+            self.forward(Way::Back, &far, &client);
+        }
+    }
+
+    fn forward(self: &Arc<Self>, way: Way, from: &TcpStream, to: &TcpStream) {
+        let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+        let wire = self.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 16 * 1024];
+            loop {
+                let read = from.read(&mut buffer).unwrap_or(0);
+                // An end of the connection does not get through either.
+                if !wire.wait(way) || read == 0 || to.write_all(&buffer[..read]).is_err() {
+                    let _ = to.shutdown(Shutdown::Both);
+                    let _ = from.shutdown(Shutdown::Both);
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Waits until something may pass this way; false once it is over.
+    fn wait(&self, way: Way) -> bool {
+        let held = |state: &mut State| {
+            !state.over
+                && match way {
+                    Way::There => state.calls_held,
+                    Way::Back => state.answers_held,
+                }
+        };
+        !self.changed.wait_while(self.state.lock().unwrap(), held).unwrap().over
+    }
+}
