@@ -15,6 +15,8 @@ use crate::store::StoreUrl;
 /// What a run is to be like.
 pub(crate) struct Setup {
     pub(crate) store: StoreUrl,
+    /// Only over a store that tells of changes.
+    pub(crate) near_cache: bool,
     pub(crate) framework: Framework,
     pub(crate) listen: SocketAddr,
     pub(crate) mode: Mode,
@@ -95,7 +97,7 @@ struct Options {
     /// The session format of a PHP layout
     #[arg(long)]
     php_serializer: Option<String>,
-    /// Keep what was read in the process
+    /// Keep what was read in the process; with a store on a server that tells of changes
     #[arg(long)]
     near_cache: bool,
     #[arg(long, value_name = "NAME")]
@@ -202,7 +204,8 @@ impl Options {
             ModeWord::Exclusive => Mode::Exclusive,
         };
         let sessions = self.sessions(mode)?;
-        Ok(Setup { store: self.store, framework, listen: self.listen, mode, sessions })
+        let (store, near_cache) = (self.store, self.near_cache);
+        Ok(Setup { store, near_cache, framework, listen: self.listen, mode, sessions })
     }
 
     fn refuse_what_is_not_built(&self) -> Result<(), Refused> {
@@ -221,14 +224,18 @@ impl Options {
         if self.id_format.is_some() {
             return Err(Refused::option("--id-format", "needs a PHP layout, and none is built yet"));
         }
-        for (given, option) in [
-            (self.near_cache, "--near-cache"),
-            (!self.encrypt_key.is_empty(), "--encrypt-key"),
-            (self.compress, "--compress"),
-        ] {
+        for (given, option) in
+            [(!self.encrypt_key.is_empty(), "--encrypt-key"), (self.compress, "--compress")]
+        {
             if given {
                 return refuse(option);
             }
+        }
+        if self.near_cache && !self.store.tells_of_changes() {
+            return Err(Refused::option(
+                "--near-cache",
+                "needs a store on a server that tells of changes: redis://HOST:PORT/DB or redis+unix:PATH",
+            ));
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cloakroom::MemoryStore;
 use cloakroom::store::Store;
+use cloakroom::{MemoryStore, NearCache};
 use cloakroom_redis::{RedisStore, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
@@ -46,14 +46,25 @@ impl std::str::FromStr for StoreUrl {
     }
 }
 
+impl StoreUrl {
+    /// Whether a cache can stand in front of it.
+    pub(crate) fn tells_of_changes(&self) -> bool {
+        match self {
+            StoreUrl::Memory | StoreUrl::Sqlite(_) => false,
+            StoreUrl::Redis(_) => true,
+        }
+    }
+}
+
 /// An open store.
 pub(crate) enum OpenStore {
     Memory(MemoryStore),
     Sqlite(SqliteStore),
     Redis(RedisStore),
+    Near(NearCache<RedisStore>),
 }
 
-pub(crate) async fn open(url: &StoreUrl) -> Result<OpenStore, Refused> {
+pub(crate) async fn open(url: &StoreUrl, near_cache: bool) -> Result<OpenStore, Refused> {
     match url {
         StoreUrl::Memory => Ok(OpenStore::Memory(MemoryStore::new())),
         StoreUrl::Sqlite(path) => {
@@ -63,7 +74,11 @@ pub(crate) async fn open(url: &StoreUrl) -> Result<OpenStore, Refused> {
         // Connects when a session is first asked for.
         StoreUrl::Redis(url) => {
             let store = cloakroom_redis::RedisBuilder::new(url.clone()).build();
-            store.map(OpenStore::Redis).map_err(|error| Refused::start("the store cannot be opened", &error))
+            let store = store.map_err(|error| Refused::start("the store cannot be opened", &error))?;
+            Ok(match near_cache {
+                true => OpenStore::Near(NearCache::new(store)),
+                false => OpenStore::Redis(store),
+            })
         }
     }
 }
@@ -75,6 +90,7 @@ impl OpenStore {
             OpenStore::Memory(store) => Arc::new(store.clone()),
             OpenStore::Sqlite(store) => Arc::new(store.clone()),
             OpenStore::Redis(store) => Arc::new(store.clone()),
+            OpenStore::Near(store) => Arc::new(store.clone()),
         }
     }
 

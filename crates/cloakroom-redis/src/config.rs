@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cloakroom::config::{Connection, Driver, Environment, OpenError};
 use cloakroom::store::Store;
+use cloakroom::{NearCache, NearCacheBuilder};
 use zeroize::Zeroizing;
 
 use crate::target::Address;
-use crate::{RedisBuilder, RedisUrl};
+use crate::{RedisBuilder, RedisStore, RedisUrl};
 
 const NAME: &str = "redis";
 const ALIASES: &[&str] = &["valkey"];
@@ -24,7 +25,15 @@ const KEYS: &[&str] = &[
     "deadline",
     "connect_timeout",
     "connections",
+    NEAR,
+    NEAR_ENTRIES,
+    NEAR_BYTES,
+    NEAR_LIFETIME,
 ];
+const NEAR: &str = "near_cache";
+const NEAR_ENTRIES: &str = "near_cache_entries";
+const NEAR_BYTES: &str = "near_cache_bytes";
+const NEAR_LIFETIME: &str = "near_cache_lifetime";
 const HOST: &str = "127.0.0.1";
 const PORT: u16 = 6379;
 
@@ -39,6 +48,8 @@ const PORT: u16 = 6379;
 /// | `database` | `REDIS_DB` | over the URL's |
 /// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
 /// | `deadline`, `connect_timeout`, `connections` | | as in [`RedisBuilder`] |
+/// | `near_cache` | | `true` puts a [`NearCache`] in front of the store |
+/// | `near_cache_entries`, `near_cache_bytes`, `near_cache_lifetime` | | beside it: as in [`NearCacheBuilder`] |
 ///
 /// The variables are those of the connection called `redis` (or `valkey`), with or without a table, and stand over it. A
 /// connection of another name has what its table says and nothing else; a value there may be `{ env = "NAME" }`.
@@ -57,12 +68,11 @@ const PORT: u16 = 6379;
 /// ```
 pub fn driver(env: &Environment) -> Driver {
     let env = env.clone();
-    let open = move |connection: Connection| {
-        let variables = Variables(&env);
-        let built = settings(&connection, &variables).and_then(|settings| Ok(settings.build()?));
-        async move { built.map(|store| Arc::new(store) as Arc<dyn Store>) }
+    let driver = move |connection: Connection| {
+        let opened = open(&connection, &Variables(&env));
+        async move { opened }
     };
-    Driver::new(NAME, KEYS, open).aliases(ALIASES)
+    Driver::new(NAME, KEYS, driver).aliases(ALIASES)
 }
 
 /// The `REDIS_*` of an environment. `null` is how Laravel's `.env` says that there is none.
@@ -116,6 +126,49 @@ fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisB
         settings = settings.connections(connections);
     }
     Ok(settings)
+}
+
+/// The store, behind a cache where the table asks for one.
+fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Arc<dyn Store>, OpenError> {
+    let store = settings(connection, variables)?.build()?;
+    Ok(match near_cache(connection, &store)? {
+        Some(cache) => Arc::new(cache.build()),
+        None => Arc::new(store),
+    })
+}
+
+/// The settings of the cache that the table asks for.
+fn near_cache(
+    connection: &Connection,
+    store: &RedisStore,
+) -> Result<Option<NearCacheBuilder<RedisStore>>, OpenError> {
+    let wanted = connection.flag(NEAR)?;
+    let entries = connection.number(NEAR_ENTRIES)?;
+    let (bytes, lifetime) = (connection.size(NEAR_BYTES)?, connection.duration(NEAR_LIFETIME)?);
+    let given = [
+        (NEAR_ENTRIES, entries.is_some()),
+        (NEAR_BYTES, bytes.is_some()),
+        (NEAR_LIFETIME, lifetime.is_some()),
+    ];
+    if wanted.is_none()
+        && let Some((key, _)) = given.iter().find(|(_, given)| *given)
+    {
+        return Err(connection.refuse(key, "stands without near_cache = true").into());
+    }
+    if entries == Some(0) {
+        return Err(connection.refuse(NEAR_ENTRIES, "is zero; accepted: a whole number from 1").into());
+    }
+    let mut cache = NearCache::builder(store.clone());
+    if let Some(entries) = entries {
+        cache = cache.max_entries(entries);
+    }
+    if let Some(bytes) = bytes {
+        cache = cache.max_bytes(bytes);
+    }
+    if let Some(lifetime) = lifetime {
+        cache = cache.lifetime(lifetime);
+    }
+    Ok((wanted == Some(true)).then_some(cache))
 }
 
 fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
@@ -196,14 +249,17 @@ mod tests {
             let settings = settings(&connection, &Variables(&env_of_driver));
             async move {
                 let settings = settings?;
+                let store = settings.clone().build()?;
+                let cache = near_cache(&connection, &store)?;
                 let _ = told.set(format!(
-                    "{} {:?} {:?} {}",
+                    "{} {:?} {:?} {}{}",
                     settings.url,
                     settings.url.user,
                     settings.url.password.as_ref().map(|p| p.as_str()),
-                    settings.prefix
+                    settings.prefix,
+                    cache.map(|cache| format!(" {cache:?}")).unwrap_or_default()
                 ));
-                Ok(Arc::new(settings.build()?) as Arc<dyn Store>)
+                Ok(Arc::new(store) as Arc<dyn Store>)
             }
         });
         let opened = Drivers::none().with(spy.aliases(ALIASES)).open(&read).await;
@@ -251,6 +307,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_table_may_put_a_cache_in_front() {
+        let found = async |file: &str, variables: &[(&str, &str)]| {
+            let file = format!("[connections.redis]\n{file}");
+            let found = open(&file, variables).await.unwrap();
+            found.split_once(" NearCacheBuilder ").map(|(_, cache)| cache.to_owned())
+        };
+        let cache = found("near_cache = true\n", &[]).await.unwrap();
+        assert!(cache.contains("entries: 50000, bytes: 67108864, lifetime: 2s"), "{cache}");
+        let sized = "near_cache = true\nnear_cache_entries = 10\nnear_cache_bytes = \"1MiB\"\nnear_cache_lifetime = \"500ms\"\n";
+        let cache = found(sized, &[]).await.unwrap();
+        assert!(cache.contains("entries: 10, bytes: 1048576, lifetime: 500ms"), "{cache}");
+        assert_eq!(found("", &[]).await, None);
+        // Switched by the environment, with its sizes where they are.
+        let switched = "near_cache = { env = \"NEAR\" }\nnear_cache_entries = 10\n";
+        assert_eq!(found(switched, &[("NEAR", "false")]).await, None);
+        assert!(found(switched, &[("NEAR", "true")]).await.is_some());
+    }
+
+    #[tokio::test]
     async fn what_is_wrong_is_told_with_its_place_and_no_value() {
         for (file, variables, told) in [
             (
@@ -267,6 +342,21 @@ mod tests {
             ("[connections.redis]\nhots = \"hush\"\n", &[], "did you mean host"),
             ("[connections.redis]\nprefix = \"{hush}\"\n", &[], "prefix"),
             ("[connections.redis]\nconnections = 0\n", &[], "connections"),
+            (
+                "[connections.redis]\nnear_cache = \"hush\"\n",
+                &[],
+                "connections.redis.near_cache is not a switch",
+            ),
+            (
+                "[connections.redis]\nnear_cache_lifetime = \"1s\"\n",
+                &[],
+                "near_cache_lifetime stands without near_cache",
+            ),
+            (
+                "[connections.redis]\nnear_cache = true\nnear_cache_entries = 0\n",
+                &[],
+                "near_cache_entries is zero",
+            ),
             ("", &[("REDIS_PORT", "hush")], "environment variable REDIS_PORT"),
             ("", &[("REDIS_URL", "rediss://hush@h")], "TLS"),
         ] {

@@ -293,6 +293,28 @@ async fn a_server_that_is_busy_when_it_is_connected_to_tracks_in_the_end(kind: K
     warm(&near, key).await;
 }
 
+#[cfg(feature = "config")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_file_puts_a_cache_in_front_of_its_store() {
+    use cloakroom::config::{Configuration, Drivers, Environment};
+
+    let server = Server::start(Kind::Redis);
+    let env = Environment::of([("SESSION_DRIVER", "redis")]);
+    for (wanted, lookups) in [("true", 1), ("false", 11)] {
+        let file = format!("[connections.redis]\nport = {}\nnear_cache = {wanted}\n", server.port());
+        let read = Configuration::parse("cloakroom.toml", file.as_bytes(), &env).unwrap();
+        let store = Drivers::none().with(cloakroom_redis::driver(&env)).open(&read).await.unwrap();
+        let key = requests::key();
+        store.create(requests::create(key, requests::data(&[]))).await.unwrap();
+        server.forget_calls();
+        let began = Instant::now();
+        for _ in 0..11 {
+            assert!(matches!(store.load(key).await.unwrap(), Loaded::Live(_)));
+        }
+        assert!(server.calls("get") == lookups || began.elapsed() > Duration::from_secs(1), "{wanted}");
+    }
+}
+
 /// Those who keep a server and a process busy with other sessions.
 struct Bustle {
     stop: Arc<AtomicBool>,

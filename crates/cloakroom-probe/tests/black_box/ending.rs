@@ -1,9 +1,11 @@
 //! Requests in flight when their session ends or moves.
 
 use crate::harness::visitor::{opened, until_opened};
-use crate::harness::{Place, Probe, Request, Response, Visitor, everywhere, in_parallel, sleep_ms};
+use crate::harness::{
+    Place, Probe, Request, Response, Visitor, everywhere_and_cached, in_parallel, sleep_ms,
+};
 
-everywhere! {
+everywhere_and_cached! {
     c2_no_slow_request_survives_a_destroy,
     c2_no_slow_request_survives_a_revocation,
     c4_no_slow_request_forks_a_regenerated_session,

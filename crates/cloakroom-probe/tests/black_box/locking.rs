@@ -10,10 +10,10 @@ use cloakroom::store::wire;
 
 use crate::harness::servers::Server;
 use crate::harness::{
-    Place, Probe, Request, Visitor, across_processes, everywhere, in_parallel, signal, sleep_ms,
+    Place, Probe, Request, Visitor, across_processes, everywhere_and_cached, in_parallel, signal, sleep_ms,
 };
 
-everywhere! {
+everywhere_and_cached! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
     c5_a_client_that_leaves_the_queue_does_not_hold_it_up,
     c5_a_write_without_the_lock_waits_for_it_and_a_read_does_not,

@@ -18,6 +18,7 @@ mod holders;
 mod ids;
 mod killing;
 mod locking;
+mod near;
 mod parity;
 mod peers;
 mod robustness;

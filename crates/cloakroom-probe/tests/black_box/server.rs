@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Probe, Visitor, on_redis, sleep_ms};
+use crate::harness::{Place, Probe, Visitor, cached, on_redis, sleep_ms};
 
 on_redis! {
     c12_a_request_asks_as_little_of_the_server_as_it_can,
@@ -11,6 +11,8 @@ on_redis! {
     p09_a_server_that_was_flushed_gives_a_new_session_and_no_error,
     s06_a_dump_of_the_server_holds_no_usable_cookie,
 }
+
+cached! { c9_a_server_that_stands_still_holds_nobody_up }
 
 /// What was asked of the server: lookups and scripts. By its own count.
 fn asked(probe: &Probe) -> (u64, u64) {

@@ -41,6 +41,26 @@ macro_rules! everywhere {
     )* };
 }
 
+/// As `everywhere`, and once more behind a near cache: for what an outdated read would break.
+macro_rules! everywhere_and_cached {
+    ($($case:ident),* $(,)?) => {
+        $crate::harness::everywhere! { $($case),* }
+        $crate::harness::cached! { $($case),* }
+    };
+}
+
+/// Makes a test of each case behind a near cache.
+macro_rules! cached {
+    ($($case:ident),* $(,)?) => {
+        mod cached {
+            use crate::harness::{Place, run};
+
+            $(#[test]
+            fn $case() { run(super::$case(Place::NEAR_AXUM)) })*
+        }
+    };
+}
+
 /// As `everywhere`, for what takes a store that outlives a process and serves several.
 macro_rules! across_processes {
     ($($case:ident),* $(,)?) => { $(
@@ -57,6 +77,8 @@ macro_rules! across_processes {
             fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
             #[test]
             fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
+            #[test]
+            fn near_axum() { run(super::$case(Place::NEAR_AXUM)) }
         }
     )* };
 }
@@ -107,7 +129,10 @@ macro_rules! on_redis {
     )* };
 }
 
-pub(crate) use {across_processes, across_processes_for_long, everywhere, on_redis, on_sqlite};
+pub(crate) use {
+    across_processes, across_processes_for_long, cached, everywhere, everywhere_and_cached, on_redis,
+    on_sqlite,
+};
 
 /// Runs a case; one that hangs is a failure.
 pub fn run(case: impl Future<Output = ()>) {

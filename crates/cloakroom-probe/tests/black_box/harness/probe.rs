@@ -4,28 +4,33 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::servers::proxy::Proxy;
 use super::servers::{Kind, Server};
-use super::{Request, Response, Visitor, signal};
+use super::{Request, Response, Visitor, signal, sleep_ms};
 
 /// A store behind a framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub store: &'static str,
     pub framework: &'static str,
+    /// Behind a near cache.
+    pub near_cache: bool,
 }
 
 impl Place {
-    pub const MEMORY_AXUM: Place = Place { store: "memory", framework: "axum" };
-    pub const MEMORY_HYPER: Place = Place { store: "memory", framework: "hyper" };
-    pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum" };
-    pub const SQLITE_HYPER: Place = Place { store: "sqlite", framework: "hyper" };
-    pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum" };
-    pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper" };
-    pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum" };
-    pub const VALKEY_HYPER: Place = Place { store: "valkey", framework: "hyper" };
+    pub const MEMORY_AXUM: Place = Place { store: "memory", framework: "axum", near_cache: false };
+    pub const MEMORY_HYPER: Place = Place { store: "memory", framework: "hyper", near_cache: false };
+    pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum", near_cache: false };
+    pub const SQLITE_HYPER: Place = Place { store: "sqlite", framework: "hyper", near_cache: false };
+    pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum", near_cache: false };
+    pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper", near_cache: false };
+    pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum", near_cache: false };
+    pub const VALKEY_HYPER: Place = Place { store: "valkey", framework: "hyper", near_cache: false };
+    pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
 
     /// Starts a probe here, on a free port, over an empty store.
     pub fn start(self, flags: &[&str]) -> Probe {
@@ -35,6 +40,15 @@ impl Place {
     /// Whether the sessions are in a server's hands.
     pub fn is_served(self) -> bool {
         matches!(self.store, "redis" | "valkey")
+    }
+
+    /// Asks until it is so. What another process did shows with the next request; behind a near cache, some time later.
+    pub async fn shows(self, shown: impl AsyncFn() -> bool) {
+        let soon = Instant::now() + Duration::from_secs(2);
+        while !shown().await {
+            assert!(self.near_cache && Instant::now() < soon, "it does not show");
+            sleep_ms(1).await;
+        }
     }
 
     fn data(self) -> Data {
@@ -56,17 +70,22 @@ impl Place {
         self.start_on(self.data(), flags, command)
     }
 
-    fn start_on(self, data: Data, flags: &[&str], mut command: Command) -> Probe {
-        let Data { dir, server } = data;
-        let store = match (self.store, &server) {
-            ("sqlite", _) => format!("sqlite:{}", dir.path().join("sessions.db").display()),
+    fn start_on(self, data: Data, flags: &[&str], command: Command) -> Probe {
+        let store = match (self.store, &data.server) {
+            ("sqlite", _) => format!("sqlite:{}", data.dir.path().join("sessions.db").display()),
             // By either way in.
             (_, Some(server)) if self.framework == "axum" => server.url(),
             (_, Some(server)) => format!("redis+unix:{}", server.socket().display()),
             (other, None) => format!("{other}:"),
         };
+        self.start_at(&store, data, flags, command)
+    }
+
+    fn start_at(self, store: &str, data: Data, flags: &[&str], mut command: Command) -> Probe {
+        let Data { dir, server } = data;
         let mut child = command
-            .args(["--store", &store, "--framework", self.framework])
+            .args(["--store", store, "--framework", self.framework])
+            .args(self.near_cache.then_some("--near-cache"))
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -179,6 +198,12 @@ impl Probe {
     pub fn start_again(&self, flags: &[&str]) -> Probe {
         let data = Data { dir: Arc::clone(&self.dir), server: self.server.clone() };
         self.place.start_on(data, flags, command())
+    }
+
+    /// As `start_again`, with a wire to the server that can be cut.
+    pub fn start_behind(&self, wire: &Proxy, flags: &[&str]) -> Probe {
+        let data = Data { dir: Arc::clone(&self.dir), server: self.server.clone() };
+        self.place.start_at(&wire.url(), data, flags, command())
     }
 
     /// The server that keeps the sessions.
