@@ -104,9 +104,12 @@ fn behind_a_cache(kind: Kind) -> Subject {
     let open = move || NearCache::new(builder.clone().build().unwrap());
     let near = open();
     let (restarted, damaged) = (server.clone(), server.clone());
-    Subject::new(Arc::new(near.clone()))
+    let as_the_engine = |near: &NearCache<RedisStore>| -> Arc<dyn Store> {
+        Arc::new(RecallStore::new(Arc::new(near.clone())))
+    };
+    Subject::new(as_the_engine(&near))
         .second_handle(move || {
-            let near: Arc<dyn Store> = Arc::new(near.clone());
+            let near = as_the_engine(&near);
             async move { near }
         })
         .reopen(move |old| {
@@ -114,7 +117,7 @@ fn behind_a_cache(kind: Kind) -> Subject {
             async move {
                 server.start_again();
                 drop(old);
-                Arc::new(near) as Arc<dyn Store>
+                as_the_engine(&near)
             }
         })
         .damage(move |key| damage(damaged.clone(), key))
