@@ -392,11 +392,10 @@ async fn cut_off_it_shows_nothing_that_is_older_than_two_seconds(kind: Kind) {
     for ends in [false, true] {
         // With the lifetime that everybody has.
         let near = NearCache::new(RedisStore::new(&proxy.url()).unwrap());
-        let key = new_session(&near).await;
-        let mut outdated = 0;
-        // So slow that what was kept is outlived before the cut: cut again.
-        while outdated == 0 {
+        let mut tries = 0;
+        loop {
             proxy.mend();
+            let key = new_session(&other).await;
             back(&near, key).await;
             let old = warm(&near, key).await;
             proxy.cut();
@@ -405,6 +404,7 @@ async fn cut_off_it_shows_nothing_that_is_older_than_two_seconds(kind: Kind) {
                 other.end(requests::end(key)).await.unwrap();
             }
             let acknowledged = Instant::now();
+            let mut outdated = 0;
             while acknowledged.elapsed() < Duration::from_secs(5) {
                 let began = Instant::now();
                 if let Ok(Loaded::Live(snapshot)) = near.load(key).await
@@ -417,14 +417,19 @@ async fn cut_off_it_shows_nothing_that_is_older_than_two_seconds(kind: Kind) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert!(!near.counts().connected, "by now the silence was noticed");
-            assert!(outdated > 0 || !ends, "the machine is too slow for a session to be kept at all");
-        }
-        proxy.mend();
-        until(&near, key, |loaded| matches!(loaded, Loaded::Ended(_)) == ends).await;
-        if !ends {
-            let version = write(&other, key).await;
-            until(&near, key, shows(version)).await;
-            warm(&near, key).await;
+            proxy.mend();
+            until(&near, key, |loaded| matches!(loaded, Loaded::Ended(_)) == ends).await;
+            if !ends {
+                let version = write(&other, key).await;
+                until(&near, key, shows(version)).await;
+                warm(&near, key).await;
+            }
+            if outdated > 0 {
+                break;
+            }
+            // So slow that what was kept was outlived before the cut.
+            tries += 1;
+            assert!(tries < 5, "nothing is kept for long enough to be outdated");
         }
     }
 }
