@@ -45,5 +45,6 @@ impl Report {
         self.requests.iter().all(requests::Row::holds)
             && self.durable.iter().all(durable::Row::holds)
             && self.served.iter().flat_map(|served| &served.rows).all(served::Row::holds)
+            && self.served.iter().flat_map(|served| &served.near).all(|row| row.of_raw.holds())
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::durable;
-use crate::served::Served;
+use crate::served::{Served, Share};
 use crate::stats::Spread;
 
 /// The whole text.
@@ -89,7 +89,7 @@ fn durable(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn served(out: &mut String, served: &Served) -> std::fmt::Result {
-    let Served { server, rows, facts } = served;
+    let Served { server, rows, near, facts } = served;
     writeln!(
         out,
         "\nSessions on {server}: microseconds of one request over the same route without a session"
@@ -110,12 +110,19 @@ fn served(out: &mut String, served: &Served) -> std::fmt::Result {
     for row in rows {
         write!(out, "{:28}{:>8}", row.work, row.at_once)?;
         for share in std::iter::once(&row.of_raw).chain(&row.times_peers) {
-            let promise = share
-                .at_least
-                .map_or_else(String::new, |least| format!(" ≥ {least} {}", mark(share.holds())));
-            write!(out, "  {} {:.2}{promise}", share.name, share.times.median)?;
+            write!(out, "  {}", fast(share))?;
         }
         writeln!(out)?;
+    }
+    writeln!(out, "\n{:36}Its speed behind its near cache, likewise", "")?;
+    for row in rows {
+        writeln!(out, "{:28}{:>8}  {}", row.work, row.at_once, fast(&row.near_of_raw))?;
+    }
+    writeln!(out, "\nA lookup by itself, microseconds")?;
+    writeln!(out, "{:28}{:>8}{:>16}{:>16}", "", "at once", "GET", "near cache")?;
+    for row in near {
+        let (get, near) = (row.get_us.median, row.near_us.median);
+        writeln!(out, "{:28}{:>8}{get:>16.1}{near:>16.3}  {}", "", row.at_once, fast(&row.of_raw))?;
     }
     writeln!(out, "\nBytes of the server's memory for each session")?;
     for size in &facts.sessions {
@@ -127,6 +134,12 @@ fn served(out: &mut String, served: &Served) -> std::fmt::Result {
         out,
         "\nFrom a release to the next holder, in another process: {median:.0} µs ({low:.0} to {high:.0})"
     )
+}
+
+fn fast(share: &Share) -> String {
+    let promise =
+        share.at_least.map_or_else(String::new, |least| format!(" ≥ {least} {}", mark(share.holds())));
+    format!("{} {:.2}{promise}", share.name, share.times.median)
 }
 
 fn mark(holds: bool) -> &'static str {

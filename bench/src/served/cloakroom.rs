@@ -1,8 +1,8 @@
-//! Cloakroom on its Redis store, with its default configuration.
+//! Cloakroom on its Redis store, with its default configuration, and the same behind its near cache.
 
 use axum::Router;
 use axum::routing::get;
-use cloakroom::{Session, SessionError, SessionLayer};
+use cloakroom::{NearCache, Session, SessionError, SessionLayer};
 use cloakroom_redis::RedisStore;
 use tower_layer::Layer;
 
@@ -19,6 +19,18 @@ pub fn subject(server: &Server) -> Box<dyn Subject> {
     Box::new(Routed::new("cloakroom", true, async move || {
         let store = RedisStore::new(&url).expect("an address");
         SessionLayer::new(store).layer(router())
+    }))
+}
+
+/// For the table.
+pub const NEAR: &str = "behind its cache";
+
+/// The subject behind a near cache.
+pub fn near(server: &Server) -> Box<dyn Subject> {
+    let url = server.url(6);
+    Box::new(Routed::new(NEAR, true, async move || {
+        let store = RedisStore::new(&url).expect("an address");
+        SessionLayer::new(NearCache::new(store)).layer(router())
     }))
 }
 

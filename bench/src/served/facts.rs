@@ -51,7 +51,7 @@ pub fn find(server: &Server) -> Facts {
 
 /// By how much the server's memory grows, for each of many sessions that are made at once.
 async fn size(server: &Server, data: usize, logged_in: bool) -> u64 {
-    let store = RedisStore::new(&server.url(6)).expect("an address");
+    let store = RedisStore::new(&server.url(7)).expect("an address");
     let value = vec![7; data];
     let before = server.used_memory().await;
     let mut making = tokio::task::JoinSet::new();
@@ -70,12 +70,12 @@ async fn size(server: &Server, data: usize, logged_in: bool) -> u64 {
         made.expect("it was stored");
     }
     let after = server.used_memory().await;
-    server.empty(6).await;
+    server.empty(7).await;
     (after - before) / SESSIONS as u64
 }
 
 async fn handovers(server: &Server) -> Spread {
-    let store = || RedisStore::new(&server.url(6)).expect("an address");
+    let store = || RedisStore::new(&server.url(7)).expect("an address");
     // Each with connections of its own, as in processes of their own.
     let (holder, waiter) = (store(), store());
     let key = requests::key();

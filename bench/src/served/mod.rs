@@ -8,6 +8,7 @@ mod actix;
 mod axum_session;
 mod cloakroom;
 mod facts;
+mod near;
 mod raw;
 mod routed;
 mod server;
@@ -92,6 +93,8 @@ pub struct Row {
     pub subjects: Vec<Cost>,
     /// What Cloakroom achieves of the speed of the client library alone, and what it is to achieve at least.
     pub of_raw: Share,
+    /// The same behind a near cache.
+    pub near_of_raw: Share,
     /// How often Cloakroom serves in the time in which each peer serves once, by the peer's name.
     pub times_peers: Vec<Share>,
 }
@@ -137,6 +140,8 @@ pub struct Served {
     pub server: String,
     /// Speeds.
     pub rows: Vec<Row>,
+    /// Lookups in a near cache.
+    pub near: Vec<near::Row>,
     /// Sizes, and the way of a lock.
     pub facts: Facts,
 }
@@ -155,6 +160,7 @@ pub fn run(effort: Effort, program: &str) -> Result<Served, String> {
         Pair { bare: 0, subject: axum_session::subject(&server) },
         Pair { bare: 5, subject: actix::bare() },
         Pair { bare: 5, subject: actix::subject(&server) },
+        Pair { bare: 0, subject: cloakroom::near(&server) },
     ];
     let rows = Work::ALL
         .iter()
@@ -164,7 +170,8 @@ pub fn run(effort: Effort, program: &str) -> Result<Served, String> {
     for pair in &mut subjects {
         pair.subject.check();
     }
-    Ok(Served { server: version, rows, facts })
+    let near = near::run(effort, &server);
+    Ok(Served { server: version, rows, near, facts })
 }
 
 /// Runs one kind of work on one subject, for a profiler; `None` where there is no such work or subject.
@@ -175,6 +182,7 @@ pub fn one(work: &str, subject: &str, requests: usize, at_once: usize) -> Option
         "bare" => routed::bare(),
         raw::NAME => raw::subject(&server),
         "cloakroom" => cloakroom::subject(&server),
+        cloakroom::NEAR => cloakroom::near(&server),
         tower_sessions::NAME => tower_sessions::subject(&server),
         _ => return None,
     };
@@ -193,6 +201,7 @@ struct Pair {
 
 const RAW: usize = 1;
 const CLOAKROOM: usize = 2;
+const NEAR: usize = 7;
 
 fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize) -> Row {
     eprintln!("on a server: {}, {at_once} at once …", work.name());
@@ -216,20 +225,19 @@ fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize) ->
             times[who].iter().zip(&times[pair.bare]).map(|(time, bare)| time - bare).collect::<Vec<f64>>()
         })
         .collect();
-    let beside = |other: usize, at_least: Option<f64>| Share {
+    let how_fast = |who: usize, other: usize, at_least: Option<f64>| Share {
         name: subjects[other].subject.name(),
-        times: Spread::of(
-            net[other].iter().zip(&net[CLOAKROOM]).map(|(theirs, ours)| theirs / ours).collect(),
-        ),
+        times: Spread::of(net[other].iter().zip(&net[who]).map(|(theirs, ours)| theirs / ours).collect()),
         at_least,
     };
+    let beside = |other: usize, at_least: Option<f64>| how_fast(CLOAKROOM, other, at_least);
     let busy = at_once == 16 || at_once == 64;
-    let peers: Vec<usize> =
-        (CLOAKROOM + 1..subjects.len()).filter(|who| subjects[*who].bare != *who).collect();
+    let peers: Vec<usize> = (CLOAKROOM + 1..NEAR).filter(|who| subjects[*who].bare != *who).collect();
     Row {
         work: work.name(),
         at_once,
         of_raw: beside(RAW, busy.then_some(0.85)),
+        near_of_raw: how_fast(NEAR, RAW, None),
         times_peers: peers
             .iter()
             .map(|peer| {
