@@ -226,7 +226,8 @@ impl Inner {
             .set_response_timeout(None)
             .set_push_sender(push);
         let connecting = async {
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+            let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
+            let mut connection = made.map_err(|error| error::no_connection(&error))?;
             let tracks = match &self.line {
                 Some(line) if line.is_wanted() => match line.set_up(&mut connection).await? {
                     true => Tracks::Yes,
@@ -234,11 +235,10 @@ impl Inner {
                 },
                 _ => Tracks::Unasked,
             };
-            Ok((connection, tracks))
+            Ok::<_, String>((connection, tracks))
         };
         match tokio::time::timeout(self.connect_timeout, connecting).await {
-            Ok(Ok(connected)) => Ok(connected),
-            Ok(Err(error)) => Err(error::no_connection(&error).into()),
+            Ok(connected) => connected.map_err(Arc::from),
             Err(_) => Err("did not answer a new connection in time".into()),
         }
     }

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cloakroom::store::ChangeListener;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, PushInfo, PushKind, RedisError, Value};
+use redis::{Pipeline, PushInfo, PushKind, Value};
 
 use crate::error;
 use crate::names::Names;
@@ -101,19 +101,19 @@ impl Line {
     }
 
     /// Has the server track what is read over a new connection, before anything is. Answers with whether it does: sessions are
-    /// served without a cache rather than not at all.
-    pub(crate) async fn set_up(&self, connection: &mut MultiplexedConnection) -> Result<bool, RedisError> {
+    /// served without a cache rather than not at all. An error says why there is no connection yet.
+    pub(crate) async fn set_up(&self, connection: &mut MultiplexedConnection) -> Result<bool, String> {
         let mut asking = Pipeline::with_capacity(3);
         asking.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
         // Whether reads may opt in is found out here too, and not by a session's first one. It is the ping that does.
         opt_in(&mut asking);
         asking.cmd("PING");
-        let answers = connection.send_packed_commands(&asking, 0, asking.len()).await?;
-        for answer in answers {
+        let answers = connection.send_packed_commands(&asking, 0, asking.len()).await;
+        for answer in answers.map_err(|error| error::no_connection(&error))? {
             let Value::ServerError(told) = answer else { continue };
-            // Not for now only, as while it loads its data: then there is no connection yet.
+            // For now only, as while it loads its data: it is tried again.
             if !matches!(told.code(), "NOPERM" | "ERR") {
-                return Err(told.into());
+                return Err(error::no_connection(&told.into()));
             }
             let why = error::refused(&self.tracking.place, told.code());
             tracing::warn!(target: "cloakroom", "the near cache keeps nothing, for want of client tracking: {why}");
