@@ -42,8 +42,8 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB` or `redis+unix:PATH` for several instances that
-    /// share them, or `memory:`, which forgets them when the program ends.
+    /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB?ca=FILE` (TLS) or
+    /// `redis+unix:PATH` for several instances that share them, or `memory:`, which forgets them when the program ends.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<StoreUrl>,
 
@@ -79,11 +79,12 @@ impl FromStr for StoreUrl {
             Some(("memory", _)) => Err("nothing may follow `memory:`".to_owned()),
             Some(("sqlite", "")) => Err("the path is missing: `sqlite:PATH`".to_owned()),
             Some(("sqlite", path)) => Ok(StoreUrl::Sqlite(path.into())),
-            Some(("redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss", _)) => {
+            Some(("redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss" | "valkeys", _)) => {
                 text.parse().map(StoreUrl::Redis).map_err(|error: InvalidRedisUrl| error.to_string())
             }
             _ => Err(
-                "this program knows `sqlite:PATH`, `redis://HOST:PORT/DB`, `redis+unix:PATH` and `memory:`"
+                "this program knows `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB`, `redis+unix:PATH` and \
+                 `memory:`"
                     .to_owned(),
             ),
         }
@@ -140,8 +141,9 @@ mod tests {
         assert_eq!("sqlite:C:\\x.db".parse(), Ok(StoreUrl::Sqlite("C:\\x.db".into())));
         assert_eq!("redis://h:1/2".parse(), Ok(StoreUrl::Redis("redis://h:1/2".parse().unwrap())));
         assert!("redis+unix:/run/r.sock".parse::<StoreUrl>().is_ok());
+        assert!("rediss://h?ca=/etc/ca.pem".parse::<StoreUrl>().is_ok());
         for wrong in
-            ["", "memory", "memory:x", "sqlite:", "redis:localhost", "rediss://localhost", "sessions.db"]
+            ["", "memory", "memory:x", "sqlite:", "redis:localhost", "rediss://h?insecure", "sessions.db"]
         {
             assert!(wrong.parse::<StoreUrl>().is_err(), "{wrong}");
         }

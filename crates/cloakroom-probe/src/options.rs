@@ -76,7 +76,8 @@ impl Refused {
 #[derive(Parser, Debug)]
 #[command(name = "cloakroom-probe", version)]
 struct Options {
-    /// Where sessions are kept: memory:, sqlite:PATH, redis://HOST:PORT/DB or redis+unix:PATH
+    /// Where sessions are kept: memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB?ca=FILE (TLS) or
+    /// redis+unix:PATH
     #[arg(long, value_name = "URL")]
     store: StoreUrl,
     /// The framework in front

@@ -17,11 +17,12 @@ pub(crate) enum StoreUrl {
     Memory,
     /// `sqlite:PATH`
     Sqlite(PathBuf),
-    /// `redis://HOST:PORT/DB` or `redis+unix:PATH`
+    /// `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` or `redis+unix:PATH`
     Redis(RedisUrl),
 }
 
-const EXPECTED: &str = "expected memory:, sqlite:PATH, redis://HOST:PORT/DB or redis+unix:PATH";
+const EXPECTED: &str =
+    "expected memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH";
 
 impl std::str::FromStr for StoreUrl {
     type Err = String;
@@ -35,7 +36,7 @@ impl std::str::FromStr for StoreUrl {
             "memory" => Err("nothing can follow memory:".to_owned()),
             "sqlite" if rest.is_empty() => Err("sqlite: needs the path of a file".to_owned()),
             "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::from(rest))),
-            "redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss" | "redis-sentinel"
+            "redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss" | "valkeys" | "redis-sentinel"
             | "redis-cluster" => url
                 .parse()
                 .map(StoreUrl::Redis)

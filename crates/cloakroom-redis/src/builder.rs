@@ -1,12 +1,15 @@
 //! Settings of a store.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Clock;
 use zeroize::Zeroizing;
 
+use crate::target::TlsFiles;
+use crate::tls::TlsError;
 use crate::{InvalidRedisUrl, RedisStore, RedisUrl};
 
 /// What keys begin with, unless told otherwise.
@@ -20,6 +23,8 @@ const MOST_CONNECTIONS: usize = 64;
 #[derive(Clone)]
 pub struct RedisBuilder {
     pub(crate) url: RedisUrl,
+    /// Over what the URL says.
+    pub(crate) tls_files: TlsFiles,
     pub(crate) prefix: String,
     pub(crate) call_deadline: Duration,
     pub(crate) connect_timeout: Duration,
@@ -35,6 +40,10 @@ pub enum BuildError {
     Url(InvalidRedisUrl),
     /// The address cannot be used on this system: a socket in the file system where there are none.
     Address,
+    /// Certificates for a connection that is not to be encrypted.
+    CertificatesWithoutTls,
+    /// What TLS needs is not there.
+    Tls(TlsError),
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
     /// slot tag's.
     Prefix,
@@ -51,6 +60,10 @@ impl fmt::Display for BuildError {
             BuildError::Address => {
                 f.write_str("the address of the Redis server cannot be used on this system")
             }
+            BuildError::CertificatesWithoutTls => f.write_str(
+                "ca, certificate and key are for Redis over TLS, and this connection is not: write rediss:// (tls = true)",
+            ),
+            BuildError::Tls(error) => error.fmt(f),
             BuildError::Prefix => write!(
                 f,
                 "the prefix of keys in Redis takes up to {LONGEST_PREFIX} bytes, without braces and control characters"
@@ -78,6 +91,7 @@ impl RedisBuilder {
     pub fn new(url: RedisUrl) -> Self {
         RedisBuilder {
             url,
+            tls_files: TlsFiles::default(),
             prefix: PREFIX.to_owned(),
             call_deadline: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
@@ -104,6 +118,26 @@ impl RedisBuilder {
     #[must_use]
     pub fn database(mut self, number: u32) -> Self {
         self.url.db = number;
+        self
+    }
+
+    /// The file (PEM) with the authorities that the server's certificate may come from, in place of the URL's. Unless there is
+    /// one, they are the operating system's. The server must have a certificate of theirs for the host in the URL: that is
+    /// always verified, and there is no way around it.
+    ///
+    /// For a URL with `rediss://`; with another it is an error. Files are read once, when the store is built.
+    #[must_use]
+    pub fn ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls_files.ca = Some(file.into());
+        self
+    }
+
+    /// The files (PEM) with the certificate to show the server, followed by those that lead to its authority, and with the
+    /// certificate's private key, in place of the URL's. For a URL with `rediss://`.
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls_files.certificate = Some(certificate.into());
+        self.tls_files.key = Some(key.into());
         self
     }
 

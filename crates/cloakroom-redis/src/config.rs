@@ -8,7 +8,7 @@ use cloakroom::store::Store;
 use cloakroom::{NearCache, NearCacheBuilder};
 use zeroize::Zeroizing;
 
-use crate::target::Address;
+use crate::target::{Address, TlsFiles};
 use crate::{RedisBuilder, RedisStore, RedisUrl};
 
 const NAME: &str = "redis";
@@ -18,6 +18,10 @@ const KEYS: &[&str] = &[
     "host",
     "port",
     "socket",
+    "tls",
+    "ca",
+    "certificate",
+    "key",
     "user",
     "password",
     "database",
@@ -44,6 +48,9 @@ const PORT: u16 = 6379;
 /// | `url` | `REDIS_URL` | as a [`RedisUrl`], in place of host, port and socket |
 /// | `host`, `port` | `REDIS_HOST`, `REDIS_PORT` | `127.0.0.1` and 6379 unless told |
 /// | `socket` | `REDIS_SOCKET` | the path of a socket, in place of host and port |
+/// | `tls` | `REDIS_TLS` | `true`: TLS to host and port; a URL says it by `rediss://` |
+/// | `ca` | `REDIS_TLS_CA` | [`RedisBuilder::ca`], over the URL's |
+/// | `certificate`, `key` | `REDIS_TLS_CERTIFICATE`, `REDIS_TLS_KEY` | [`RedisBuilder::client_certificate`], over the URL's |
 /// | `user`, `password` | `REDIS_USERNAME`, `REDIS_PASSWORD` | over the URL's |
 /// | `database` | `REDIS_DB` | over the URL's |
 /// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
@@ -96,6 +103,21 @@ impl Variables<'_> {
         self.text(name)?.map(read).transpose()
     }
 
+    fn flag(&self, name: &str) -> Result<Option<bool>, OpenError> {
+        match self.text(name)? {
+            None => Ok(None),
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            Some(_) => {
+                Err(format!("environment variable {name} is not a switch; accepted: true, false").into())
+            }
+        }
+    }
+
+    fn file(&self, name: &str) -> Result<Option<PathBuf>, OpenError> {
+        Ok(self.text(name)?.map(PathBuf::from))
+    }
+
     fn url(&self, name: &str) -> Result<Option<RedisUrl>, OpenError> {
         let read = |text: &str| {
             text.parse()
@@ -108,11 +130,20 @@ impl Variables<'_> {
 fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisBuilder, OpenError> {
     let mut url = of_table(connection)?;
     let mut prefix = connection.text("prefix")?;
+    let file = |key: &str| connection.text(key).map(|path| path.map(PathBuf::from));
+    let mut files = TlsFiles { ca: file("ca")?, certificate: file("certificate")?, key: file("key")? };
     if connection.name() == NAME || ALIASES.contains(&connection.name()) {
         url = over(url, variables)?;
         prefix = variables.text("REDIS_PREFIX")?.or(prefix);
+        let over = TlsFiles {
+            ca: variables.file("REDIS_TLS_CA")?,
+            certificate: variables.file("REDIS_TLS_CERTIFICATE")?,
+            key: variables.file("REDIS_TLS_KEY")?,
+        };
+        files = over.or(files);
     }
     let mut settings = RedisBuilder::new(url);
+    settings.tls_files = files;
     if let Some(prefix) = prefix {
         settings = settings.prefix(prefix);
     }
@@ -175,6 +206,7 @@ fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
     let host = connection.text("host")?;
     let port = connection.number::<u16>("port")?;
     let socket = connection.text("socket")?;
+    let tls = connection.flag("tls")?;
     let mut url = match (connection.text("url")?, host.is_some() || port.is_some(), socket) {
         (Some(text), false, None) => {
             text.parse().map_err(|error| connection.refuse("url", &format!("is refused: {error}")))?
@@ -190,6 +222,22 @@ fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
         (None, false, Some(socket)) => RedisUrl::at_socket(socket),
         (None, _, None) => RedisUrl::at(host.unwrap_or(HOST), port.unwrap_or(PORT)),
     };
+    match (tls, &url.address) {
+        (None, _) => {}
+        (Some(tls), _) if connection.text("url")?.is_some() => {
+            if tls != url.tls.is_some() {
+                let why = "contradicts the url beside it; leave it out, and write rediss:// there for TLS";
+                return Err(connection.refuse("tls", why).into());
+            }
+        }
+        (Some(true), Address::Unix(_)) => {
+            return Err(connection
+                .refuse("tls", "is for a host; a socket in the file system needs none")
+                .into());
+        }
+        (Some(true), Address::Tcp { .. }) => url = url.over_tls(),
+        (Some(false), _) => {}
+    }
     if let Some(user) = connection.text("user")? {
         url.user = Some(user.to_owned());
     }
@@ -219,6 +267,22 @@ fn over(table: RedisUrl, variables: &Variables<'_>) -> Result<RedisUrl, OpenErro
         }
         (None, None) => table,
     };
+    if let Address::Unix(_) = url.address {
+        url.tls = None;
+    }
+    match (variables.flag("REDIS_TLS")?, url.tls.is_some(), &url.address) {
+        (Some(true), false, Address::Unix(_)) => {
+            let why = "environment variable REDIS_TLS is for a host; a socket in the file system needs none";
+            return Err(why.into());
+        }
+        (Some(true), false, Address::Tcp { .. }) => url = url.over_tls(),
+        (Some(false), true, _) => {
+            let why =
+                "environment variable REDIS_TLS is false, and the connection's other settings ask for TLS";
+            return Err(why.into());
+        }
+        _ => {}
+    }
     if let Some(user) = variables.text("REDIS_USERNAME")? {
         url.user = Some(user.to_owned());
     }
@@ -249,7 +313,16 @@ mod tests {
             let settings = settings(&connection, &Variables(&env_of_driver));
             async move {
                 let settings = settings?;
-                let store = settings.clone().build()?;
+                let files = &settings.tls_files;
+                let files = [("ca", &files.ca), ("certificate", &files.certificate), ("key", &files.key)];
+                let files = files
+                    .iter()
+                    .filter_map(|(key, file)| Some(format!(" {key}={}", file.as_ref()?.display())));
+                let store = match &settings.url.tls {
+                    None => settings.clone().build()?,
+                    // Its files are a matter for the store.
+                    Some(_) => RedisBuilder::new(RedisUrl::at(HOST, PORT)).build()?,
+                };
                 let cache = near_cache(&connection, &store)?;
                 let _ = told.set(format!(
                     "{} {:?} {:?} {}{}",
@@ -257,7 +330,7 @@ mod tests {
                     settings.url.user,
                     settings.url.password.as_ref().map(|p| p.as_str()),
                     settings.prefix,
-                    cache.map(|cache| format!(" {cache:?}")).unwrap_or_default()
+                    files.collect::<String>() + &cache.map(|cache| format!(" {cache:?}")).unwrap_or_default()
                 ));
                 Ok(Arc::new(store) as Arc<dyn Store>)
             }
@@ -284,6 +357,54 @@ mod tests {
         let found =
             open("[connections.redis]\nurl = \"redis://u:p@h/1\"\ndatabase = 4\n", &[]).await.unwrap();
         assert_eq!(found, "redis://h:6379/4 Some(\"u\") Some(\"p\") cloakroom:");
+    }
+
+    #[tokio::test]
+    async fn tls_is_a_switch_or_a_url_and_never_silently_off() {
+        let table = "[connections.redis]\nhost = \"h\"\n";
+        let files = "ca = \"ca.pem\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+        let found = open(&format!("{table}tls = true\n{files}"), &[]).await.unwrap();
+        assert_eq!(found, "rediss://h:6379 None None cloakroom: ca=ca.pem certificate=c.pem key=k.pem");
+        let found = open("[connections.redis]\nurl = \"rediss://h\"\ntls = true\n", &[]).await.unwrap();
+        assert_eq!(found, "rediss://h:6379 None None cloakroom:");
+        let variables = [("REDIS_TLS", "true"), ("REDIS_TLS_CA", "x.pem"), ("REDIS_HOST", "other")];
+        let found = open(&format!("{table}ca = \"ca.pem\"\n"), &variables).await.unwrap();
+        assert_eq!(found, "rediss://other:6379 None None cloakroom: ca=x.pem");
+        let variables =
+            [("REDIS_TLS_CERTIFICATE", "d.pem"), ("REDIS_TLS_KEY", "l.pem"), ("REDIS_URL", "rediss://far")];
+        let found = open(&format!("{table}tls = true\n{files}"), &variables).await.unwrap();
+        assert_eq!(found, "rediss://far:6379 None None cloakroom: ca=ca.pem certificate=d.pem key=l.pem");
+        let found = open("", &[("REDIS_URL", "redis://far"), ("REDIS_TLS", "true")]).await.unwrap();
+        assert_eq!(found, "rediss://far:6379 None None cloakroom:");
+
+        let beside = |what: &str| format!("[connections.redis]\n{what}\n");
+        for (file, variables, told) in [
+            (
+                beside("url = \"rediss://h\"\ntls = false"),
+                &[][..],
+                "connections.redis.tls contradicts the url",
+            ),
+            (beside("url = \"redis://h\"\ntls = true"), &[], "c.toml:3:7: connections.redis.tls contradicts"),
+            (beside("socket = \"/s\"\ntls = true"), &[], "connections.redis.tls is for a host"),
+            (beside("tls = \"maybe\""), &[], "accepted: true, false"),
+            (format!("{table}{files}"), &[], "ca, certificate and key are for Redis over TLS"),
+            (beside("tls = true"), &[("REDIS_TLS", "false")], "REDIS_TLS is false"),
+            (
+                beside("tls = true"),
+                &[("REDIS_TLS", "yes")],
+                "REDIS_TLS is not a switch; accepted: true, false",
+            ),
+            (String::new(), &[("REDIS_SOCKET", "/s"), ("REDIS_TLS", "true")], "REDIS_TLS is for a host"),
+            (
+                format!("{table}tls = true\n{files}"),
+                &[("REDIS_URL", "redis://far")],
+                "are for Redis over TLS",
+            ),
+            (format!("{table}tls = true\n{files}"), &[("REDIS_SOCKET", "/s")], "are for Redis over TLS"),
+        ] {
+            let error = open(&file, variables).await.unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -358,7 +479,7 @@ mod tests {
                 "near_cache_entries is zero",
             ),
             ("", &[("REDIS_PORT", "hush")], "environment variable REDIS_PORT"),
-            ("", &[("REDIS_URL", "rediss://hush@h")], "TLS"),
+            ("", &[("REDIS_URL", "rediss://hush@h?hush=1")], "environment variable REDIS_URL"),
         ] {
             let error = open(file, variables).await.unwrap_err();
             assert!(error.contains(told), "{error}");

@@ -3,6 +3,8 @@
 //! No text of the server's own is passed on: it may repeat arguments, and those are keys and data. Its code, the first word
 //! of an error, says which of a few sentences fits.
 
+use std::io;
+
 use cloakroom::store::{StoreError, StoreErrorKind};
 use redis::RedisError;
 
@@ -87,9 +89,25 @@ pub(crate) fn strange(place: &str, effect: Effect) -> StoreError {
     StoreError::new(kind, format!("{place} gave an answer that makes no sense: is it Redis or Valkey?"))
 }
 
-/// Why a connection was not made. Nothing of the library's own text but the operating system's words.
-pub(crate) fn no_connection(error: &RedisError) -> String {
+/// Why a socket was not opened.
+pub(crate) fn unreachable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            "cannot be reached: nobody listens there; is the server running?".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "cannot be reached: this process may not use its socket".to_owned()
+        }
+        _ => "cannot be reached".to_owned(),
+    }
+}
+
+/// Why a login failed on a connection that was made.
+pub(crate) fn no_login(error: &RedisError, tls: bool) -> String {
     use redis::ErrorKind;
+    if let Some(why) = crate::tls::refused(error) {
+        return why.to_owned();
+    }
     if let Some(code) = error.code() {
         let sentence = refused("", code).to_string();
         return sentence.trim_start().to_owned();
@@ -97,10 +115,16 @@ pub(crate) fn no_connection(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::AuthenticationFailed => "does not accept the user and password it was given".to_owned(),
         ErrorKind::RESP3NotSupported => "does not speak RESP3: Redis 7 or later is needed".to_owned(),
-        ErrorKind::Io if error.is_connection_refusal() => {
-            "cannot be reached: nobody listens there; is the server running?".to_owned()
+        // The end may come before the reason, which is an alert.
+        ErrorKind::Io if tls => {
+            "closed the connection after the TLS handshake: does it ask for another client certificate (certificate, key), \
+             or has it no room for more clients?"
+                .to_owned()
         }
-        ErrorKind::Io => "cannot be reached".to_owned(),
+        ErrorKind::Io => {
+            "closed the connection at once: does it expect TLS, or has it no room for more clients?"
+                .to_owned()
+        }
         _ => "did not accept the connection".to_owned(),
     }
 }

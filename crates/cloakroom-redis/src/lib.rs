@@ -28,8 +28,8 @@
 //! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
 //! configure, and for what a failover can lose.
 //!
-//! Needs Redis 7 or later, or any Valkey. A single server, over TCP or a socket in the file system. TLS, Sentinel and Cluster
-//! are not built yet; the keys are laid out for them.
+//! Needs Redis 7 or later, or any Valkey. A single server, over TCP, over TLS (feature `tls`) or over a socket in the file
+//! system. Sentinel and Cluster are not built yet; the keys are laid out for them.
 
 mod builder;
 #[cfg(feature = "config")]
@@ -39,6 +39,7 @@ mod layout;
 mod link;
 mod names;
 mod replace;
+mod route;
 mod scripts;
 mod sessions;
 mod shared;
@@ -47,6 +48,7 @@ mod step;
 mod store;
 mod target;
 mod time;
+mod tls;
 mod tracking;
 mod upkeep;
 
@@ -55,3 +57,4 @@ pub use builder::{BuildError, RedisBuilder};
 pub use config::driver;
 pub use store::RedisStore;
 pub use target::{InvalidRedisUrl, RedisUrl};
+pub use tls::TlsError;

@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use cloakroom::store::StoreError;
 use parking_lot::Mutex;
 use rand::RngExt;
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, PushInfo, PushKind};
+use redis::{AsyncConnectionConfig, PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error;
+use crate::route::{Connection, Route};
 use crate::tracking::Line;
 
 /// First and longest pause between two tries to connect.
@@ -43,7 +43,7 @@ pub(crate) struct Link(Arc<Inner>);
 /// A connection that is up, and which one: told when it turns out to be lost.
 #[derive(Clone)]
 pub(crate) struct Open {
-    pub(crate) connection: MultiplexedConnection,
+    pub(crate) connection: Connection,
     /// Reads may opt in to being told of changes.
     pub(crate) tracks: bool,
     epoch: u64,
@@ -51,7 +51,7 @@ pub(crate) struct Open {
 }
 
 struct Inner {
-    client: Client,
+    route: Arc<Route>,
     /// For people.
     place: Arc<str>,
     connect_timeout: Duration,
@@ -74,7 +74,7 @@ enum Phase {
     Idle,
     Connecting,
     /// And since when.
-    Up(MultiplexedConnection, Instant, Tracks),
+    Up(Connection, Instant, Tracks),
     /// And why.
     Away(Arc<str>),
 }
@@ -91,7 +91,7 @@ enum Tracks {
 
 impl Link {
     pub(crate) fn new(
-        client: Client,
+        route: Arc<Route>,
         place: Arc<str>,
         connect_timeout: Duration,
         on_push: Option<OnPush>,
@@ -99,7 +99,7 @@ impl Link {
     ) -> Self {
         let state = State { phase: Phase::Idle, epoch: 0, asked: Instant::now() };
         Link(Arc::new(Inner {
-            client,
+            route,
             place,
             connect_timeout,
             on_push,
@@ -202,7 +202,7 @@ impl Inner {
         }
     }
 
-    async fn connect(self: &Arc<Self>, epoch: u64) -> Result<(MultiplexedConnection, Tracks), Arc<str>> {
+    async fn connect(self: &Arc<Self>, epoch: u64) -> Result<(Connection, Tracks), Arc<str>> {
         let weak = Arc::downgrade(self);
         let on_push = self.on_push.clone();
         let line = self.line.clone();
@@ -226,8 +226,7 @@ impl Inner {
             .set_response_timeout(None)
             .set_push_sender(push);
         let connecting = async {
-            let made = self.client.get_multiplexed_async_connection_with_config(&config).await;
-            let mut connection = made.map_err(|error| error::no_connection(&error))?;
+            let mut connection = self.route.connect(config).await?;
             let tracks = match &self.line {
                 Some(line) if line.is_wanted() => match line.set_up(&mut connection).await? {
                     true => Tracks::Yes,
@@ -239,7 +238,7 @@ impl Inner {
         };
         match tokio::time::timeout(self.connect_timeout, connecting).await {
             Ok(connected) => connected.map_err(Arc::from),
-            Err(_) => Err("did not answer a new connection in time".into()),
+            Err(_) => Err(self.route.too_slow().into()),
         }
     }
 }

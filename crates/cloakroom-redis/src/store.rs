@@ -16,6 +16,7 @@ use cloakroom::store::{
 
 use crate::link::Link;
 use crate::names::Names;
+use crate::route::Route;
 use crate::shared::Shared;
 use crate::signals::Signals;
 use crate::step::Wanted;
@@ -63,26 +64,19 @@ impl RedisStore {
 
     pub(crate) fn start(settings: RedisBuilder) -> Result<Self, BuildError> {
         let place: Arc<str> = settings.url.to_string().into();
-        let client = || {
-            let info = settings.url.connection_info().map_err(|_| BuildError::Address)?;
-            redis::Client::open(info).map_err(|_| BuildError::Address)
-        };
+        let route = Arc::new(Route::new(&settings.url, settings.tls_files)?);
+        let link =
+            |on_push, line| Link::new(route.clone(), place.clone(), settings.connect_timeout, on_push, line);
         let names = Names::new(&settings.prefix);
         let tracking = Tracking::over(settings.connections, place.clone(), names.clone());
-        let mut links = Vec::with_capacity(settings.connections);
-        for number in 0..settings.connections {
-            let line = Some(tracking.line(number));
-            links.push(Link::new(client()?, place.clone(), settings.connect_timeout, None, line));
-        }
-        let listening = client()?;
+        let links = (0..settings.connections).map(|number| link(None, Some(tracking.line(number)))).collect();
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
             let signals = Signals::new();
             let weak = weak.clone();
             let pushed = Arc::new(move |push| Shared::pushed(&weak, &push));
-            let link = Link::new(listening, place.clone(), settings.connect_timeout, Some(pushed), None);
-            signals.listen_on(link);
+            signals.listen_on(link(Some(pushed), None));
             Shared {
-                place,
+                place: place.clone(),
                 names,
                 time: ServerTime::new(settings.clock.clone()),
                 call_deadline: settings.call_deadline,

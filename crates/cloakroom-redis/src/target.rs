@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
-use redis::{ConnectionAddr, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
+use redis::{ProtocolVersion, RedisConnectionInfo};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -17,9 +17,11 @@ const PORT: u16 = 6379;
 /// |---|---|
 /// | `redis://HOST`, `redis://HOST:PORT/DB` | over TCP; port 6379 and database 0 unless told |
 /// | `redis://USER:PASSWORD@HOST` | as this user; `redis://:PASSWORD@HOST` as the default one |
+/// | `rediss://…` | the same over TLS, which needs the feature `tls` |
+/// | `rediss://HOST?ca=FILE&certificate=FILE&key=FILE` | with a CA of one's own, with a client certificate: see [`RedisBuilder::ca`](crate::RedisBuilder::ca) |
 /// | `redis+unix:PATH`, `redis+unix:PATH?db=1&user=USER&password=PASSWORD` | over a socket in the file system |
 ///
-/// User and password may be percent-encoded. `valkey:` serves for `redis:` everywhere. `Debug` and `Display` show where, never as
+/// User, password and the names of files may be percent-encoded. `valkey:` serves for `redis:` everywhere. `Debug` and `Display` show where, never as
 /// whom.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
@@ -27,6 +29,8 @@ pub struct RedisUrl {
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Zeroizing<String>>,
     pub(crate) db: u32,
+    /// TLS and never anything else, with these files.
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,14 +39,37 @@ pub(crate) enum Address {
     Unix(PathBuf),
 }
 
+/// Where the certificates for TLS are, as PEM.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct TlsFiles {
+    /// Whom to trust, in place of the system's authorities.
+    pub(crate) ca: Option<PathBuf>,
+    /// What to show the server, with the certificates between it and the server's authority.
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// These, and the others where these say nothing.
+    pub(crate) fn or(self, others: Self) -> Self {
+        TlsFiles {
+            ca: self.ca.or(others.ca),
+            certificate: self.certificate.or(others.certificate),
+            key: self.key.or(others.key),
+        }
+    }
+}
+
 /// Why a text is not a [`RedisUrl`]. It does not repeat the text, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRedisUrl {
-    /// Neither `redis://` nor `redis+unix:`.
+    /// None of `redis://`, `rediss://` and `redis+unix:`.
     Scheme,
-    /// `rediss://`: this version does not speak TLS.
-    Tls,
     /// A group of sentinels or a cluster, which this version does not know.
     Topology,
     /// No host, or none that can be read.
@@ -60,8 +87,7 @@ pub enum InvalidRedisUrl {
 impl fmt::Display for InvalidRedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            InvalidRedisUrl::Scheme => "expected redis://HOST:PORT/DB or redis+unix:PATH",
-            InvalidRedisUrl::Tls => "TLS (rediss://) is not built yet; use redis:// inside a private network",
+            InvalidRedisUrl::Scheme => "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH",
             InvalidRedisUrl::Topology => {
                 "Sentinel and Cluster are not built yet; name one server with redis://"
             }
@@ -69,7 +95,8 @@ impl fmt::Display for InvalidRedisUrl {
             InvalidRedisUrl::Database => "the database in a Redis URL must be a number from 0",
             InvalidRedisUrl::Path => "redis+unix: needs the path of a socket",
             InvalidRedisUrl::Option => {
-                "a Redis URL takes db, user and password behind the ? of redis+unix:, and nothing else there"
+                "a Redis URL takes db, user and password behind the ? of redis+unix:, and ca, certificate and key behind \
+                 that of rediss://, and nothing else there"
             }
             InvalidRedisUrl::Encoding => "user and password in a Redis URL must be percent-encoded UTF-8",
         })
@@ -84,9 +111,9 @@ impl FromStr for RedisUrl {
     fn from_str(text: &str) -> Result<Self, InvalidRedisUrl> {
         let (scheme, rest) = text.split_once(':').ok_or(InvalidRedisUrl::Scheme)?;
         match scheme {
-            "redis" | "valkey" => over_tcp(rest),
+            "redis" | "valkey" => over_tcp(rest, false),
+            "rediss" | "valkeys" => over_tcp(rest, true),
             "redis+unix" | "valkey+unix" | "unix" => over_socket(rest),
-            "rediss" | "valkeys" => Err(InvalidRedisUrl::Tls),
             "redis-sentinel" | "redis-cluster" | "valkey-sentinel" | "valkey-cluster" => {
                 Err(InvalidRedisUrl::Topology)
             }
@@ -95,7 +122,7 @@ impl FromStr for RedisUrl {
     }
 }
 
-fn over_tcp(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
+fn over_tcp(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
     if !rest.starts_with("//") {
         return Err(InvalidRedisUrl::Host);
     }
@@ -103,8 +130,18 @@ fn over_tcp(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or(InvalidRedisUrl::Host)?;
     // In brackets in a URL only.
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    if url.query().is_some() || url.fragment().is_some() {
+    if url.fragment().is_some() {
         return Err(InvalidRedisUrl::Option);
+    }
+    let mut files = TlsFiles::default();
+    for (option, value) in options(url.query().unwrap_or_default()) {
+        let file = Some(PathBuf::from(decoded(value)?)).filter(|_| tls && !value.is_empty());
+        match (option, file) {
+            ("ca", Some(file)) => files.ca = Some(file),
+            ("certificate", Some(file)) => files.certificate = Some(file),
+            ("key", Some(file)) => files.key = Some(file),
+            _ => return Err(InvalidRedisUrl::Option),
+        }
     }
     let db = match url.path().trim_matches('/') {
         "" => 0,
@@ -113,22 +150,30 @@ fn over_tcp(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
     let user = Some(url.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?;
     let password = url.password().map(decoded).transpose()?.map(Zeroizing::new);
     let address = Address::Tcp { host, port: url.port().unwrap_or(PORT) };
-    Ok(RedisUrl { address, user, password, db })
+    Ok(RedisUrl { address, user, password, db, tls: tls.then_some(files) })
+}
+
+/// What stands behind the `?`, still encoded.
+fn options(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .filter(|option| !option.is_empty())
+        .map(|option| option.split_once('=').unwrap_or((option, "")))
 }
 
 fn over_socket(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
-    let (path, options) = rest.split_once('?').unwrap_or((rest, ""));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     // `redis+unix:///run/redis.sock` and `redis+unix:/run/redis.sock` name the same file.
     let path = path.strip_prefix("//").unwrap_or(path);
     if path.is_empty() {
         return Err(InvalidRedisUrl::Path);
     }
     let mut url = RedisUrl::at_socket(path);
-    for option in options.split('&').filter(|option| !option.is_empty()) {
-        match option.split_once('=') {
-            Some(("db", db)) => url.db = database(db)?,
-            Some(("user", user)) => url.user = Some(decoded(user)?),
-            Some(("password" | "pass", password)) => url.password = Some(Zeroizing::new(decoded(password)?)),
+    for option in options(query) {
+        match option {
+            ("db", db) => url.db = database(db)?,
+            ("user", user) => url.user = Some(decoded(user)?),
+            ("password" | "pass", password) => url.password = Some(Zeroizing::new(decoded(password)?)),
             _ => return Err(InvalidRedisUrl::Option),
         }
     }
@@ -150,20 +195,27 @@ fn decoded(text: &str) -> Result<String, InvalidRedisUrl> {
 impl RedisUrl {
     /// A server at a host and port.
     pub fn at(host: impl Into<String>, port: u16) -> Self {
-        RedisUrl { address: Address::Tcp { host: host.into(), port }, user: None, password: None, db: 0 }
+        Self::of(Address::Tcp { host: host.into(), port })
     }
 
     /// A server behind a socket in the file system.
     pub fn at_socket(path: impl Into<PathBuf>) -> Self {
-        RedisUrl { address: Address::Unix(path.into()), user: None, password: None, db: 0 }
+        Self::of(Address::Unix(path.into()))
     }
 
-    /// As the library takes it.
-    pub(crate) fn connection_info(&self) -> Result<redis::ConnectionInfo, redis::RedisError> {
-        let address = match &self.address {
-            Address::Tcp { host, port } => ConnectionAddr::Tcp(host.clone(), *port),
-            Address::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        };
+    /// The same server over TLS.
+    #[must_use]
+    pub fn over_tls(mut self) -> Self {
+        self.tls.get_or_insert_default();
+        self
+    }
+
+    fn of(address: Address) -> Self {
+        RedisUrl { address, user: None, password: None, db: 0, tls: None }
+    }
+
+    /// The login as the library takes it.
+    pub(crate) fn login(&self) -> RedisConnectionInfo {
         // RESP3, because it pushes: the end of a connection is told when it happens, not at the next call. Older servers
         // answer `CLIENT SETINFO` with an error in their statistics.
         let mut login = RedisConnectionInfo::default()
@@ -176,16 +228,16 @@ impl RedisUrl {
         if let Some(password) = &self.password {
             login = login.set_password(password.as_str());
         }
-        let tcp = redis::io::tcp::TcpSettings::default().set_nodelay(true);
-        Ok(address.into_connection_info()?.set_tcp_settings(tcp).set_redis_settings(login))
+        login
     }
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
         match &self.address {
-            Address::Tcp { host, port } if host.contains(':') => write!(f, "redis://[{host}]:{port}")?,
-            Address::Tcp { host, port } => write!(f, "redis://{host}:{port}")?,
+            Address::Tcp { host, port } if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}")?,
+            Address::Tcp { host, port } => write!(f, "{scheme}://{host}:{port}")?,
             Address::Unix(path) => write!(f, "redis+unix:{}", path.display())?,
         }
         match (&self.address, self.db) {
@@ -235,12 +287,27 @@ mod tests {
     }
 
     #[test]
+    fn a_url_for_tls_says_which_certificates() {
+        let plain = read("rediss://u:p@h:1/2").unwrap();
+        assert_eq!((plain.db, plain.tls), (2, Some(TlsFiles::default())));
+        let full = read("valkeys://h?ca=%2Fetc/a%20b.pem&certificate=c.pem&key=k.pem").unwrap();
+        let files = TlsFiles {
+            ca: Some("/etc/a b.pem".into()),
+            certificate: Some("c.pem".into()),
+            key: Some("k.pem".into()),
+        };
+        assert_eq!(full.tls, Some(files));
+        assert_eq!(full.to_string(), "rediss://h:6379");
+        assert_eq!(RedisUrl::at("h", 6379).over_tls(), read("rediss://h").unwrap());
+        assert_eq!(read("redis://h").unwrap().tls, None);
+    }
+
+    #[test]
     fn what_is_not_a_url_is_refused_with_the_reason() {
         for (text, why) in [
             ("", InvalidRedisUrl::Scheme),
             ("localhost", InvalidRedisUrl::Scheme),
             ("http://localhost", InvalidRedisUrl::Scheme),
-            ("rediss://localhost", InvalidRedisUrl::Tls),
             ("redis-cluster://localhost", InvalidRedisUrl::Topology),
             ("redis:localhost", InvalidRedisUrl::Host),
             ("redis://", InvalidRedisUrl::Host),
@@ -249,6 +316,10 @@ mod tests {
             ("redis://host/-1", InvalidRedisUrl::Database),
             ("redis://host/99999999999", InvalidRedisUrl::Database),
             ("redis://host?db=1", InvalidRedisUrl::Option),
+            ("redis://host?ca=/ca.pem", InvalidRedisUrl::Option),
+            ("rediss://host?insecure=1", InvalidRedisUrl::Option),
+            ("rediss://host?ca", InvalidRedisUrl::Option),
+            ("rediss://host#insecure", InvalidRedisUrl::Option),
             ("redis+unix:", InvalidRedisUrl::Path),
             ("redis+unix:/s?prefix=x", InvalidRedisUrl::Option),
             ("redis://%ff@host", InvalidRedisUrl::Encoding),

@@ -109,11 +109,11 @@ impl Line {
         opt_in(&mut asking);
         asking.cmd("PING");
         let answers = connection.send_packed_commands(&asking, 0, asking.len()).await;
-        for answer in answers.map_err(|error| error::no_connection(&error))? {
+        for answer in answers.map_err(|error| error::no_login(&error, false))? {
             let Value::ServerError(told) = answer else { continue };
             // For now only, as while it loads its data: it is tried again.
             if !matches!(told.code(), "NOPERM" | "ERR") {
-                return Err(error::no_connection(&told.into()));
+                return Err(error::no_login(&told.into(), false));
             }
             let why = error::refused(&self.tracking.place, told.code());
             tracing::warn!(target: "cloakroom", "the near cache keeps nothing, for want of client tracking: {why}");

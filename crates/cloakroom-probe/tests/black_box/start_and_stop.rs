@@ -123,7 +123,8 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
         refused(&[&memory[..], option].concat(), why);
     }
     for (store, why) in [
-        ("rediss://127.0.0.1", "not built"),
+        ("rediss://127.0.0.1?insecure=1", "ca, certificate and key"),
+        ("rediss://127.0.0.1?ca=/nowhere/ca.pem", "/nowhere/ca.pem cannot be read"),
         ("redis-sentinel://127.0.0.1", "not built"),
         ("redis-cluster://127.0.0.1", "not built"),
         ("redis:127.0.0.1", "host"),

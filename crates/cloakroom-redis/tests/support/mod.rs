@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod certificates;
 pub mod proxy;
 
 use std::net::{TcpListener, TcpStream};
@@ -49,6 +50,7 @@ impl Kind {
 pub struct Server {
     kind: Kind,
     port: u16,
+    tls_port: Option<u16>,
     folder: tempfile::TempDir,
     options: Vec<String>,
     process: Mutex<Option<Child>>,
@@ -61,12 +63,25 @@ impl Server {
 
     /// With further options, as on the command line: `["--requirepass", "hush"]`.
     pub fn start_with(kind: Kind, options: &[&str]) -> Self {
+        Self::start_on(kind, options, false)
+    }
+
+    /// With TLS on a port of its own, beside the plain one; `options` say with which certificates.
+    pub fn start_with_tls(kind: Kind, options: &[&str]) -> Self {
+        Self::start_on(kind, options, true)
+    }
+
+    fn start_on(kind: Kind, options: &[&str], tls: bool) -> Self {
         // The free port may be taken by somebody else before the server has it: then another one.
         for _ in 0..20 {
             let port = free_port();
             let folder = tempfile::tempdir().unwrap();
-            let options = options.iter().map(|&o| o.to_owned()).collect();
-            let server = Server { kind, port, folder, options, process: Mutex::new(None) };
+            let mut options: Vec<String> = options.iter().map(|&o| o.to_owned()).collect();
+            let tls_port = tls.then(free_port);
+            if let Some(port) = tls_port {
+                options.extend(["--tls-port".to_owned(), port.to_string()]);
+            }
+            let server = Server { kind, port, tls_port, folder, options, process: Mutex::new(None) };
             if server.launch() {
                 return server;
             }
@@ -76,6 +91,11 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port for TLS.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port.expect("started with TLS")
     }
 
     pub fn url(&self) -> String {
