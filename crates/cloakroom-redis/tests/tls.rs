@@ -2,16 +2,18 @@
 #![cfg(feature = "tls")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/certificates.rs"]
+mod certificates;
 mod support;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use certificates::{Authority, Identity};
 use cloakroom::store::{Created, Loaded, Store, StoreErrorKind};
 use cloakroom_redis::{BuildError, RedisBuilder, RedisStore, TlsError};
 use cloakroom_testing::conformance::Subject;
 use cloakroom_testing::requests;
-use support::certificates::{Authority, Identity};
 use support::{Kind, Server};
 
 const HUSH: &str = "hush-hush";

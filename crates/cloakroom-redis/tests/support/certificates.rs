@@ -8,19 +8,19 @@ use rcgen::{
 };
 
 /// An authority, and the folder with its certificate and all that it signed.
-pub struct Authority {
+pub(crate) struct Authority {
     folder: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// Files in PEM.
-pub struct Identity {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
+pub(crate) struct Identity {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = named("The test's own authority");
@@ -30,12 +30,12 @@ impl Authority {
     }
 
     /// The file with its certificate.
-    pub fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
     }
 
     /// A certificate for a server of these names and addresses.
-    pub fn server(&self, names: &[&str]) -> Identity {
+    pub(crate) fn server(&self, names: &[&str]) -> Identity {
         self.sign(
             "server",
             CertificateParams::new(owned(names)).unwrap(),
@@ -44,14 +44,14 @@ impl Authority {
     }
 
     /// One whose time is over.
-    pub fn expired_server(&self, names: &[&str]) -> Identity {
+    pub(crate) fn expired_server(&self, names: &[&str]) -> Identity {
         let mut params = CertificateParams::new(owned(names)).unwrap();
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
         self.sign("expired", params, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    pub fn client(&self) -> Identity {
+    pub(crate) fn client(&self) -> Identity {
         self.sign("client", named("a client"), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
@@ -69,7 +69,7 @@ impl Authority {
 
 impl Identity {
     /// What a server is told on its command line to serve with this certificate, and to ask clients for one or not.
-    pub fn options<'o>(&'o self, clients: &'o Path, ask: &'o str) -> [&'o str; 8] {
+    pub(crate) fn options<'o>(&'o self, clients: &'o Path, ask: &'o str) -> [&'o str; 8] {
         let (certificate, key) = (self.certificate.to_str().unwrap(), self.key.to_str().unwrap());
         let clients = clients.to_str().unwrap();
         [
