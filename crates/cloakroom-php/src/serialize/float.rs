@@ -1,0 +1,112 @@
+//! Doubles as text, the way PHP writes them with
+//! [`serialize_precision=-1`](https://www.php.net/manual/en/ini.core.php#ini.serialize-precision), its default.
+
+use std::io::Write;
+
+/// Appends the shortest digits that read back as the same double, laid out as PHP lays them out: 1.0E+25, 0.0001, 1000000000000000.
+pub(crate) fn write(out: &mut Vec<u8>, float: f64) {
+    if float.is_nan() {
+        return out.extend_from_slice(b"NAN");
+    }
+    if float.is_infinite() {
+        return out.extend_from_slice(if float > 0.0 { b"INF" } else { b"-INF" });
+    }
+    if float.is_sign_negative() {
+        out.push(b'-');
+    }
+    if float == 0.0 {
+        return out.push(b'0');
+    }
+    // `d.ddde±x`: at most 17 digits, a point, an `e`, a sign and three digits. Writing to a vector cannot fail.
+    let mut text = Vec::with_capacity(32);
+    let _ = write!(text, "{:e}", float.abs());
+    let e = memchr::memchr(b'e', &text).unwrap_or(text.len());
+    let (mantissa, exponent) = text.split_at(e);
+    let exponent: i32 =
+        exponent.get(1..).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok()).unwrap_or(0);
+    let mut digits = mantissa.iter().copied().filter(u8::is_ascii_digit);
+    let count = if mantissa.len() > 1 { mantissa.len() - 1 } else { 1 };
+
+    if !(-4..17).contains(&exponent) {
+        out.extend(digits.next());
+        out.push(b'.');
+        if count == 1 {
+            out.push(b'0')
+        } else {
+            out.extend(digits)
+        }
+        out.extend_from_slice(if exponent < 0 { b"E-" } else { b"E+" });
+        out.extend_from_slice(itoa::Buffer::new().format(exponent.unsigned_abs()).as_bytes());
+    } else if exponent < 0 {
+        out.extend_from_slice(b"0.");
+        out.extend(std::iter::repeat_n(b'0', exponent.unsigned_abs() as usize - 1));
+        out.extend(digits);
+    } else {
+        let whole = exponent.unsigned_abs() as usize + 1;
+        out.extend(digits.by_ref().take(whole));
+        if count > whole {
+            out.push(b'.');
+            out.extend(digits);
+        } else {
+            out.extend(std::iter::repeat_n(b'0', whole - count));
+        }
+    }
+}
+
+/// Reads what PHP's scanner takes for a double: `INF`, `-INF`, `NAN`, or decimal digits with a point, an exponent and a sign where one likes.
+pub(crate) fn read(text: &[u8]) -> Option<f64> {
+    match text {
+        b"INF" => return Some(f64::INFINITY),
+        b"-INF" => return Some(f64::NEG_INFINITY),
+        b"NAN" => return Some(f64::NAN),
+        _ => {}
+    }
+    // Rust's parser takes the same numbers, and a few words besides.
+    let digits = text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E'));
+    if !digits {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn doubles_are_laid_out_as_php_lays_them_out() {
+        for (float, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (-1.5, "-1.5"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0E-5"),
+            (1e15, "1000000000000000"),
+            (1e16, "10000000000000000"),
+            (1e17, "1.0E+17"),
+            (1e25, "1.0E+25"),
+            (f64::MAX, "1.7976931348623157E+308"),
+            (5e-324, "5.0E-324"),
+            (123_456_789.123_456_78, "123456789.12345678"),
+            (f64::NAN, "NAN"),
+            (f64::NEG_INFINITY, "-INF"),
+        ] {
+            let mut out = Vec::new();
+            super::write(&mut out, float);
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+            assert_eq!(super::read(text.as_bytes()).unwrap().is_nan(), float.is_nan());
+        }
+    }
+
+    #[test]
+    fn words_and_hexadecimals_are_no_doubles() {
+        for text in
+            ["", ".", "+", "e5", "nan", "inf", "infinity", "+INF", "-NAN", "0x1p3", " 1", "1 ", "1e", "--1"]
+        {
+            assert_eq!(super::read(text.as_bytes()), None, "{text}");
+        }
+        for text in [".5", "5.", "1e5", "+1.5", "1E-5", "1e999"] {
+            assert!(super::read(text.as_bytes()).is_some(), "{text}");
+        }
+    }
+}

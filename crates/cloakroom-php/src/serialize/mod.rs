@@ -1,0 +1,8 @@
+//! The grammar of [`serialize()`](https://www.php.net/manual/en/function.serialize.php), which three of PHP's session formats share.
+
+mod float;
+mod read;
+mod write;
+
+pub(crate) use read::{BackReference, Reader};
+pub(crate) use write::Writer;

@@ -1,0 +1,365 @@
+//! A whole session: an ordered map of variables, in one of PHP's formats.
+
+mod php;
+mod php_binary;
+mod text;
+
+use crate::error::{DecodeError, EncodeError, ReadOnly};
+use crate::format::Format;
+use crate::limits::Limits;
+use crate::value::{ArrayId, Document, Entry, Key, Name, Node, Span, Value, integer_key, key, same};
+
+const INTEGER_NAME: &str = "it is an integer, which PHP drops here";
+
+fn integer_refusal(name: &[u8]) -> Option<&'static str> {
+    integer_key(name).map(|_| INTEGER_NAME)
+}
+
+/// A session as PHP stored it: variables by name, in the order of `$_SESSION`.
+///
+/// What is not changed is written as it was read, to the byte. See the [crate's page](crate) for an example.
+///
+/// # Changing what PHP has references in
+///
+/// A back reference (`R:`, `r:`) goes by the number of a value in the payload. When a variable before it grows or shrinks, the number is moved
+/// with it. Where a variable shares a value with another one, replacing it is refused as [`ReadOnly::Tied`].
+#[derive(Clone)]
+pub struct Session {
+    format: Format,
+    doc: Document,
+    root: ArrayId,
+    /// How much of the document's text is the payload.
+    payload: usize,
+    source: text::Source,
+    changed: bool,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Session {
+    /// Sizes only: what a session holds does not belong in a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("format", &self.format)
+            .field("variables", &self.len())
+            .field("payload", &self.payload)
+            .field("changed", &self.changed)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// A session without variables.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        let root = ArrayId(0);
+        let doc = Document {
+            arrays: vec![crate::value::Run::default()],
+            root: Node::Array(root),
+            ..Document::default()
+        };
+        let (source, limits) = (text::Source::default(), Limits::default());
+        Self { format, doc, root, payload: 0, source, changed: true, limits }
+    }
+
+    /// Reads a session, within the usual [`Limits`].
+    ///
+    /// An empty payload is an empty session. What PHP ignores behind a `php_serialize` payload is ignored here.
+    ///
+    /// # Errors
+    ///
+    /// See [`DecodeErrorKind`](crate::DecodeErrorKind). PHP would delete most of these sessions; they are better left alone.
+    pub fn decode(format: Format, payload: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
+        Self::decode_within(format, payload, Limits::default())
+    }
+
+    /// Reads a session within these limits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::decode`].
+    pub fn decode_within(
+        format: Format,
+        payload: impl Into<Vec<u8>>,
+        limits: Limits,
+    ) -> Result<Self, DecodeError> {
+        let text = payload.into();
+        let (mut doc, extra, source) = text::decode(format, &text, limits)?;
+        let payload = text.len();
+        doc.text = text;
+        doc.text.extend_from_slice(&extra);
+        let root = if let Node::Array(root) = doc.root { root } else { ArrayId(0) };
+        Ok(Self { format, doc, root, payload, source, changed: false, limits })
+    }
+
+    /// The format that it was read in, and is written in.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether something was changed since it was read.
+    #[must_use]
+    pub const fn is_changed(&self) -> bool {
+        self.changed
+    }
+
+    /// Why nothing in it can be changed, if so. It can still be read, and written as it is.
+    #[must_use]
+    pub const fn read_only(&self) -> Option<ReadOnly> {
+        self.source.read_only
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.doc.array(self.root)
+    }
+
+    /// How many variables there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The variables, in the order of `$_SESSION`.
+    pub fn iter(&self) -> impl Iterator<Item = (Key<'_>, Value<'_>)> + Clone {
+        self.entries().iter().map(|entry| (key(&self.doc, entry.name), Value::new(&self.doc, entry.node)))
+    }
+
+    /// The variable of this name.
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<Value<'_>> {
+        let entry = self.entries().get(self.find(name.as_ref())?)?;
+        Some(Value::new(&self.doc, entry.node))
+    }
+
+    fn find(&self, name: &[u8]) -> Option<usize> {
+        let number = integer_key(name);
+        self.entries().iter().position(|entry| match entry.name {
+            Name::Str(span) => self.doc.bytes(span) == name,
+            Name::Int(n) => number == Some(n),
+            Name::Hole => false,
+        })
+    }
+
+    /// All variables as one value: an array.
+    #[must_use]
+    pub const fn document(&self) -> &Document {
+        &self.doc
+    }
+
+    fn may_change(&self) -> Result<(), EncodeError> {
+        self.source.read_only.map_or(Ok(()), |reason| Err(EncodeError::ReadOnly(reason)))
+    }
+
+    /// Gives a variable this value. A new one goes to the end.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Name`] where the format cannot carry the name, [`EncodeError::ReadOnly`] where the payload cannot be changed safely, and what the
+    /// value's `Serialize` says. Nothing has changed then.
+    pub fn set<T: serde::Serialize + ?Sized>(
+        &mut self,
+        name: impl AsRef<[u8]>,
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        self.may_change()?;
+        let name = name.as_ref();
+        let found = self.find(name);
+        match found {
+            Some(index) => self.source.may_replace(index)?,
+            None => check_name(self.format, name)?,
+        }
+        let node = crate::serde::append(&mut self.doc, value, self.limits)?;
+        let mut entries = self.entries().to_vec();
+        match found {
+            Some(index) => {
+                if let Some(entry) = entries.get_mut(index) {
+                    entry.node = node;
+                }
+                if let Some(raw) = self.source.raws.get_mut(index) {
+                    *raw = None;
+                }
+            }
+            None => {
+                let name = match integer_key(name) {
+                    Some(n) => Name::Int(n),
+                    None => Name::Str(self.text(name)?),
+                };
+                entries.push(Entry { name, node });
+                self.source.raws.push(None);
+            }
+        }
+        self.doc.replace_entries(self.root, &entries);
+        self.changed = true;
+        Ok(())
+    }
+
+    fn text(&mut self, text: &[u8]) -> Result<Span, EncodeError> {
+        let (at, end) = (self.doc.text.len(), self.doc.text.len() + text.len());
+        let fits = end <= self.limits.memory() && u32::try_from(end).is_ok();
+        if !fits {
+            return Err(EncodeError::Memory(self.limits.memory()));
+        }
+        self.doc.text.extend_from_slice(text);
+        Ok(Span { at: at as u32, len: text.len() as u32 })
+    }
+
+    /// Gives one element inside of a variable another value, and leaves everything beside it as it is: objects, references, keys that no
+    /// Rust type knows of.
+    ///
+    /// The path's first key is the variable's name. Every other one must be there already, except that the last may be new in its array.
+    ///
+    /// ```
+    /// use cloakroom_php::{Format, Session};
+    ///
+    /// let payload = b"basket|a:2:{s:5:\"owner\";O:4:\"User\":0:{}s:3:\"qty\";i:1;}";
+    /// let mut session = Session::decode(Format::Php, payload)?;
+    /// session.set_at(&["basket".into(), "qty".into()], &2)?;
+    /// assert_eq!(session.encode()?, b"basket|a:2:{s:5:\"owner\";O:4:\"User\":0:{}s:3:\"qty\";i:2;}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::set`]; [`EncodeError::Path`] where the path leads nowhere, or into an object, which only its class may change.
+    pub fn set_at<T: serde::Serialize + ?Sized>(
+        &mut self,
+        path: &[Key<'_>],
+        value: &T,
+    ) -> Result<(), EncodeError> {
+        let [variable, inner @ .., last] = path else {
+            let [Key::Bytes(name)] = path else { return Err(EncodeError::Path) };
+            return self.set(name, value);
+        };
+        self.may_change()?;
+        let index = match variable {
+            Key::Bytes(name) => self.find(name),
+            Key::Int(n) => self.find(n.to_string().as_bytes()),
+        };
+        let index = index.ok_or(EncodeError::Path)?;
+        self.source.may_rewrite(index)?;
+        let node = self.entries().get(index).map_or(Node::Null, |entry| entry.node);
+        let mut place = Value::new(&self.doc, node);
+        for key in inner {
+            place = place.get(*key).ok_or(EncodeError::Path)?;
+        }
+        let array = place.array_id().ok_or(EncodeError::Path)?;
+        // One that stands elsewhere too would change there as well.
+        if self.doc.shared {
+            return Err(EncodeError::ReadOnly(ReadOnly::Tied));
+        }
+        let at = place.as_array().and_then(|array| array.iter().position(|(key, _)| key == *last));
+        let node = crate::serde::append(&mut self.doc, value, self.limits)?;
+        let mut entries = self.doc.array(array).to_vec();
+        match at.and_then(|at| entries.get_mut(at)) {
+            Some(entry) => match entry.node {
+                // As PHP does: whoever holds the reference sees the new value.
+                Node::Ref(cell) => {
+                    if let Some(value) = self.doc.cells.get_mut(cell.0 as usize) {
+                        *value = node;
+                    }
+                }
+                _ => entry.node = node,
+            },
+            None => {
+                let name = match *last {
+                    Key::Int(n) => Name::Int(n),
+                    Key::Bytes(text) => Name::Str(self.text(text)?),
+                };
+                entries.push(Entry { name, node });
+            }
+        }
+        self.doc.replace_entries(array, &entries);
+        if let Some(raw) = self.source.raws.get_mut(index) {
+            *raw = None;
+        }
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Takes a variable away, and says whether it was there.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::ReadOnly`] where another variable refers to values in this one.
+    pub fn remove(&mut self, name: impl AsRef<[u8]>) -> Result<bool, EncodeError> {
+        self.may_change()?;
+        let Some(index) = self.find(name.as_ref()) else { return Ok(false) };
+        self.source.may_remove(index)?;
+        let mut entries = self.entries().to_vec();
+        entries.remove(index);
+        if index < self.source.raws.len() {
+            self.source.raws.remove(index);
+        }
+        self.doc.replace_entries(self.root, &entries);
+        self.changed = true;
+        Ok(true)
+    }
+
+    /// The session as PHP reads it. As it was read if nothing was changed; otherwise the bytes are read again and compared before they are handed out.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`]; nothing is handed out then.
+    pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
+        if !self.changed {
+            return Ok(self.doc.text.get(..self.payload).unwrap_or_default().to_vec());
+        }
+        self.verified(self.format, false)
+    }
+
+    /// The session in this format, every value written anew.
+    ///
+    /// For what PHP wrote with its default settings and the same format this gives the same bytes.
+    ///
+    /// ```
+    /// use cloakroom_php::{Format, Session};
+    ///
+    /// let session = Session::decode(Format::Php, b"n|i:1;")?;
+    /// assert_eq!(session.encode_as(Format::PhpSerialize)?, b"a:1:{s:1:\"n\";i:1;}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Name`] for a name that this format cannot carry, and as [`Session::encode`].
+    pub fn encode_as(&self, format: Format) -> Result<Vec<u8>, EncodeError> {
+        for entry in self.entries() {
+            match entry.name {
+                Name::Str(span) => check_name(format, self.doc.bytes(span))?,
+                Name::Int(_) if format == Format::PhpSerialize => {}
+                _ => return Err(EncodeError::Name { format: format.name(), reason: INTEGER_NAME }),
+            }
+        }
+        self.verified(format, true)
+    }
+
+    fn verified(&self, format: Format, fresh: bool) -> Result<Vec<u8>, EncodeError> {
+        let bytes = text::encode(self, format, fresh)?;
+        if bytes.len() > self.limits.memory() {
+            return Err(EncodeError::Memory(self.limits.memory()));
+        }
+        match Self::decode_within(format, bytes.as_slice(), self.limits) {
+            Ok(read) if same(&self.doc, &read.doc) => Ok(bytes),
+            Err(error) => match error.kind() {
+                crate::DecodeErrorKind::Depth(levels) => Err(EncodeError::Depth(*levels)),
+                crate::DecodeErrorKind::Memory(bytes) => Err(EncodeError::Memory(*bytes)),
+                _ => Err(EncodeError::Unverified),
+            },
+            Ok(_) => Err(EncodeError::Unverified),
+        }
+    }
+}
+
+fn check_name(format: Format, name: &[u8]) -> Result<(), EncodeError> {
+    let refusal = match format {
+        Format::Php => php::refusal(name),
+        Format::PhpBinary => php_binary::refusal(name),
+        Format::PhpSerialize => None,
+    };
+    refusal.map_or(Ok(()), |reason| Err(EncodeError::Name { format: format.name(), reason }))
+}

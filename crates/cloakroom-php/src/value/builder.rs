@@ -1,0 +1,367 @@
+//! How a document comes to be: every decoder, and serde's serializer, place one value after the other.
+
+use super::{
+    ArrayId, Body, CellId, Document, Entry, Name, Node, ObjectData, ObjectId, Run, Span, integer_key,
+};
+use crate::error::Excess;
+use crate::limits::Limits;
+
+/// What a frame's entries are for.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Array(ArrayId),
+    Object(ObjectId),
+}
+
+/// An array or object that is still open.
+#[derive(Debug)]
+struct Frame {
+    owner: Owner,
+    /// Where its entries begin among the pending ones.
+    start: usize,
+    /// How many entries are still announced.
+    left: u32,
+}
+
+// What one more of each can take at worst: twice its size while a table grows, beside the table it grew out of. An entry waits in one
+// table and ends in another.
+const ENTRY: usize = 5 * size_of::<Entry>();
+const ARRAY: usize = 3 * (size_of::<Run>() + size_of::<Frame>() + 4);
+const OBJECT: usize = 3 * (size_of::<ObjectData>() + size_of::<Frame>() + 4);
+const CELL: usize = 3 * (size_of::<Node>() + 4);
+
+/// Where a builder stood, to go back to.
+pub(crate) struct Mark {
+    entries: usize,
+    arrays: usize,
+    objects: usize,
+    cells: usize,
+    pending: usize,
+    frames: usize,
+    references: usize,
+}
+
+pub(crate) struct Builder<'t> {
+    doc: Document,
+    /// The text that spans below its length point into.
+    text: &'t [u8],
+    /// Text that is not in the payload: it goes behind it.
+    extra: Vec<u8>,
+    pending: Vec<Entry>,
+    frames: Vec<Frame>,
+    name: Name,
+    /// Whether every value gets a cell, because a later one may refer to it. What no reference named is unwrapped in the end.
+    wrap: bool,
+    references: Vec<CellId>,
+    limits: Limits,
+    left: usize,
+    /// Whether a key came twice.
+    pub(crate) duplicates: bool,
+}
+
+impl<'t> Builder<'t> {
+    pub(crate) fn new(text: &'t [u8], limits: Limits) -> Result<Self, Excess> {
+        Self::resume(Document::default(), text, limits).map_err(|(_, excess)| excess)
+    }
+
+    /// Goes on with a document whose own text was taken out and is handed in beside it. Gives it back where there is no room.
+    pub(crate) fn resume(doc: Document, text: &'t [u8], limits: Limits) -> Result<Self, (Document, Excess)> {
+        let held = text.len() + doc.entries.len() * size_of::<Entry>();
+        let left = limits.memory().checked_sub(held).filter(|_| u32::try_from(text.len()).is_ok());
+        let Some(left) = left else { return Err((doc, limits.into())) };
+        Ok(Self {
+            doc,
+            text,
+            extra: Vec::new(),
+            pending: Vec::new(),
+            frames: Vec::new(),
+            name: Name::Hole,
+            wrap: false,
+            references: Vec::new(),
+            limits,
+            left,
+            duplicates: false,
+        })
+    }
+
+    pub(crate) const fn wrap(&mut self) {
+        self.wrap = true;
+    }
+
+    pub(crate) const fn wraps(&self) -> bool {
+        self.wrap
+    }
+
+    #[inline]
+    fn charge(&mut self, bytes: usize) -> Result<(), Excess> {
+        self.left = self.left.checked_sub(bytes).ok_or(Excess::from(self.limits))?;
+        Ok(())
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        let at = span.at as usize;
+        let (text, at) = match at.checked_sub(self.text.len()) {
+            Some(at) => (&*self.extra, at),
+            None => (self.text, at),
+        };
+        text.get(at..at + span.len as usize).unwrap_or_default()
+    }
+
+    /// Text of its own.
+    pub(crate) fn text(&mut self, bytes: &[u8]) -> Result<Span, Excess> {
+        self.charge(3 * bytes.len())?;
+        let at = self.text.len() + self.extra.len();
+        let end = u32::try_from(at + bytes.len()).map_err(|_| Excess::from(self.limits))?;
+        self.extra.extend_from_slice(bytes);
+        Ok(Span { at: at as u32, len: end - at as u32 })
+    }
+
+    /// A name, which is an integer if PHP would make one of it.
+    #[inline]
+    pub(crate) fn array_name(&self, span: Span) -> Name {
+        integer_key(self.bytes(span)).map_or(Name::Str(span), Name::Int)
+    }
+
+    /// Names the next value.
+    #[inline]
+    pub(crate) fn name(&mut self, name: Name) {
+        self.name = name;
+        if let Some(frame) = self.frames.last_mut() {
+            frame.left = frame.left.saturating_sub(1);
+        }
+    }
+
+    /// Puts a value under the name that was said last, or makes it the root.
+    #[inline]
+    pub(crate) fn place(&mut self, node: Node) -> Result<(), Excess> {
+        self.charge(ENTRY)?;
+        if self.frames.is_empty() {
+            self.doc.root = node;
+        } else {
+            self.pending.push(Entry { name: self.name, node });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn new_array(&mut self) -> Result<ArrayId, Excess> {
+        self.charge(ARRAY)?;
+        self.doc.arrays.push(Run::default());
+        Ok(ArrayId(self.doc.arrays.len() as u32 - 1))
+    }
+
+    pub(crate) fn new_object(&mut self, class: Span, body: Body) -> Result<ObjectId, Excess> {
+        self.charge(OBJECT)?;
+        self.doc.objects.push(ObjectData { class, body });
+        Ok(ObjectId(self.doc.objects.len() as u32 - 1))
+    }
+
+    pub(crate) fn set_body(&mut self, object: ObjectId, body: Body) {
+        if let Some(data) = self.doc.objects.get_mut(object.0 as usize) {
+            data.body = body;
+        }
+    }
+
+    pub(crate) fn new_cell(&mut self, node: Node) -> Result<CellId, Excess> {
+        self.charge(CELL)?;
+        self.doc.cells.push(node);
+        Ok(CellId(self.doc.cells.len() as u32 - 1))
+    }
+
+    pub(crate) fn cell(&self, cell: CellId) -> Node {
+        self.doc.cells.get(cell.0 as usize).copied().unwrap_or(Node::Null)
+    }
+
+    pub(crate) fn set_cell(&mut self, cell: CellId, node: Node) {
+        if let Some(place) = self.doc.cells.get_mut(cell.0 as usize) {
+            *place = node;
+        }
+    }
+
+    /// Keeps this cell when the others are unwrapped.
+    pub(crate) fn refer(&mut self, cell: CellId) {
+        self.references.push(cell);
+    }
+
+    /// An array now stands in more than one place.
+    pub(crate) const fn share(&mut self) {
+        self.doc.shared = true;
+    }
+
+    pub(crate) fn enter_array(&mut self, array: ArrayId, left: u32) -> Result<(), Excess> {
+        self.enter(Owner::Array(array), left)
+    }
+
+    pub(crate) fn enter_object(&mut self, object: ObjectId, left: u32) -> Result<(), Excess> {
+        self.enter(Owner::Object(object), left)
+    }
+
+    fn enter(&mut self, owner: Owner, left: u32) -> Result<(), Excess> {
+        if self.frames.len() >= self.limits.depth() {
+            return Err(Excess::Depth(self.limits.depth()));
+        }
+        self.frames.push(Frame { owner, start: self.pending.len(), left });
+        Ok(())
+    }
+
+    pub(crate) const fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// How many entries of the innermost array or object are still announced.
+    #[inline]
+    pub(crate) fn left(&self) -> u32 {
+        self.frames.last().map_or(0, |frame| frame.left)
+    }
+
+    /// Whether the innermost frame is an object, whose names are no keys of arrays.
+    #[inline]
+    pub(crate) fn in_object(&self) -> bool {
+        matches!(self.frames.last(), Some(Frame { owner: Owner::Object(_), .. }))
+    }
+
+    /// How many entries the innermost frame has so far.
+    pub(crate) fn count(&self) -> usize {
+        self.frames.last().map_or(0, |frame| self.pending.len() - frame.start)
+    }
+
+    /// Closes the innermost array or object.
+    pub(crate) fn end(&mut self) {
+        let Some(frame) = self.frames.pop() else { return };
+        let entries = self.pending.get(frame.start..).unwrap_or_default();
+        if self.may_repeat(entries) && self.merge_repeated(frame.start) {
+            self.duplicates = true;
+        }
+        let at = self.doc.entries.len();
+        self.doc.entries.extend_from_slice(self.pending.get(frame.start..).unwrap_or_default());
+        self.pending.truncate(frame.start);
+        let run = Run { at: at as u32, len: (self.doc.entries.len() - at) as u32 };
+        match frame.owner {
+            Owner::Array(array) => {
+                if let Some(place) = self.doc.arrays.get_mut(array.0 as usize) {
+                    *place = run;
+                }
+            }
+            Owner::Object(object) => self.set_body(object, Body::Properties(run)),
+        }
+    }
+
+    /// Whether two entries may have one name; cheap, and never wrongly no.
+    fn may_repeat(&self, entries: &[Entry]) -> bool {
+        let mut seen = 0_u64;
+        let mut last = None;
+        for entry in entries {
+            let bit = match entry.name {
+                Name::Hole => continue,
+                Name::Int(n) => {
+                    if last.is_none_or(|last| last < n) {
+                        last = Some(n);
+                        continue;
+                    }
+                    return true;
+                }
+                Name::Str(span) => {
+                    let bytes = self.bytes(span);
+                    let ends = match bytes {
+                        [] => 0,
+                        [one] => u32::from(*one),
+                        [first, .., last] => u32::from(*first) + 7 * u32::from(*last),
+                    };
+                    1 << ((span.len + 3 * ends) & 63)
+                }
+            };
+            if seen & bit != 0 {
+                return true;
+            }
+            seen |= bit;
+        }
+        false
+    }
+
+    /// As PHP does: the last value wins and stands where the first stood. Says whether there was anything to do.
+    fn merge_repeated(&mut self, start: usize) -> bool {
+        use std::collections::hash_map::{Entry as Slot, HashMap};
+        #[derive(PartialEq, Eq, Hash)]
+        enum Known {
+            Int(i64),
+            Str(Vec<u8>),
+        }
+        let mut first: HashMap<Known, usize, foldhash::fast::RandomState> = HashMap::default();
+        let mut kept: Vec<Entry> = Vec::new();
+        for entry in self.pending.get(start..).unwrap_or_default() {
+            let known = match entry.name {
+                Name::Hole => None,
+                Name::Int(n) => Some(Known::Int(n)),
+                Name::Str(span) => Some(Known::Str(self.bytes(span).to_vec())),
+            };
+            match known.map(|known| first.entry(known)) {
+                Some(Slot::Occupied(place)) => {
+                    if let Some(earlier) = kept.get_mut(*place.get()) {
+                        earlier.node = entry.node;
+                    }
+                }
+                Some(Slot::Vacant(place)) => {
+                    place.insert(kept.len());
+                    kept.push(*entry);
+                }
+                None => kept.push(*entry),
+            }
+        }
+        let repeated = kept.len() < self.pending.len() - start;
+        if repeated {
+            self.pending.truncate(start);
+            self.pending.append(&mut kept);
+        }
+        repeated
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            entries: self.doc.entries.len(),
+            arrays: self.doc.arrays.len(),
+            objects: self.doc.objects.len(),
+            cells: self.doc.cells.len(),
+            pending: self.pending.len(),
+            frames: self.frames.len(),
+            references: self.references.len(),
+        }
+    }
+
+    /// Forgets what was built since. What it was charged stays charged: trying costs.
+    pub(crate) fn back_to(&mut self, mark: &Mark) {
+        self.doc.entries.truncate(mark.entries);
+        self.doc.arrays.truncate(mark.arrays);
+        self.doc.objects.truncate(mark.objects);
+        self.doc.cells.truncate(mark.cells);
+        self.pending.truncate(mark.pending);
+        self.frames.truncate(mark.frames);
+        self.references.truncate(mark.references);
+    }
+
+    /// The document, without its text, and the text that goes behind the payload's.
+    pub(crate) fn finish(mut self) -> (Document, Vec<u8>) {
+        if self.wrap {
+            self.unwrap_cells();
+        }
+        (self.doc, self.extra)
+    }
+
+    /// Takes the values that no reference named out of their cells.
+    fn unwrap_cells(&mut self) {
+        let Document { entries, objects: _, cells, root, .. } = &mut self.doc;
+        let mut kept = vec![false; cells.len()];
+        for cell in &self.references {
+            if let Some(kept) = kept.get_mut(cell.0 as usize) {
+                *kept = true;
+            }
+        }
+        let plain = |node: &mut Node| {
+            if let Node::Ref(CellId(cell)) = *node
+                && kept.get(cell as usize) == Some(&false)
+            {
+                *node = cells.get(cell as usize).copied().unwrap_or(Node::Null);
+            }
+        };
+        entries.iter_mut().for_each(|entry| plain(&mut entry.node));
+        plain(root);
+    }
+}
