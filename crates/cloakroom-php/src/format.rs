@@ -4,8 +4,8 @@ use std::str::FromStr;
 
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError};
 use crate::limits::Limits;
-use crate::serialize;
 use crate::value::{Builder, Document, same};
+use crate::{igbinary, msgpack, serialize};
 
 /// How PHP writes a session: the values of
 /// [`session.serialize_handler`](https://www.php.net/manual/en/session.configuration.php#ini.session.serialize-handler).
@@ -14,7 +14,7 @@ use crate::value::{Builder, Document, same};
 /// use cloakroom_php::Format;
 ///
 /// assert_eq!("php_binary".parse(), Ok(Format::PhpBinary));
-/// assert_eq!(Format::PhpSerialize.to_string(), "php_serialize");
+/// assert_eq!(Format::Igbinary.to_string(), "igbinary");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -25,11 +25,15 @@ pub enum Format {
     PhpSerialize,
     /// `php_binary`: length of the name in a byte, name, serialized value, and so on.
     PhpBinary,
+    /// `igbinary`, of the [extension](https://www.php.net/manual/en/book.igbinary.php) of this name.
+    Igbinary,
+    /// `msgpack`, of the [extension](https://pecl.php.net/package/msgpack) of this name.
+    Msgpack,
 }
 
 impl Format {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Php, Self::PhpSerialize, Self::PhpBinary];
+    pub const ALL: &[Self] = &[Self::Php, Self::PhpSerialize, Self::PhpBinary, Self::Igbinary, Self::Msgpack];
 
     /// PHP's name for it.
     #[must_use]
@@ -38,6 +42,8 @@ impl Format {
             Self::Php => "php",
             Self::PhpSerialize => "php_serialize",
             Self::PhpBinary => "php_binary",
+            Self::Igbinary => "igbinary",
+            Self::Msgpack => "msgpack",
         }
     }
 }
@@ -67,6 +73,10 @@ impl FromStr for Format {
 pub enum Encoding {
     /// [`serialize()`](https://www.php.net/manual/en/function.serialize.php)
     Serialize,
+    /// `igbinary_serialize()`
+    Igbinary,
+    /// `msgpack_pack()`
+    Msgpack,
 }
 
 impl Document {
@@ -92,6 +102,14 @@ impl Document {
         let text = bytes.into();
         let (mut document, extra) = match encoding {
             Encoding::Serialize => serialize_value(&text, limits),
+            Encoding::Igbinary => igbinary::read(&text, limits).and_then(|read| {
+                all_of(&text, read.end)?;
+                Ok((read.doc, Vec::new()))
+            }),
+            Encoding::Msgpack => msgpack::read(&text, limits).and_then(|read| {
+                all_of(&text, read.end)?;
+                Ok((read.doc, read.extra))
+            }),
         }?;
         document.text = text;
         document.text.extend_from_slice(&extra);
@@ -112,6 +130,8 @@ impl Document {
                 writer.value(self.root)?;
                 writer.out
             }
+            Encoding::Igbinary => igbinary::write(self, true, limits)?,
+            Encoding::Msgpack => msgpack::write(self, false, limits)?,
         };
         match Self::decode_within(encoding, bytes.as_slice(), limits) {
             Ok(read) if same(self, &read) => Ok(bytes),
@@ -137,6 +157,11 @@ impl Document {
         document.root = crate::serde::append(&mut document, value, Limits::default())?;
         Ok(document)
     }
+}
+
+/// Whether the value takes the whole of the text.
+const fn all_of(text: &[u8], end: usize) -> Result<(), DecodeError> {
+    if end < text.len() { Err(DecodeError::new(Wrong::Trailing, end)) } else { Ok(()) }
 }
 
 fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, Vec<u8>), DecodeError> {

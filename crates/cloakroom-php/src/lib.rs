@@ -32,7 +32,9 @@
 
 mod error;
 mod format;
+mod igbinary;
 mod limits;
+mod msgpack;
 mod serde;
 mod serialize;
 mod session;

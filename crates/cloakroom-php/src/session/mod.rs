@@ -4,10 +4,11 @@ mod php;
 mod php_binary;
 mod text;
 
-use crate::error::{DecodeError, EncodeError, ReadOnly};
+use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly};
 use crate::format::Format;
 use crate::limits::Limits;
 use crate::value::{ArrayId, Document, Entry, Key, Name, Node, Span, Value, integer_key, key, same};
+use crate::{igbinary, msgpack};
 
 const INTEGER_NAME: &str = "it is an integer, which PHP drops here";
 
@@ -32,6 +33,8 @@ pub struct Session {
     payload: usize,
     source: text::Source,
     changed: bool,
+    /// Whether igbinary told a string by its number.
+    compact: bool,
     limits: Limits,
 }
 
@@ -58,7 +61,7 @@ impl Session {
             ..Document::default()
         };
         let (source, limits) = (text::Source::default(), Limits::default());
-        Self { format, doc, root, payload: 0, source, changed: true, limits }
+        Self { format, doc, root, payload: 0, source, changed: true, compact: true, limits }
     }
 
     /// Reads a session, within the usual [`Limits`].
@@ -83,12 +86,30 @@ impl Session {
         limits: Limits,
     ) -> Result<Self, DecodeError> {
         let text = payload.into();
-        let (mut doc, extra, source) = text::decode(format, &text, limits)?;
+        let (mut doc, extra, source, compact) = match format {
+            Format::Php | Format::PhpSerialize | Format::PhpBinary => {
+                let (doc, extra, source) = text::decode(format, &text, limits)?;
+                (doc, extra, source, true)
+            }
+            // An empty payload is an empty session, in any format.
+            _ if text.is_empty() => return Ok(Self { changed: false, limits, ..Self::new(format) }),
+            Format::Igbinary => {
+                let read = igbinary::read(&text, limits)?;
+                (read.doc, Vec::new(), text::Source::default(), read.compact)
+            }
+            Format::Msgpack => {
+                let read = msgpack::read(&text, limits)?;
+                let mut source = text::Source::default();
+                source.read_only = read.refers.then_some(ReadOnly::MsgpackReferences);
+                (read.doc, read.extra, source, true)
+            }
+        };
+        doc.root = doc.resolve(doc.root);
+        let Node::Array(root) = doc.root else { return Err(DecodeError::new(Wrong::NotASession, 0)) };
         let payload = text.len();
         doc.text = text;
         doc.text.extend_from_slice(&extra);
-        let root = if let Node::Array(root) = doc.root { root } else { ArrayId(0) };
-        Ok(Self { format, doc, root, payload, source, changed: false, limits })
+        Ok(Self { format, doc, root, payload, source, changed: false, compact, limits })
     }
 
     /// The format that it was read in, and is written in.
@@ -338,16 +359,26 @@ impl Session {
         self.verified(format, true)
     }
 
+    /// Whether igbinary is to tell strings by number: as the payload did, and if it did not say, as PHP does by default.
+    fn is_compact(&self) -> bool {
+        let payload = || self.doc.text.get(..self.payload).unwrap_or_default();
+        self.compact || self.format != Format::Igbinary || !igbinary::repeats_strings(payload(), self.limits)
+    }
+
     fn verified(&self, format: Format, fresh: bool) -> Result<Vec<u8>, EncodeError> {
-        let bytes = text::encode(self, format, fresh)?;
+        let bytes = match format {
+            Format::Igbinary => igbinary::write(&self.doc, self.is_compact(), self.limits)?,
+            Format::Msgpack => msgpack::write(&self.doc, true, self.limits)?,
+            _ => text::encode(self, format, fresh)?,
+        };
         if bytes.len() > self.limits.memory() {
             return Err(EncodeError::Memory(self.limits.memory()));
         }
         match Self::decode_within(format, bytes.as_slice(), self.limits) {
             Ok(read) if same(&self.doc, &read.doc) => Ok(bytes),
             Err(error) => match error.kind() {
-                crate::DecodeErrorKind::Depth(levels) => Err(EncodeError::Depth(*levels)),
-                crate::DecodeErrorKind::Memory(bytes) => Err(EncodeError::Memory(*bytes)),
+                Wrong::Depth(levels) => Err(EncodeError::Depth(*levels)),
+                Wrong::Memory(bytes) => Err(EncodeError::Memory(*bytes)),
                 _ => Err(EncodeError::Unverified),
             },
             Ok(_) => Err(EncodeError::Unverified),
@@ -360,6 +391,7 @@ fn check_name(format: Format, name: &[u8]) -> Result<(), EncodeError> {
         Format::Php => php::refusal(name),
         Format::PhpBinary => php_binary::refusal(name),
         Format::PhpSerialize => None,
+        Format::Igbinary | Format::Msgpack => integer_refusal(name),
     };
     refusal.map_or(Ok(()), |reason| Err(EncodeError::Name { format: format.name(), reason }))
 }

@@ -26,9 +26,9 @@ struct Frame {
 // What one more of each can take at worst: twice its size while a table grows, beside the table it grew out of. An entry waits in one
 // table and ends in another.
 const ENTRY: usize = 5 * size_of::<Entry>();
-const ARRAY: usize = 3 * (size_of::<Run>() + size_of::<Frame>() + 4);
-const OBJECT: usize = 3 * (size_of::<ObjectData>() + size_of::<Frame>() + 4);
-const CELL: usize = 3 * (size_of::<Node>() + 4);
+const ARRAY: usize = 3 * (size_of::<Run>() + size_of::<Frame>() + 16);
+const OBJECT: usize = 3 * (size_of::<ObjectData>() + size_of::<Frame>() + 16);
+const CELL: usize = 3 * (size_of::<Node>() + 16);
 
 /// Where a builder stood, to go back to.
 pub(crate) struct Mark {
@@ -169,12 +169,6 @@ impl<'t> Builder<'t> {
 
     pub(crate) fn cell(&self, cell: CellId) -> Node {
         self.doc.cells.get(cell.0 as usize).copied().unwrap_or(Node::Null)
-    }
-
-    pub(crate) fn set_cell(&mut self, cell: CellId, node: Node) {
-        if let Some(place) = self.doc.cells.get_mut(cell.0 as usize) {
-            *place = node;
-        }
     }
 
     /// Keeps this cell when the others are unwrapped.

@@ -1,0 +1,333 @@
+//! Reading igbinary: strictly, without recursion, one pass.
+
+use super::tag;
+use crate::error::{DecodeError, DecodeErrorKind as Wrong, Excess};
+use crate::limits::Limits;
+use crate::value::{ArrayId, Body, Builder, CellId, Document, Name, Node, ObjectId, Run, Span};
+
+/// What a number of the reference table stands for.
+#[derive(Clone, Copy)]
+enum Known {
+    Array(ArrayId),
+    Object(ObjectId),
+    Cell(CellId),
+}
+
+struct Reader<'b> {
+    input: &'b [u8],
+    at: usize,
+    strings: Vec<Span>,
+    known: Vec<Known>,
+    /// Whether a string came by its number.
+    string_ids: bool,
+    limits: Limits,
+}
+
+/// What a payload is.
+pub(crate) struct Read {
+    pub(crate) doc: Document,
+    /// Where the value ends.
+    pub(crate) end: usize,
+    /// Whether strings that came before are told by number. Where none came twice, this is not known and true.
+    pub(crate) compact: bool,
+}
+
+/// Reads the header and one value.
+pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
+    let (doc, reader) = run(input, limits)?;
+    // Without a single number the strings are literal, or none came twice: that is looked into when it matters.
+    Ok(Read { doc, end: reader.at, compact: reader.string_ids })
+}
+
+/// Whether a payload that tells no string by number has one twice: then it was written that way on purpose.
+pub(crate) fn repeats_strings(input: &[u8], limits: Limits) -> bool {
+    let Ok((_, reader)) = run(input, limits) else { return false };
+    let mut seen = std::collections::HashSet::<&[u8], foldhash::fast::RandomState>::default();
+    reader.strings.iter().any(|span| {
+        let text = input.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default();
+        !seen.insert(text)
+    })
+}
+
+fn run(input: &[u8], limits: Limits) -> Result<(Document, Reader<'_>), DecodeError> {
+    let mut reader =
+        Reader { input, at: 0, strings: Vec::new(), known: Vec::new(), string_ids: false, limits };
+    let mut builder = Builder::new(input, limits).map_err(|excess| reader.excess(excess))?;
+    match input {
+        [0, 0, 0, 1 | 2, _, ..] => reader.at = 4,
+        [0, 0, 0, 1 | 2] | [] | [0] | [0, 0] | [0, 0, 0] => {
+            reader.at = input.len();
+            return reader.wrong(Wrong::End);
+        }
+        _ => return reader.wrong(Wrong::Expected("igbinary's header, version 1 or 2")),
+    }
+    reader.value(&mut builder)?;
+    let (doc, _) = builder.finish();
+    Ok((doc, reader))
+}
+
+impl<'b> Reader<'b> {
+    const fn wrong<T>(&self, kind: Wrong) -> Result<T, DecodeError> {
+        Err(DecodeError::new(kind, self.at))
+    }
+
+    fn excess(&self, excess: Excess) -> DecodeError {
+        DecodeError::new(excess.into(), self.at)
+    }
+
+    #[inline]
+    fn byte(&mut self) -> Result<u8, DecodeError> {
+        match self.input.get(self.at) {
+            Some(byte) => {
+                self.at += 1;
+                Ok(*byte)
+            }
+            None => self.wrong(Wrong::End),
+        }
+    }
+
+    /// A big-endian number of 1, 2, 4 or 8 bytes.
+    #[inline]
+    fn number(&mut self, width: usize) -> Result<u64, DecodeError> {
+        let Some(bytes) = self.input.get(self.at..self.at + width) else { return self.wrong(Wrong::End) };
+        self.at += width;
+        Ok(bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)))
+    }
+
+    fn raw(&mut self, len: u64) -> Result<Span, DecodeError> {
+        let len = usize::try_from(len).ok().filter(|len| *len <= self.input.len() - self.at);
+        let Some(len) = len else { return self.wrong(Wrong::Length) };
+        let span = Span { at: self.at as u32, len: len as u32 };
+        self.at += len;
+        Ok(span)
+    }
+
+    /// A literal, which takes the next number of the string table.
+    fn literal(&mut self, len: u64) -> Result<Span, DecodeError> {
+        // The table is as long as the payload at most: each of its entries cost two bytes there.
+        if self.strings.len() * 2 * size_of::<Span>() > self.limits.memory() {
+            return self.wrong(Wrong::Memory(self.limits.memory()));
+        }
+        let span = self.raw(len)?;
+        self.strings.push(span);
+        Ok(span)
+    }
+
+    fn string_id(&mut self, width: usize) -> Result<Span, DecodeError> {
+        let id = self.number(width)?;
+        match usize::try_from(id).ok().and_then(|id| self.strings.get(id)) {
+            Some(span) => Ok(*span),
+            None => self.wrong(Wrong::BackReference),
+        }
+    }
+
+    /// A string after its tag, if the tag is one of a string.
+    #[inline]
+    fn string(&mut self, tag: u8) -> Result<Option<Span>, DecodeError> {
+        Ok(Some(match tag {
+            tag::EMPTY => Span { at: self.at as u32, len: 0 },
+            tag::STRING_ID..tag::STRING => {
+                self.string_ids = true;
+                self.string_id(1 << (tag - tag::STRING_ID))?
+            }
+            tag::STRING..tag::ARRAY => {
+                let len = self.number(1 << (tag - tag::STRING))?;
+                self.literal(len)?
+            }
+            tag::STRING64 => {
+                let len = self.number(8)?;
+                self.literal(len)?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// An integer after its tag, if the tag is one of an integer: a sign in the lowest bit, then the magnitude.
+    #[inline]
+    fn integer(&mut self, tag: u8) -> Result<Option<i64>, DecodeError> {
+        let width = match tag {
+            tag::INT..tag::FLOAT => 1 << ((tag - tag::INT) / 2),
+            tag::INT64 | 0x21 => 8,
+            _ => return Ok(None),
+        };
+        let magnitude = self.number(width)?;
+        let n =
+            if tag & 1 == 0 { i64::try_from(magnitude).ok() } else { 0_i64.checked_sub_unsigned(magnitude) };
+        match n {
+            Some(n) => Ok(Some(n)),
+            None => self.wrong(Wrong::Integer),
+        }
+    }
+
+    fn count(&mut self, width: usize) -> Result<u32, DecodeError> {
+        let count = self.number(width)?;
+        if count > (self.input.len() - self.at) as u64 {
+            return self.wrong(Wrong::Count);
+        }
+        Ok(count as u32)
+    }
+
+    fn value(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
+        self.begin(b)?;
+        while b.depth() > 0 {
+            if b.left() == 0 {
+                b.end();
+            } else if self.key(b)? {
+                self.begin(b)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A key; false for an element that has neither key nor value.
+    fn key(&mut self, b: &mut Builder<'_>) -> Result<bool, DecodeError> {
+        let at = self.at;
+        let tag = self.byte()?;
+        if tag == tag::NULL {
+            b.name(Name::Hole);
+            if b.in_object() {
+                b.place(Node::Null).map_err(|excess| self.excess(excess))?;
+            }
+            return Ok(false);
+        }
+        if let Some(span) = self.string(tag)? {
+            b.name(Name::Str(span));
+        } else if let Some(n) = self.integer(tag)? {
+            b.name(Name::Int(n));
+        } else {
+            self.at = at;
+            return self.wrong(Wrong::Expected("a key"));
+        }
+        Ok(true)
+    }
+
+    /// Places a container, in a cell where it is a PHP reference, and gives it a number.
+    fn register(
+        &mut self,
+        b: &mut Builder<'_>,
+        node: Node,
+        known: Known,
+        reference: bool,
+    ) -> Result<(), DecodeError> {
+        if reference {
+            let cell = b.new_cell(node).map_err(|excess| self.excess(excess))?;
+            self.known.push(Known::Cell(cell));
+            b.place(Node::Ref(cell)).map_err(|excess| self.excess(excess))
+        } else {
+            self.known.push(known);
+            b.place(node).map_err(|excess| self.excess(excess))
+        }
+    }
+
+    /// One value; of an array or object only the beginning.
+    fn begin(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
+        let at = self.at;
+        let mut tag = self.byte()?;
+        let mut reference = false;
+        while tag == tag::REFERENCE {
+            reference = true;
+            tag = self.byte()?;
+        }
+        let node = match tag {
+            tag::ARRAY..tag::OBJECT => {
+                let count = self.count(1 << (tag - tag::ARRAY))?;
+                let array = b.new_array().map_err(|excess| self.excess(excess))?;
+                self.register(b, Node::Array(array), Known::Array(array), reference)?;
+                return b.enter_array(array, count).map_err(|excess| self.excess(excess));
+            }
+            tag::OBJECT..tag::DATA => return self.object(b, tag, reference),
+            tag::BACK..tag::FALSE => return self.back(b, 1 << (tag - tag::BACK), reference),
+            tag::OBJECT_BACK..tag::REFERENCE => {
+                return self.back(b, 1 << (tag - tag::OBJECT_BACK), reference);
+            }
+            tag::NULL => Node::Null,
+            tag::FALSE => Node::Bool(false),
+            tag::TRUE => Node::Bool(true),
+            tag::FLOAT => Node::Float(self.number(8)?),
+            _ => {
+                if let Some(span) = self.string(tag)? {
+                    Node::Str(span)
+                } else if let Some(n) = self.integer(tag)? {
+                    Node::Int(n)
+                } else {
+                    self.at = at;
+                    return self.wrong(Wrong::Expected("a value"));
+                }
+            }
+        };
+        if reference {
+            let cell = b.new_cell(node).map_err(|excess| self.excess(excess))?;
+            self.known.push(Known::Cell(cell));
+            return b.place(Node::Ref(cell)).map_err(|excess| self.excess(excess));
+        }
+        b.place(node).map_err(|excess| self.excess(excess))
+    }
+
+    fn object(&mut self, b: &mut Builder<'_>, tag: u8, reference: bool) -> Result<(), DecodeError> {
+        let class = if tag < tag::OBJECT_ID {
+            let len = self.number(1 << (tag - tag::OBJECT))?;
+            self.literal(len)?
+        } else {
+            self.string_id(1 << (tag - tag::OBJECT_ID))?
+        };
+        let object =
+            b.new_object(class, Body::Properties(Run::default())).map_err(|excess| self.excess(excess))?;
+        self.register(b, Node::Object(object), Known::Object(object), reference)?;
+        let at = self.at;
+        match self.byte()? {
+            tag @ tag::ARRAY..tag::OBJECT => {
+                let count = self.count(1 << (tag - tag::ARRAY))?;
+                b.enter_object(object, count).map_err(|excess| self.excess(excess))
+            }
+            tag @ tag::DATA..tag::INT64 => {
+                let len = self.number(1 << (tag - tag::DATA))?;
+                let data = self.raw(len)?;
+                b.set_body(object, Body::Data(data, None));
+                Ok(())
+            }
+            tag::ENUM => {
+                let tag = self.byte()?;
+                let Some(case) = self.string(tag)? else {
+                    return self.wrong(Wrong::Expected("the name of an enum's case"));
+                };
+                b.set_body(object, Body::Case(case));
+                Ok(())
+            }
+            _ => {
+                self.at = at;
+                self.wrong(Wrong::Expected("an object's content"))
+            }
+        }
+    }
+
+    fn back(&mut self, b: &mut Builder<'_>, width: usize, reference: bool) -> Result<(), DecodeError> {
+        let id = self.number(width)?;
+        let place = usize::try_from(id).ok().and_then(|id| self.known.get(id).copied());
+        let Some(known) = place else { return self.wrong(Wrong::BackReference) };
+        if id == 0 && !reference && matches!(known, Known::Array(_)) {
+            // The session in itself, by value.
+            return self.wrong(Wrong::Cycle);
+        }
+        let plain = match known {
+            Known::Array(array) => Node::Array(array),
+            Known::Object(object) => Node::Object(object),
+            Known::Cell(cell) => b.cell(cell),
+        };
+        let node = match known {
+            Known::Cell(cell) if reference => Node::Ref(cell),
+            _ if reference => {
+                // From now on this is a reference; the first place is not.
+                let cell = b.new_cell(plain).map_err(|excess| self.excess(excess))?;
+                if let Some(known) = usize::try_from(id).ok().and_then(|id| self.known.get_mut(id)) {
+                    *known = Known::Cell(cell);
+                }
+                Node::Ref(cell)
+            }
+            _ => plain,
+        };
+        if matches!(plain, Node::Array(_)) {
+            b.share();
+        }
+        b.place(node).map_err(|excess| self.excess(excess))
+    }
+}
