@@ -119,7 +119,8 @@ fn malformed() {
             }
             Ok(session) => {
                 // A bomb describes itself at a length that no memory holds.
-                let same = name.contains("bomb") || describe(session.document().root()) == expected(&vector["session_after"]);
+                let same = name.contains("bomb")
+                    || describe(session.document().root()) == expected(&vector["session_after"]);
                 if outcome != "accepted" || !same {
                     read.push(format!("{name} ({outcome})"));
                 }

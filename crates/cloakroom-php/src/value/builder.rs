@@ -65,6 +65,7 @@ impl<'t> Builder<'t> {
     }
 
     /// Goes on with a document whose own text was taken out and is handed in beside it. Gives it back where there is no room.
+    #[expect(clippy::result_large_err, reason = "the document goes back to where it came from")]
     pub(crate) fn resume(doc: Document, text: &'t [u8], limits: Limits) -> Result<Self, (Document, Excess)> {
         let held = text.len() + doc.entries.len() * size_of::<Entry>();
         let left = limits.memory().checked_sub(held).filter(|_| u32::try_from(text.len()).is_ok());
