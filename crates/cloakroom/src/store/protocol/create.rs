@@ -1,0 +1,50 @@
+//! A new session.
+
+use std::sync::Arc;
+
+use super::change::renew_at;
+use super::entry::{Entry, Table};
+use super::user::{bind_to, make_room};
+use crate::clock::Timestamp;
+use crate::record::{Record, Version};
+use crate::store::{Create, Created, Snapshot};
+
+/// Stores a new record, unless something is under the key.
+///
+/// # Errors
+/// Those of the table.
+pub fn create<T: Table>(table: &mut T, now: Timestamp, request: Create) -> Result<Created, T::Error> {
+    let Create { key, op, record_id, lifetime, bind, payload, marker } = request;
+    match table.get(&key)? {
+        Some(Entry::Live { record, .. }) if record.knows(op) && !record.is_expired(now) => {
+            return Ok(Created::Created { snapshot: Snapshot { record, now }, evicted: Vec::new() });
+        }
+        Some(_) => return Ok(Created::Exists),
+        None => {}
+    }
+    let absolute_deadline = now.after(lifetime.absolute);
+    let mut record = Record {
+        id: record_id,
+        version: Version::first(op),
+        recent: Default::default(),
+        epoch: 0,
+        created: now,
+        last_seen: now,
+        idle_deadline: now.after(lifetime.idle).min(absolute_deadline),
+        absolute_deadline,
+        renew_at: renew_at(now, lifetime.renewal),
+        user: None,
+        device: None,
+        payload,
+    };
+    let evicted = match &bind {
+        Some(bind) => {
+            bind_to(&mut record, bind);
+            make_room(table, now, bind, key, op, marker)?
+        }
+        None => Vec::new(),
+    };
+    let record = Arc::new(record);
+    table.put(&key, Entry::Live { record: Arc::clone(&record), lease: None })?;
+    Ok(Created::Created { snapshot: Snapshot { record, now }, evicted })
+}
