@@ -69,8 +69,9 @@ impl Session {
         Ok(())
     }
 
-    /// Sets `key`, stored when it returns. Other buffered changes stay buffered; where it fails, one of `key` does too. One
-    /// store call when nobody interferes.
+    /// Sets `key`, stored when it returns. Other buffered changes stay buffered; where it fails, one of `key` does too, and
+    /// is what the request's commit stores: also after [`Unknown`](ErrorKind::Unknown), when the store may hold `value`
+    /// until then. One store call when nobody interferes.
     ///
     /// # Errors
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Conflict`](ErrorKind::Conflict) when this request
