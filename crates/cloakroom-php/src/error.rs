@@ -154,7 +154,10 @@ pub enum EncodeError {
     /// Longer than [`Limits::memory`].
     #[error("would take more than {0} bytes")]
     Memory(usize),
-    /// What was written does not read back as what was to be written. Nothing was handed out. This is a defect of this library.
+    /// What was written does not read back as what was to be written. Nothing was handed out.
+    ///
+    /// So ends what another format carries and this one turns into something else: two elements of an array under the text `"5"`
+    /// and the integer 5, which igbinary can tell apart. Anything else that ends so is a defect of this library.
     #[error("what was written does not read back the same; nothing was handed out")]
     Unverified,
 }

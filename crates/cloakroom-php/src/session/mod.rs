@@ -7,10 +7,11 @@ mod text;
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly};
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::value::{ArrayId, Document, Entry, Key, Name, Node, Span, Value, integer_key, key, same};
+use crate::value::{ArrayId, Document, Entry, Key, Name, Node, Span, Value, holders, integer_key, key, same};
 use crate::{igbinary, msgpack};
 
 const INTEGER_NAME: &str = "it is an integer, which PHP drops here";
+const NUMBER_AS_TEXT: &str = "it is a number as text, which PHP would make an integer";
 
 fn integer_refusal(name: &[u8]) -> Option<&'static str> {
     integer_key(name).map(|_| INTEGER_NAME)
@@ -191,7 +192,7 @@ impl Session {
         let name = name.as_ref();
         let found = self.find(name);
         match found {
-            Some(index) => self.source.may_replace(index)?,
+            Some(index) => self.may_replace(index)?,
             None => check_name(self.format, name)?,
         }
         let node = crate::serde::append(&mut self.doc, value, self.limits)?;
@@ -217,6 +218,20 @@ impl Session {
         self.doc.replace_entries(self.root, &entries);
         self.changed = true;
         Ok(())
+    }
+
+    /// Whether a variable can be given another value and nothing else in the session changes with it.
+    fn may_replace(&self, index: usize) -> Result<(), EncodeError> {
+        self.source.may_replace(index)?;
+        // In the text formats it is the payload that tells; elsewhere the model does.
+        let cell = match self.entries().get(index).map(|entry| entry.node) {
+            Some(Node::Ref(cell)) if self.source.raws.is_empty() => cell,
+            _ => return Ok(()),
+        };
+        match holders(&self.doc).get(cell.0 as usize) {
+            Some(0 | 1) => Ok(()),
+            _ => Err(EncodeError::ReadOnly(ReadOnly::Tied)),
+        }
     }
 
     fn text(&mut self, text: &[u8]) -> Result<Span, EncodeError> {
@@ -351,6 +366,12 @@ impl Session {
     pub fn encode_as(&self, format: Format) -> Result<Vec<u8>, EncodeError> {
         for entry in self.entries() {
             match entry.name {
+                // Formats without integer names carry such a name as text, out of reach for PHP code.
+                Name::Str(span)
+                    if format == Format::PhpSerialize && integer_key(self.doc.bytes(span)).is_some() =>
+                {
+                    return Err(EncodeError::Name { format: format.name(), reason: NUMBER_AS_TEXT });
+                }
                 Name::Str(span) => check_name(format, self.doc.bytes(span))?,
                 Name::Int(_) if format == Format::PhpSerialize => {}
                 _ => return Err(EncodeError::Name { format: format.name(), reason: INTEGER_NAME }),

@@ -8,9 +8,12 @@ use crate::limits::Limits;
 use crate::serialize::{BackReference, Reader, Writer};
 use crate::value::{Builder, Document, Name, Node, Span};
 
-/// Where a variable's value stands in the payload.
+/// Where a variable stands in the payload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw {
+    /// From its name
+    at: u32,
+    /// to the end of its value,
     value: Span,
     /// The number of its first value,
     first: u32,
@@ -109,6 +112,7 @@ fn variables(
         if done {
             break;
         }
+        let start = reader.at();
         match format {
             Format::PhpBinary => builder.name(Name::Str(php_binary::name(reader)?)),
             Format::PhpSerialize => {
@@ -119,7 +123,7 @@ fn variables(
         let (at, before) = (reader.at(), reader.slot);
         reader.value(builder)?;
         let value = Span { at: at as u32, len: (reader.at() - at) as u32 };
-        raws.push(Some(Raw { value, first: before + 1, slots: reader.slot - before }));
+        raws.push(Some(Raw { at: start as u32, value, first: before + 1, slots: reader.slot - before }));
     }
     if whole && !text.is_empty() {
         // PHP ignores what follows.
@@ -195,21 +199,23 @@ pub(super) fn encode(session: &Session, format: Format, fresh: bool) -> Result<V
     let source = &session.source;
     let mut moved: Vec<(Raw, u32)> = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
-        match (format, entry.name) {
-            (Format::PhpSerialize, name) => writer.name(name),
-            (Format::PhpBinary, Name::Str(name)) => php_binary::write_name(&mut writer.out, doc.bytes(name)),
-            (_, Name::Str(name)) => php::write_name(&mut writer.out, doc.bytes(name)),
-            _ => return Err(EncodeError::Name { format: format.name(), reason: super::INTEGER_NAME }),
-        }
         let raw = source.raws.get(index).copied().flatten().filter(|_| !fresh);
         let Some(raw) = raw else {
+            match (format, entry.name) {
+                (Format::PhpSerialize, name) => writer.name(name),
+                (Format::PhpBinary, Name::Str(name)) => {
+                    php_binary::write_name(&mut writer.out, doc.bytes(name));
+                }
+                (_, Name::Str(name)) => php::write_name(&mut writer.out, doc.bytes(name)),
+                _ => return Err(EncodeError::Name { format: format.name(), reason: super::INTEGER_NAME }),
+            }
             writer.value(entry.node)?;
             continue;
         };
         moved.push((raw, writer.slot + 1));
         writer.slot += raw.slots;
         let end = raw.value.at + raw.value.len;
-        let mut at = raw.value.at;
+        let mut at = raw.at;
         for reference in source.back_references.iter().filter(|reference| raw.spans(reference)) {
             let target = moved
                 .iter()
