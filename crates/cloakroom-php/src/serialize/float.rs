@@ -20,6 +20,7 @@ pub(crate) fn write(out: &mut Vec<u8>, float: f64) {
     // `d.ddde±x`: at most 17 digits, a point, an `e`, a sign and three digits. Writing to a vector cannot fail.
     let mut text = Vec::with_capacity(32);
     let _ = write!(text, "{:e}", float.abs());
+    round_to_even(&mut text, float.abs());
     let e = memchr::memchr(b'e', &text).unwrap_or(text.len());
     let (mantissa, exponent) = text.split_at(e);
     let exponent: i32 =
@@ -50,6 +51,20 @@ pub(crate) fn write(out: &mut Vec<u8>, float: f64) {
         } else {
             out.extend(std::iter::repeat_n(b'0', whole - count));
         }
+    }
+}
+
+/// Where two shortest texts are equally near, PHP takes the one that ends in an even digit, and Rust the greater one.
+///
+/// Only doubles that take 16 digits or more have two such texts.
+fn round_to_even(text: &mut Vec<u8>, float: f64) {
+    let Some(digits @ 16..) = memchr::memchr(b'e', text).map(|e| e - 1) else { return };
+    let mut nearest = Vec::with_capacity(32);
+    // So many digits of what the double is exactly, rounded to even.
+    let _ = write!(nearest, "{:.*e}", digits - 1, float);
+    let reads_back = std::str::from_utf8(&nearest).ok().and_then(|text| text.parse().ok()) == Some(float);
+    if reads_back && nearest != *text {
+        *text = nearest;
     }
 }
 
@@ -88,6 +103,10 @@ mod tests {
             (f64::MAX, "1.7976931348623157E+308"),
             (5e-324, "5.0E-324"),
             (123_456_789.123_456_78, "123456789.12345678"),
+            // Two texts are equally near.
+            (155_449_379_689_344.0 + 0.125, "155449379689344.12"),
+            (155_449_379_689_344.0 + 0.375, "155449379689344.38"),
+            (-155_449_379_689_344.0 - 0.625, "-155449379689344.62"),
             (f64::NAN, "NAN"),
             (f64::NEG_INFINITY, "-INF"),
         ] {
