@@ -33,6 +33,7 @@
 mod error;
 mod format;
 mod igbinary;
+pub mod ini;
 mod limits;
 mod msgpack;
 mod serde;
