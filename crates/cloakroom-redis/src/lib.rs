@@ -32,7 +32,6 @@
 //! system. Sentinel and Cluster are not built yet; the keys are laid out for them.
 
 mod builder;
-#[allow(dead_code, reason = "what the way to a node will rest on")]
 mod cluster;
 #[cfg(feature = "config")]
 mod config;
@@ -40,6 +39,7 @@ mod error;
 mod layout;
 mod link;
 mod names;
+mod node;
 mod replace;
 mod route;
 mod scripts;

@@ -30,7 +30,8 @@ impl Shared {
         deadline: Deadline,
         request: &Commit,
     ) -> Result<Option<Committed>, StoreError> {
-        let Some(now) = self.time.now() else { return Ok(None) };
+        let known = self.known(self.spot(&request.key)).and_then(|node| node.time.now());
+        let Some(now) = known else { return Ok(None) };
         let Some((before, after)) = replacement(request, now) else { return Ok(None) };
         let ends = after.record.deadline();
         let mut script = Invocation::new(&scripts::REPLACE, &[self.names.entry(&request.key)]);
@@ -39,17 +40,19 @@ impl Shared {
             &request.key,
             &Entry::Live { record: Arc::clone(&after.record), lease: None },
         ));
-        match self.time.given() {
+        match self.given() {
             // The server's own time is another one: what is left is told, not until when.
             Some(now) => {
                 script.arg("PX").number(layout::millis(ends).saturating_sub(layout::millis(now)).max(1))
             }
             None => script.arg("PXAT").number(layout::millis(ends)),
         };
-        match self.evaluate(deadline, Effect::Writes, &script).await? {
-            (Value::Int(1), _) => Ok(Some(Committed::Committed(after))),
-            (Value::Nil, _) => self.judge(request, None, now),
-            (Value::BulkString(there), _) => {
+        let told = self.evaluate(deadline, Effect::Writes, &script).await?;
+        let now = told.by.time.estimate().unwrap_or(now);
+        match told.value {
+            Value::Int(1) => Ok(Some(Committed::Committed(after))),
+            Value::Nil => self.judge(request, None, now),
+            Value::BulkString(there) => {
                 let entry = self.decode(&request.key, &there)?;
                 self.judge(request, Some(entry), now)
             }
@@ -62,9 +65,8 @@ impl Shared {
         &self,
         request: &Commit,
         there: Option<Entry>,
-        asked: Timestamp,
+        now: Timestamp,
     ) -> Result<Option<Committed>, StoreError> {
-        let now = self.time.estimate().unwrap_or(asked);
         let mut known = Known(vec![(request.key, there)]);
         Ok(match protocol::commit(&mut known, now, request.clone()) {
             Ok(Committed::Locked { .. } | Committed::LeaseLost) | Err(_) => None,

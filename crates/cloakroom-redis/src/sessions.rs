@@ -19,17 +19,19 @@ use redis::{Pipeline, Value};
 use crate::error::{self, Effect};
 use crate::layout::{self, Malformed};
 use crate::scripts;
-use crate::shared::{Deadline, Invocation, Shared};
+use crate::shared::{Deadline, Invocation, Shared, Spot, Told};
 
 impl Shared {
     pub(crate) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
-        if self.time.now().is_some() {
-            let there = match self.look_up(self.deadline(), &key, Told::Changes).await? {
+        if self.known(self.spot(&key)).is_some_and(|node| node.time.now().is_some()) {
+            let told = self.look_up(self.deadline(), &key, News::Wanted).await?;
+            let there = match told.value {
                 Value::BulkString(bytes) => self.there(&key, &bytes)?,
                 Value::Nil => return Ok(Loaded::Missing),
                 _ => return Err(error::strange(&self.place, Effect::Reads)),
             };
-            let now = self.time.estimate().ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+            // Another one answered than was thought to, and its time is not known yet: asked again, along with the time.
+            let Some(now) = told.by.time.estimate() else { return self.load_one(key).await };
             match there {
                 // Most reads end here.
                 Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
@@ -44,24 +46,33 @@ impl Shared {
                 }
             }
         }
-        let mut loaded = self.load_all(vec![key], Told::Changes).await?;
+        self.load_one(key).await
+    }
+
+    async fn load_one(&self, key: StoreKey) -> Result<Loaded, StoreError> {
+        let mut loaded = self.load_together(self.deadline(), vec![key], News::Wanted).await?;
         loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
     }
 
     /// Reads up to four candidates at once. An alias is followed in a second round trip: what is under an alias does not
     /// change, so both reads together say what held at the time of the second.
     pub(crate) async fn load_many(&self, keys: Vec<StoreKey>) -> Result<Vec<Loaded>, StoreError> {
-        // Nobody keeps what came so.
-        self.load_all(keys, Told::Nothing).await
-    }
-
-    async fn load_all(&self, keys: Vec<StoreKey>, told: Told) -> Result<Vec<Loaded>, StoreError> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let deadline = self.deadline();
+        // Nobody keeps what came so.
+        self.load_together(self.deadline(), keys, News::Unwanted).await
+    }
+
+    /// Of sessions that are all on one server.
+    async fn load_together(
+        &self,
+        deadline: Deadline,
+        keys: Vec<StoreKey>,
+        news: News,
+    ) -> Result<Vec<Loaded>, StoreError> {
         let mut found = Known::default();
-        let mut now = self.fetch(deadline, &keys, told, &mut found).await?;
+        let mut now = self.fetch(deadline, &keys, news, &mut found).await?;
         let successors: Vec<StoreKey> = found
             .0
             .iter()
@@ -72,7 +83,7 @@ impl Shared {
             .filter(|successor| !found.has(successor))
             .collect();
         if !successors.is_empty() {
-            now = self.fetch(deadline, &successors, Told::Nothing, &mut found).await?;
+            now = self.fetch(deadline, &successors, News::Unwanted, &mut found).await?;
         }
         keys.into_iter()
             .map(|key| protocol::load(&mut found, now, key).map_err(|stopped| self.contradiction(stopped)))
@@ -80,16 +91,24 @@ impl Shared {
     }
 
     /// What is under a key, as it is.
-    async fn look_up(&self, deadline: Deadline, key: &StoreKey, told: Told) -> Result<Value, StoreError> {
+    async fn look_up(
+        &self,
+        deadline: Deadline,
+        key: &StoreKey,
+        news: News,
+    ) -> Result<Told<Value>, StoreError> {
+        let name = self.names.entry(key);
+        let spot = Spot::of(&name);
         let mut get = redis::cmd("GET");
-        get.arg(self.names.entry(key));
-        if told == Told::Nothing || !self.tracking.is_wanted() {
-            return self.read(deadline, &get).await;
+        get.arg(name);
+        if news == News::Unwanted || !self.tracking.is_wanted() {
+            return self.read(deadline, spot, &get).await;
         }
         let mut commands = Pipeline::with_capacity(1);
         commands.add_command(get);
-        let mut answers = self.read_told(deadline, &commands).await?;
-        answers.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
+        let Told { mut value, by, asked } = self.read_told(deadline, spot, &commands).await?;
+        let value = value.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        Ok(Told { value, by, asked })
     }
 
     /// Reads entries as they are, and tells the time. Of the first, changes may be told from then on.
@@ -97,35 +116,33 @@ impl Shared {
         &self,
         deadline: Deadline,
         keys: &[StoreKey],
-        told: Told,
+        news: News,
         into: &mut Known,
     ) -> Result<Timestamp, StoreError> {
-        let known_now = self.time.now();
-        let asked = Instant::now();
-        let answers = match (keys, known_now) {
-            ([key], Some(_)) => vec![self.look_up(deadline, key, told).await?],
-            _ => {
-                let mut pipeline = Pipeline::with_capacity(keys.len() + 1);
-                for key in keys {
-                    pipeline.cmd("GET").arg(self.names.entry(key));
-                }
-                if known_now.is_none() {
-                    pipeline.cmd("TIME");
-                }
-                let mut answers = match told {
-                    Told::Changes => self.read_told(deadline, &pipeline).await?,
-                    Told::Nothing => self.read_all(deadline, &pipeline).await?,
-                };
-                if known_now.is_none() {
-                    let told = answers.pop().and_then(told_time);
-                    let told = told.ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
-                    self.time.observe(asked, Instant::now(), told);
-                }
-                answers
-            }
+        let spot = keys.first().map_or(Spot(0), |key| self.spot(key));
+        let mut pipeline = Pipeline::with_capacity(keys.len() + 1);
+        for key in keys {
+            pipeline.cmd("GET").arg(self.names.entry(key));
+        }
+        let known = self.known(spot).is_some_and(|node| node.time.now().is_some());
+        if !known {
+            pipeline.cmd("TIME");
+        }
+        let Told { value: mut answers, by, asked } = match news {
+            News::Wanted => self.read_told(deadline, spot, &pipeline).await?,
+            News::Unwanted => self.read_all(deadline, spot, &pipeline).await?,
         };
+        if !known {
+            let told = answers.pop().and_then(told_time);
+            let told = told.ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+            by.time.observe(asked, Instant::now(), told);
+        }
         // The time of the answer, not of the question: what is in it may be younger than that.
-        let now = self.time.estimate().ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        let now = match by.time.estimate() {
+            Some(now) => now,
+            // Another one answered than was thought to.
+            None => self.ask_time(deadline, spot).await?,
+        };
         for (key, answer) in keys.iter().zip(answers) {
             let entry = match answer {
                 Value::Nil => None,
@@ -139,13 +156,16 @@ impl Shared {
 
     /// The server's clock, asked for.
     pub(crate) async fn tell_time(self: Arc<Self>) -> Result<Timestamp, StoreError> {
-        if let Some(now) = self.time.given() {
+        self.ask_time(self.deadline(), Spot(0)).await
+    }
+
+    async fn ask_time(&self, deadline: Deadline, spot: Spot) -> Result<Timestamp, StoreError> {
+        if let Some(now) = self.given() {
             return Ok(now);
         }
-        let asked = Instant::now();
-        let told = self.read(self.deadline(), &redis::cmd("TIME")).await?;
-        let now = told_time(told).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
-        self.time.observe(asked, Instant::now(), now);
+        let told = self.read(deadline, spot, &redis::cmd("TIME")).await?;
+        let now = told_time(told.value).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        told.by.time.observe(told.asked, Instant::now(), now);
         Ok(now)
     }
 
@@ -319,12 +339,11 @@ pub(crate) fn told_time(answer: Value) -> Option<Timestamp> {
     Some(Timestamp::from_millis(number(seconds)?.checked_mul(1000)? + number(micros)? / 1000))
 }
 
-/// What the server is to tell of what was read, where somebody wants to be told.
+/// Whether the server is to tell of changes to what was read, where somebody keeps such things.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    /// That it changed.
-    Changes,
+enum News {
+    Wanted,
+    Unwanted,
 }
 
 /// Entries that were read, for the rules to look at.

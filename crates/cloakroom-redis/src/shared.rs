@@ -1,31 +1,32 @@
-//! What all operations share: the connections, the names, the clock, and how a command is asked.
+//! What all operations share: the servers, the names, and how a command is asked.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cloakroom::clock::Timestamp;
+use cloakroom::StoreKey;
+use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::store::StoreError;
 use redis::{Arg, Cmd, Pipeline, RedisError, Value};
 
+use crate::cluster::slot_of;
 use crate::error::{self, Effect};
 use crate::layout;
 use crate::link::{Link, Open};
 use crate::names::Names;
+use crate::node::Node;
 use crate::scripts::Source;
 use crate::signals::Signals;
-use crate::time::ServerTime;
 use crate::tracking::{self, Tracking};
 
 pub(crate) struct Shared {
     /// For people: where, never as whom.
     pub(crate) place: Arc<str>,
     pub(crate) names: Names,
-    pub(crate) time: ServerTime,
+    /// A test's own, in place of the servers'.
+    pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) call_deadline: Duration,
-    pub(crate) links: Vec<Link>,
-    pub(crate) next_link: AtomicUsize,
-    pub(crate) signals: Arc<Signals>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) signals: Signals,
     pub(crate) tracking: Arc<Tracking>,
 }
 
@@ -42,9 +43,29 @@ impl Deadline {
     }
 }
 
+/// Which server a command is for: whichever has the keys of a slot. A single one has all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Spot(pub(crate) u16);
+
+impl Spot {
+    pub(crate) fn of(name: &str) -> Self {
+        Spot(slot_of(name.as_bytes()))
+    }
+}
+
+/// What a server answered, and which one.
+pub(crate) struct Told<T> {
+    pub(crate) value: T,
+    pub(crate) by: Arc<Node>,
+    /// When it was asked.
+    pub(crate) asked: Instant,
+}
+
 /// A script as it is to be run, by its name.
 pub(crate) struct Invocation {
     source: &'static Source,
+    /// Of its keys, which are all in one slot.
+    spot: Spot,
     command: Cmd,
 }
 
@@ -52,7 +73,8 @@ impl Invocation {
     pub(crate) fn new(source: &'static Source, keys: &[String]) -> Self {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&source.sha).arg(keys.len()).arg(keys);
-        Invocation { source, command }
+        let spot = Spot::of(keys.first().map_or("", String::as_str));
+        Invocation { source, spot, command }
     }
 
     /// Bytes; a list is as many arguments.
@@ -116,16 +138,24 @@ impl Shared {
         Deadline { began, ends: began + self.call_deadline }
     }
 
-    /// The connection whose turn it is.
-    fn link(&self) -> Result<&Link, StoreError> {
-        let turn = self.next_link.fetch_add(1, Ordering::Relaxed);
-        let link = self.links.get(turn % self.links.len().max(1));
-        link.ok_or_else(|| error::unavailable(&self.place, "has no connection"))
+    /// Where this session is, and what is left of it, and what it becomes.
+    pub(crate) fn spot(&self, key: &StoreKey) -> Spot {
+        Spot::of(&self.names.entry(key))
+    }
+
+    /// The server of that spot, as far as is known without asking.
+    pub(crate) fn known(&self, _: Spot) -> Option<Arc<Node>> {
+        Some(self.node.clone())
+    }
+
+    /// The time that a test gives.
+    pub(crate) fn given(&self) -> Option<Timestamp> {
+        self.clock.as_ref().map(|clock| clock.now())
     }
 
     /// The first argument of every script: a test's time, or nothing.
     pub(crate) fn given_time(&self) -> Vec<u8> {
-        self.time.given().map_or_else(Vec::new, |now| layout::millis(now).to_string().into_bytes())
+        self.given().map_or_else(Vec::new, |now| layout::millis(now).to_string().into_bytes())
     }
 
     /// Runs a script that answers with one string.
@@ -135,8 +165,9 @@ impl Shared {
         effect: Effect,
         invocation: &Invocation,
     ) -> Result<Answer, StoreError> {
-        match self.evaluate(deadline, effect, invocation).await? {
-            (Value::BulkString(bytes), asked) => self.answer(bytes, asked, effect),
+        let told = self.evaluate(deadline, effect, invocation).await?;
+        match told.value {
+            Value::BulkString(bytes) => self.answer(bytes, &told.by, told.asked, effect),
             _ => Err(error::strange(&self.place, effect)),
         }
     }
@@ -145,46 +176,51 @@ impl Shared {
     pub(crate) fn answer(
         &self,
         bytes: Vec<u8>,
+        by: &Node,
         asked: Instant,
         effect: Effect,
     ) -> Result<Answer, StoreError> {
         let answer = Answer::read(bytes).ok_or_else(|| error::strange(&self.place, effect))?;
-        self.time.observe(asked, Instant::now(), answer.now);
+        by.time.observe(asked, Instant::now(), answer.now);
         Ok(answer)
     }
 
     /// Runs a script, by its name or, where the server does not know it (it was started again, or somebody flushed its
-    /// scripts), by its text. Answers with the moment at which it was asked as well.
+    /// scripts), by its text.
     pub(crate) async fn evaluate(
         &self,
         deadline: Deadline,
         effect: Effect,
         invocation: &Invocation,
-    ) -> Result<(Value, Instant), StoreError> {
-        let asked = Instant::now();
-        match self.ask(deadline, effect, &Asking::One(&invocation.command)).await? {
-            Value::ServerError(told) if told.code() == "NOSCRIPT" => {}
-            answer => return Ok((self.accepted(answer)?, asked)),
+    ) -> Result<Told<Value>, StoreError> {
+        let spot = invocation.spot;
+        let told = self.ask(deadline, effect, spot, &Asking::One(&invocation.command)).await?;
+        match &told.value {
+            Value::ServerError(error) if error.code() == "NOSCRIPT" => {}
+            _ => return told.accepted(),
         }
         let by_text = invocation.by_text();
-        let asked = Instant::now();
-        let answer = self.ask(deadline, effect, &Asking::One(&by_text)).await?;
-        Ok((self.accepted(answer)?, asked))
+        self.ask(deadline, effect, spot, &Asking::One(&by_text)).await?.accepted()
     }
 
     /// Asks a command that reads.
-    pub(crate) async fn read(&self, deadline: Deadline, command: &Cmd) -> Result<Value, StoreError> {
-        let answer = self.ask(deadline, Effect::Reads, &Asking::One(command)).await?;
-        self.accepted(answer)
+    pub(crate) async fn read(
+        &self,
+        deadline: Deadline,
+        spot: Spot,
+        command: &Cmd,
+    ) -> Result<Told<Value>, StoreError> {
+        self.ask(deadline, Effect::Reads, spot, &Asking::One(command)).await?.accepted()
     }
 
     /// Asks several commands that read, in one round trip; answers in their order.
     pub(crate) async fn read_all(
         &self,
         deadline: Deadline,
+        spot: Spot,
         commands: &Pipeline,
-    ) -> Result<Vec<Value>, StoreError> {
-        self.several(self.ask(deadline, Effect::Reads, &Asking::Many(commands)).await?)
+    ) -> Result<Told<Vec<Value>>, StoreError> {
+        self.ask(deadline, Effect::Reads, spot, &Asking::Many(commands)).await?.several()
     }
 
     /// As [`read_all`](Self::read_all), where the answer to the first may be kept by somebody: the server tells of the next
@@ -192,10 +228,11 @@ impl Shared {
     pub(crate) async fn read_told(
         &self,
         deadline: Deadline,
+        spot: Spot,
         commands: &Pipeline,
-    ) -> Result<Vec<Value>, StoreError> {
+    ) -> Result<Told<Vec<Value>>, StoreError> {
         if !self.tracking.is_wanted() {
-            return self.read_all(deadline, commands).await;
+            return self.read_all(deadline, spot, commands).await;
         }
         let mut telling = Pipeline::with_capacity(commands.len() + 1);
         tracking::opt_in(&mut telling);
@@ -203,41 +240,40 @@ impl Shared {
             telling.add_command(command.clone());
         }
         let asking = Asking::Told { commands, telling: &telling };
-        self.several(self.ask(deadline, Effect::Reads, &asking).await?)
-    }
-
-    fn several(&self, answer: Value) -> Result<Vec<Value>, StoreError> {
-        match answer {
-            Value::Array(answers) => answers.into_iter().map(|answer| self.accepted(answer)).collect(),
-            _ => Err(error::strange(&self.place, Effect::Reads)),
-        }
-    }
-
-    fn accepted(&self, answer: Value) -> Result<Value, StoreError> {
-        match answer {
-            Value::ServerError(told) => Err(error::refused(&self.place, told.code())),
-            answer => Ok(answer),
-        }
+        self.ask(deadline, Effect::Reads, spot, &asking).await?.several()
     }
 
     async fn ask(
         &self,
         deadline: Deadline,
         effect: Effect,
+        _: Spot,
         asking: &Asking<'_>,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Told<Value>, StoreError> {
+        let node = self.node.clone();
+        self.ask_node(node, deadline, effect, asking).await
+    }
+
+    async fn ask_node(
+        &self,
+        node: Arc<Node>,
+        deadline: Deadline,
+        effect: Effect,
+        asking: &Asking<'_>,
+    ) -> Result<Told<Value>, StoreError> {
         let mut again = effect == Effect::Reads;
         loop {
-            let link = self.link()?;
+            let link = node.link()?;
             let open = match link.ready() {
                 Some(open) => open?,
                 None => match tokio::time::timeout_at(deadline.ends.into(), link.open()).await {
                     Ok(open) => open?,
                     Err(_) => {
-                        return Err(error::unavailable(&self.place, "could not be connected to in time"));
+                        return Err(error::unavailable(&node.place, "could not be connected to in time"));
                     }
                 },
             };
+            let asked = Instant::now();
             let mut unanswered = Unanswered { link, open: &open, deadline, answered: false };
             let answer = tokio::time::timeout_at(deadline.ends.into(), asking.send(link, &open)).await;
             unanswered.answered = answer.is_ok();
@@ -248,20 +284,43 @@ impl Shared {
                     if matches!(&answer, Value::ServerError(told) if told.code() == "READONLY") {
                         link.misled(&open);
                     }
-                    return Ok(answer);
+                    return Ok(Told { value: answer, by: node, asked });
                 }
                 Ok(Err(_)) => {
                     link.lost(&open);
                     if !again {
-                        return Err(error::unanswered(&self.place, effect, "closed the connection"));
+                        return Err(error::unanswered(&node.place, effect, "closed the connection"));
                     }
                     again = false;
                 }
                 Err(_) => {
                     let how = format!("did not answer within {:?}", self.call_deadline);
-                    return Err(error::unanswered(&self.place, effect, &how));
+                    return Err(error::unanswered(&node.place, effect, &how));
                 }
             }
+        }
+    }
+}
+
+impl Told<Value> {
+    /// The answer, if it is not that the server will not.
+    fn accepted(self) -> Result<Self, StoreError> {
+        match &self.value {
+            Value::ServerError(told) => Err(error::refused(&self.by.place, told.code())),
+            _ => Ok(self),
+        }
+    }
+
+    /// The answers, if none of them is that.
+    fn several(self) -> Result<Told<Vec<Value>>, StoreError> {
+        let Told { value, by, asked } = self;
+        let Value::Array(answers) = value else { return Err(error::strange(&by.place, Effect::Reads)) };
+        match answers.iter().find_map(|answer| match answer {
+            Value::ServerError(told) => Some(error::refused(&by.place, told.code())),
+            _ => None,
+        }) {
+            Some(refused) => Err(refused),
+            None => Ok(Told { value: answers, by, asked }),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Wake-ups: whoever waits for a lease is told by the server when it becomes free.
 //!
-//! A script that ends a lease publishes on the session's own channel. A process subscribes to a channel when it begins to wait,
+//! A script that ends a lease publishes on the session's own channel, one of those that in a cluster go to the servers of their
+//! slot only (Redis 7 and any Valkey have them, in a cluster or not). A process subscribes to a channel when it begins to wait,
 //! on a connection kept for that (a subscriber's answers are held to a tighter limit of the server's), and unsubscribes some
 //! time after nobody has waited. What could get lost is made up for: once subscribed, the lease is looked at once, in
 //! case it became free before; a signal that came between a refused try and the wait for the next one is remembered; and a lost
 //! connection wakes everybody. Beyond that the engine tries again by itself every now and then.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
@@ -17,7 +18,6 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::link::Link;
 use crate::shared::Shared;
 
 /// A channel that nobody has waited on for so long is left.
@@ -27,8 +27,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How long a subscription may take to be confirmed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+#[derive(Default)]
 pub(crate) struct Signals {
-    link: OnceLock<Link>,
     board: Mutex<HashMap<StoreKey, Channel>>,
 }
 
@@ -44,15 +44,6 @@ struct Channel {
 }
 
 impl Signals {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Signals { link: OnceLock::new(), board: Mutex::default() })
-    }
-
-    /// The connection to listen on. Its pushes go to [`Signals::pushed`].
-    pub(crate) fn listen_on(&self, link: Link) {
-        let _ = self.link.set(link);
-    }
-
     /// How often the lease on this session was told to be free, for [`Signals::locked`].
     pub(crate) fn heard(&self, key: &StoreKey) -> u64 {
         self.board.lock().get(key).map_or(0, |channel| *channel.heard.borrow())
@@ -82,10 +73,10 @@ impl Signals {
 
 impl Shared {
     /// What the server pushed on the connection that listens.
-    pub(crate) fn pushed(weak: &Weak<Self>, push: &PushInfo) {
+    pub(crate) fn heard(weak: &Weak<Self>, push: &PushInfo) {
         let Some(shared) = weak.upgrade() else { return };
         match (&push.kind, push.data.first()) {
-            (PushKind::Message, Some(Value::BulkString(channel))) => {
+            (PushKind::SMessage, Some(Value::BulkString(channel))) => {
                 if let Some(key) = shared.names.of_channel(channel) {
                     shared.signals.told(&key);
                 }
@@ -156,15 +147,16 @@ impl Shared {
     }
 
     async fn subscribed(&self, key: &StoreKey) -> bool {
-        let Some(link) = self.signals.link.get() else { return false };
+        let Some(node) = self.known(self.spot(key)) else { return false };
+        let link = &node.ear;
         let Ok(Ok(mut open)) = tokio::time::timeout(PATIENCE, link.open()).await else { return false };
-        let subscribing = open.connection.subscribe(self.names.channel(key));
-        match tokio::time::timeout(PATIENCE, subscribing).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                if error.is_unrecoverable_error() {
-                    link.lost(&open);
-                }
+        let mut subscribe = redis::cmd("SSUBSCRIBE");
+        subscribe.arg(self.names.channel(key));
+        match tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&subscribe)).await {
+            Ok(Ok(Value::ServerError(_))) => false,
+            Ok(Ok(_)) => true,
+            Ok(Err(_)) => {
+                link.lost(&open);
                 false
             }
             Err(_) => {
@@ -178,10 +170,11 @@ impl Shared {
     async fn is_free(&self, key: &StoreKey) -> bool {
         let mut until = redis::cmd("GETRANGE");
         until.arg(self.names.entry(key)).arg(26).arg(33);
-        match self.read(self.deadline(), &until).await {
-            Ok(Value::BulkString(bytes)) => {
+        let Ok(told) = self.read(self.deadline(), self.spot(key), &until).await else { return true };
+        match told.value {
+            Value::BulkString(bytes) => {
                 let until = bytes.try_into().map_or(0, u64::from_be_bytes);
-                self.time.estimate().is_none_or(|now| now.as_millis() >= until)
+                told.by.time.estimate().is_none_or(|now| now.as_millis() >= until)
             }
             _ => true,
         }
@@ -220,11 +213,13 @@ async fn leave_idle(weak: Weak<Shared>) {
             });
             board.is_empty()
         };
-        let Some(link) = shared.signals.link.get() else { return };
         for key in left {
-            let Ok(mut open) = link.open().await else { break };
-            let leaving = open.connection.unsubscribe(shared.names.channel(&key));
-            let _ = tokio::time::timeout(PATIENCE, leaving).await;
+            let Some(node) = shared.known(shared.spot(&key)) else { continue };
+            // Where there is no connection, there is nothing to leave.
+            let Some(Ok(mut open)) = node.ear.ready() else { continue };
+            let mut leave = redis::cmd("SUNSUBSCRIBE");
+            leave.arg(shared.names.channel(&key));
+            let _ = tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&leave)).await;
             // Wanted again meanwhile: whichever of the two the server saw last, now it is subscribed.
             if shared.signals.is_wanted(&key) {
                 shared.subscribe(key);

@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{Entry, Table};
@@ -28,7 +28,7 @@ use crate::error::{self, Effect};
 use crate::layout::{self, Malformed};
 use crate::names::Names;
 use crate::scripts;
-use crate::shared::{Deadline, Invocation, Shared};
+use crate::shared::{Deadline, Invocation, Shared, Told};
 
 /// Tries in a row before the next one waits a little, so that of many who are at the same index one gets through.
 const EAGER: u32 = 3;
@@ -190,9 +190,9 @@ impl Shared {
         let mut script = Invocation::new(&scripts::STEP, &names);
         script.arg(self.given_time()).arg(self.names.prefix());
         script.number(wanted.keys.len() as u64).number(wanted.users.len() as u64).arg("r");
-        let (answer, asked) = self.evaluate(deadline, Effect::Reads, &script).await?;
+        let told = self.evaluate(deadline, Effect::Reads, &script).await?;
         let strange = || error::strange(&self.place, Effect::Reads);
-        match self.picture(answer, asked, &wanted.keys, &wanted.users)? {
+        match self.picture(told, &wanted.keys, &wanted.users)? {
             Some(picture) => Ok(picture),
             None => Err(strange()),
         }
@@ -265,23 +265,22 @@ impl Shared {
         for key in &changes.freed {
             script.arg(self.names.channel(key));
         }
-        let (answer, asked) = self.evaluate(deadline, Effect::Writes, &script).await?;
-        self.picture(answer, asked, &keys, &users)
+        let told = self.evaluate(deadline, Effect::Writes, &script).await?;
+        self.picture(told, &keys, &users)
     }
 
     /// Reads the answer of the script: a picture, or that it did what it was asked to.
     fn picture(
         &self,
-        answer: Value,
-        asked: Instant,
+        told: Told<Value>,
         keys: &[StoreKey],
         users: &[UserId],
     ) -> Result<Option<Picture>, StoreError> {
         let strange = || error::strange(&self.place, Effect::Writes);
-        let Value::Array(parts) = answer else { return Err(strange()) };
+        let Value::Array(parts) = told.value else { return Err(strange()) };
         let mut parts = parts.into_iter();
         let Some(Value::BulkString(head)) = parts.next() else { return Err(strange()) };
-        let head = self.answer(head, asked, Effect::Writes)?;
+        let head = self.answer(head, &told.by, told.asked, Effect::Writes)?;
         if head.done {
             return Ok(None);
         }

@@ -1,7 +1,6 @@
 //! The store itself: hands requests to what answers them.
 
 use std::future::Future;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use cloakroom::StoreKey;
@@ -14,13 +13,12 @@ use cloakroom::store::{
     Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 
-use crate::link::Link;
 use crate::names::Names;
+use crate::node::NodeSettings;
 use crate::route::Route;
-use crate::shared::Shared;
+use crate::shared::{Shared, Spot};
 use crate::signals::Signals;
 use crate::step::Wanted;
-use crate::time::ServerTime;
 use crate::tracking::Tracking;
 use crate::{BuildError, InvalidRedisUrl, RedisBuilder};
 
@@ -59,30 +57,30 @@ impl RedisStore {
     /// # Errors
     /// Why it is not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.0.read(self.0.deadline(), &redis::cmd("PING")).await.map(drop)
+        self.0.read(self.0.deadline(), Spot(0), &redis::cmd("PING")).await.map(drop)
     }
 
     pub(crate) fn start(settings: RedisBuilder) -> Result<Self, BuildError> {
         let place: Arc<str> = settings.url.to_string().into();
-        let route = Arc::new(Route::new(&settings.url, settings.tls_files)?);
-        let link =
-            |on_push, line| Link::new(route.clone(), place.clone(), settings.connect_timeout, on_push, line);
+        let route = Route::new(&settings.url, settings.tls_files)?;
         let names = Names::new(&settings.prefix);
-        let tracking = Tracking::over(settings.connections, place.clone(), names.clone());
-        let links = (0..settings.connections).map(|number| link(None, Some(tracking.line(number)))).collect();
+        let tracking = Tracking::new(place.clone(), names.clone());
         let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let signals = Signals::new();
             let weak = weak.clone();
-            let pushed = Arc::new(move |push| Shared::pushed(&weak, &push));
-            signals.listen_on(link(Some(pushed), None));
+            let nodes = NodeSettings {
+                connections: settings.connections,
+                connect_timeout: settings.connect_timeout,
+                clock: settings.clock.clone(),
+                tracking: tracking.clone(),
+                heard: Arc::new(move |push| Shared::heard(&weak, &push)),
+            };
             Shared {
-                place: place.clone(),
+                node: nodes.node(route, place.clone()),
+                place,
                 names,
-                time: ServerTime::new(settings.clock.clone()),
+                clock: settings.clock,
                 call_deadline: settings.call_deadline,
-                links,
-                next_link: AtomicUsize::new(0),
-                signals,
+                signals: Signals::default(),
                 tracking,
             }
         });
@@ -204,7 +202,7 @@ impl Store for RedisStore {
 impl PushStore for RedisStore {
     fn tell(&self, listener: Weak<dyn ChangeListener>) {
         self.0.tracking.tell(listener);
-        self.0.links.iter().for_each(Link::track);
+        self.0.node.track();
     }
 }
 

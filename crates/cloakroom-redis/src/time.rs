@@ -47,14 +47,6 @@ impl ServerTime {
         manual.map_or_else(|| ServerTime::Estimated(Mutex::new(None)), ServerTime::Manual)
     }
 
-    /// What a script is to take as the time: nothing, but for a test's clock.
-    pub(crate) fn given(&self) -> Option<Timestamp> {
-        match self {
-            ServerTime::Estimated(_) => None,
-            ServerTime::Manual(clock) => Some(clock.now()),
-        }
-    }
-
     /// The time now; `None` when the estimate is missing or too old.
     pub(crate) fn now(&self) -> Option<Timestamp> {
         self.at(Instant::now())

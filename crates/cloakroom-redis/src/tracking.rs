@@ -43,13 +43,25 @@ pub(crate) struct Tracking {
 
 struct State {
     listeners: Vec<Weak<dyn ChangeListener>>,
-    /// Whether each connection that is read from tracks now.
-    lines: Vec<bool>,
+    /// Connections that are read from, and how many of them track now.
+    lines: usize,
+    tracking: usize,
 }
 
 impl State {
     fn all_track(&self) -> bool {
-        self.lines.iter().all(|tracks| *tracks)
+        self.lines > 0 && self.tracking == self.lines
+    }
+
+    /// Changes what tracks, and tells what follows from that.
+    fn turn(&mut self, turn: impl FnOnce(&mut Self)) {
+        let before = self.all_track();
+        turn(self);
+        match (before, self.all_track()) {
+            (false, true) => self.each(|listener| listener.connected()),
+            (true, false) => self.each(|listener| listener.disconnected()),
+            _ => {}
+        }
     }
 
     /// Under the lock, so that whoever listens hears things in their order.
@@ -59,15 +71,16 @@ impl State {
 }
 
 impl Tracking {
-    /// Over so many connections, of which none is up.
-    pub(crate) fn over(lines: usize, place: Arc<str>, names: Names) -> Arc<Self> {
-        let state = State { listeners: Vec::new(), lines: vec![false; lines] };
+    /// Over no connection yet.
+    pub(crate) fn new(place: Arc<str>, names: Names) -> Arc<Self> {
+        let state = State { listeners: Vec::new(), lines: 0, tracking: 0 };
         Arc::new(Tracking { place, names, wanted: AtomicBool::new(false), state: Mutex::new(state) })
     }
 
-    /// The part of connection `number`.
-    pub(crate) fn line(self: &Arc<Self>, number: usize) -> Line {
-        Line { tracking: self.clone(), number }
+    /// The part of one more connection, which is not up yet.
+    pub(crate) fn line(self: &Arc<Self>) -> Line {
+        self.state.lock().turn(|state| state.lines += 1);
+        Line(Arc::new(Part { tracking: self.clone(), tracks: AtomicBool::new(false) }))
     }
 
     /// Somebody listens. Until then no connection tracks, and nothing is paid for it.
@@ -90,14 +103,38 @@ impl Tracking {
 
 /// One connection's part in it. Its calls come under the lock of its link, and so in their order.
 #[derive(Clone)]
-pub(crate) struct Line {
+pub(crate) struct Line(Arc<Part>);
+
+struct Part {
     tracking: Arc<Tracking>,
-    number: usize,
+    /// Changed under the lock of `tracking` only.
+    tracks: AtomicBool,
+}
+
+impl Part {
+    /// It is up and tracks, or is given up: what was read over it is not told of any more.
+    fn turn(&self, state: &mut State, tracks: bool) {
+        if self.tracks.swap(tracks, Ordering::Relaxed) != tracks {
+            state.turn(|state| match tracks {
+                true => state.tracking += 1,
+                false => state.tracking -= 1,
+            });
+        }
+    }
+}
+
+/// Its server is not asked any more.
+impl Drop for Part {
+    fn drop(&mut self) {
+        let mut state = self.tracking.state.lock();
+        self.turn(&mut state, false);
+        state.turn(|state| state.lines -= 1);
+    }
 }
 
 impl Line {
     pub(crate) fn is_wanted(&self) -> bool {
-        self.tracking.is_wanted()
+        self.0.tracking.is_wanted()
     }
 
     /// Has the server track what is read over a new connection, before anything is. Answers with whether it does: sessions are
@@ -115,7 +152,7 @@ impl Line {
             if !matches!(told.code(), "NOPERM" | "ERR") {
                 return Err(error::no_login(&told.into(), false));
             }
-            let why = error::refused(&self.tracking.place, told.code());
+            let why = error::refused(&self.0.tracking.place, told.code());
             tracing::warn!(target: "cloakroom", "the near cache keeps nothing, for want of client tracking: {why}");
             return Ok(false);
         }
@@ -124,27 +161,12 @@ impl Line {
 
     /// It is up, and tracks.
     pub(crate) fn up(&self) {
-        let mut state = self.tracking.state.lock();
-        self.turn(&mut state, true);
-        if state.all_track() {
-            state.each(|listener| listener.connected());
-        }
+        self.0.turn(&mut self.0.tracking.state.lock(), true);
     }
 
     /// It is given up. What was read over it is not told of any more.
     pub(crate) fn down(&self) {
-        let mut state = self.tracking.state.lock();
-        let told = state.all_track();
-        self.turn(&mut state, false);
-        if told && !state.all_track() {
-            state.each(|listener| listener.disconnected());
-        }
-    }
-
-    fn turn(&self, state: &mut State, tracks: bool) {
-        if let Some(line) = state.lines.get_mut(self.number) {
-            *line = tracks;
-        }
+        self.0.turn(&mut self.0.tracking.state.lock(), false);
     }
 
     /// What the server pushed over it.
@@ -152,11 +174,11 @@ impl Line {
         if push.kind != PushKind::Invalidate {
             return;
         }
-        let mut state = self.tracking.state.lock();
+        let mut state = self.0.tracking.state.lock();
         match push.data.first() {
             Some(Value::Array(names)) => {
                 let names = names.iter().filter_map(|name| match name {
-                    Value::BulkString(name) => self.tracking.names.of_entry(name),
+                    Value::BulkString(name) => self.0.tracking.names.of_entry(name),
                     _ => None,
                 });
                 for key in names {

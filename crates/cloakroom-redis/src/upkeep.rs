@@ -9,7 +9,7 @@ use redis::{Pipeline, Value};
 
 use crate::error::{self, Effect};
 use crate::layout;
-use crate::shared::{Deadline, Shared};
+use crate::shared::{Deadline, Shared, Spot};
 
 /// Names that one `SCAN` looks at. Part of a position: the same for every page.
 const SLICE: usize = 200;
@@ -80,7 +80,9 @@ impl Shared {
         let strange = || error::strange(&self.place, Effect::Reads);
         let mut scan = redis::cmd("SCAN");
         scan.arg(cursor).arg("MATCH").arg(self.names.pattern()).arg("COUNT").arg(SLICE);
-        let Value::Array(parts) = self.read(deadline, &scan).await? else { return Err(strange()) };
+        let Value::Array(parts) = self.read(deadline, Spot(0), &scan).await?.value else {
+            return Err(strange());
+        };
         let mut parts = parts.into_iter();
         let (Some(Value::BulkString(next)), Some(Value::Array(names))) = (parts.next(), parts.next()) else {
             return Err(strange());
@@ -104,9 +106,9 @@ impl Shared {
         for key in &keys {
             reading.cmd("GET").arg(self.names.entry(key));
         }
-        let mut answers = self.read_all(deadline, &reading).await?.into_iter();
+        let mut answers = self.read_all(deadline, Spot(0), &reading).await?.value.into_iter();
         let told = answers.next().and_then(crate::sessions::told_time);
-        let now = self.time.given().or(told).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
+        let now = self.given().or(told).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
         let mut summaries = Vec::new();
         for (key, answer) in keys.iter().zip(answers) {
             let Value::BulkString(bytes) = answer else { continue };
@@ -127,7 +129,7 @@ impl Shared {
     pub(crate) async fn stats(self: Arc<Self>) -> Result<StoreStats, StoreError> {
         let mut info = redis::cmd("INFO");
         info.arg("memory");
-        let text = match self.read(self.deadline(), &info).await? {
+        let text = match self.read(self.deadline(), Spot(0), &info).await?.value {
             Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Value::VerbatimString { text, .. } => text,
             _ => String::new(),

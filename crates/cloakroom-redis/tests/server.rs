@@ -270,7 +270,7 @@ async fn a_waiter_is_woken_by_what_is_published() {
         let signal = tokio::spawn(waiter.released(key).unwrap());
         // Nothing but a message can tell it now: it has subscribed, and has looked at the lease.
         let began = Instant::now();
-        while !server.raw("PUBSUB CHANNELS").contains("cloakroom:r{") {
+        while !server.raw("PUBSUB SHARDCHANNELS").contains("cloakroom:r{") {
             assert!(began.elapsed() < Duration::from_secs(10), "nobody subscribes");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

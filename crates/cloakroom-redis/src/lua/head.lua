@@ -55,5 +55,5 @@ end
 
 -- Tells whoever waits for a lease. A listener is told by courtesy: it must not undo what was done.
 local function tell(channel)
-  redis.pcall('PUBLISH', channel, '')
+  redis.pcall('SPUBLISH', channel, '')
 end

@@ -47,8 +47,9 @@ if ARGV[5] == 'w' then
     times(function()
       local key, value, until_ = KEYS[tonumber(next_argument())], next_argument(), tonumber(next_argument())
       -- A server that is full refuses what may take memory, unless it is in the midst of a change already. What is left of a
-      -- session takes less than it did: ending one must always be possible.
-      if string.byte(value, 2) ~= 1 then redis.call('DEL', key) end
+      -- session takes less than it did: ending one must always be possible. The change is one that leaves the key in place:
+      -- without it, a node whose slot is on the way to another one would not let the script go on.
+      if string.byte(value, 2) ~= 1 then redis.call('PEXPIRE', key, life(until_, now)) end
       redis.call('SET', key, value, 'PX', life(until_, now))
     end)
     times(function()
@@ -57,9 +58,9 @@ if ARGV[5] == 'w' then
       if sign == '-' then
         redis.call('ZREM', key, member)
       else
+        redis.call('ZADD', key, until_, member)
         -- Whoever is past the end of its life has long gone by itself.
         redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', now))
-        redis.call('ZADD', key, until_, member)
         -- An index lives as long as its last member may.
         if redis.call('PTTL', key) < life(until_, now) then redis.call('PEXPIRE', key, life(until_, now)) end
       end

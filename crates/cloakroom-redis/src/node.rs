@@ -1,0 +1,63 @@
+//! One server: the connections to it, and its clock. A store has one, or those of a cluster.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cloakroom::clock::Clock;
+use cloakroom::store::StoreError;
+
+use crate::error;
+use crate::link::{Link, OnPush};
+use crate::route::Route;
+use crate::time::ServerTime;
+use crate::tracking::Tracking;
+
+pub(crate) struct Node {
+    /// For people: where, never as whom.
+    pub(crate) place: Arc<str>,
+    pub(crate) time: ServerTime,
+    links: Vec<Link>,
+    next_link: AtomicUsize,
+    /// The connection to listen on for leases that become free.
+    pub(crate) ear: Link,
+}
+
+/// What all nodes of a store have in common.
+pub(crate) struct NodeSettings {
+    pub(crate) connections: usize,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) tracking: Arc<Tracking>,
+    /// What becomes of what is heard.
+    pub(crate) heard: OnPush,
+}
+
+impl NodeSettings {
+    /// A node that is connected to when it is first asked for something.
+    pub(crate) fn node(&self, route: Route, place: Arc<str>) -> Arc<Node> {
+        let route = Arc::new(route);
+        let link = |heard, line| Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line);
+        Arc::new(Node {
+            links: (0..self.connections).map(|_| link(None, Some(self.tracking.line()))).collect(),
+            next_link: AtomicUsize::new(0),
+            ear: link(Some(self.heard.clone()), None),
+            time: ServerTime::new(self.clock.clone()),
+            place: place.clone(),
+        })
+    }
+}
+
+impl Node {
+    /// The connection whose turn it is.
+    pub(crate) fn link(&self) -> Result<&Link, StoreError> {
+        let turn = self.next_link.fetch_add(1, Ordering::Relaxed);
+        let link = self.links.get(turn % self.links.len().max(1));
+        link.ok_or_else(|| error::unavailable(&self.place, "has no connection"))
+    }
+
+    /// Changes are to be told of from now on.
+    pub(crate) fn track(&self) {
+        self.links.iter().for_each(Link::track);
+    }
+}
