@@ -4,6 +4,7 @@ mod admin;
 mod demo;
 mod listen;
 mod options;
+mod php;
 mod shop;
 mod storage;
 mod web;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use crate::options::Options;
+use crate::options::{DemoOptions, Options, Task};
 
 /// Whatever ends the program before its time, as a sentence for its user.
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
@@ -22,18 +23,22 @@ type Trouble = Box<dyn std::error::Error + Send + Sync>;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let options = Options::parse();
-    log_to_stderr();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&error.into()),
+    let ended = match Options::parse().task() {
+        Task::Demo(options) => demo(*options),
+        Task::Php(command) => php::run(&command),
     };
-    let ended = runtime.block_on(demo::run(options.demo()));
-    runtime.shutdown_timeout(LAST_WORDS);
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(trouble) => failed(&trouble),
     }
+}
+
+fn demo(options: DemoOptions) -> Result<ExitCode, Trouble> {
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(demo::run(options));
+    runtime.shutdown_timeout(LAST_WORDS);
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 fn failed(trouble: &Trouble) -> ExitCode {

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use cloakroom_redis::{InvalidRedisUrl, RedisUrl};
 
+use crate::php::PhpCommand;
+
 /// HTTP sessions that are correct under concurrency, safe by default and nearly free.
 ///
 /// Without a command it starts the demo: a small shop whose visitors have sessions, and an admin page that shows what the
@@ -23,7 +25,16 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Starts the demo shop and its admin page. The same as no command.
-    Demo(DemoOptions),
+    Demo(Box<DemoOptions>),
+    /// Reads and writes the sessions of PHP applications.
+    #[command(subcommand)]
+    Php(PhpCommand),
+}
+
+/// What the program is to do.
+pub(crate) enum Task {
+    Demo(Box<DemoOptions>),
+    Php(PhpCommand),
 }
 
 /// What the demo can be told.
@@ -61,11 +72,12 @@ pub(crate) enum StoreUrl {
 }
 
 impl Options {
-    /// What to start the demo with; there is no other command yet.
-    pub(crate) fn demo(self) -> DemoOptions {
+    /// What is to be done: without a command it is the demo.
+    pub(crate) fn task(self) -> Task {
         match self.command {
-            Some(Command::Demo(options)) => options,
-            None => self.demo,
+            Some(Command::Demo(options)) => Task::Demo(options),
+            Some(Command::Php(command)) => Task::Php(command),
+            None => Task::Demo(Box::new(self.demo)),
         }
     }
 }
@@ -110,7 +122,10 @@ mod tests {
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<DemoOptions, clap::Error> {
-        Options::try_parse_from([&["cloakroom"], arguments].concat()).map(Options::demo)
+        Options::try_parse_from([&["cloakroom"], arguments].concat()).map(|options| match options.task() {
+            Task::Demo(options) => *options,
+            Task::Php(_) => panic!("not the demo: {arguments:?}"),
+        })
     }
 
     #[test]

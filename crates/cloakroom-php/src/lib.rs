@@ -46,4 +46,4 @@ pub use format::{Encoding, Format, UnknownFormat};
 pub use limits::Limits;
 pub use serde::from_value;
 pub use session::Session;
-pub use value::{Array, Document, Key, Kind, Object, ObjectKind, Property, Value, Visibility};
+pub use value::{Array, Document, Identity, Key, Kind, Object, ObjectKind, Property, Value, Visibility};

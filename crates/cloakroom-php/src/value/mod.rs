@@ -13,7 +13,7 @@ pub(crate) use builder::Builder;
 pub(crate) use compare::same;
 pub(crate) use holders::holders;
 pub(crate) use view::key;
-pub use view::{Array, Key, Kind, Object, ObjectKind, Property, Value, Visibility};
+pub use view::{Array, Identity, Key, Kind, Object, ObjectKind, Property, Value, Visibility};
 
 /// A place in the text of a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

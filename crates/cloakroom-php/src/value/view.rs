@@ -49,6 +49,27 @@ impl<'k> From<&'k str> for Key<'k> {
     }
 }
 
+/// Which array, object or PHP reference something is, to find it again in the same document: equal where they are one.
+///
+/// ```
+/// use cloakroom_php::{Format, Session};
+///
+/// let session = Session::decode(Format::Php, b"a|O:1:\"N\":0:{}b|r:1;c|R:1;").unwrap();
+/// let [a, b, c] = ["a", "b", "c"].map(|name| session.get(name).unwrap());
+/// assert_eq!(a.as_object().unwrap().identity(), b.as_object().unwrap().identity());
+/// assert_eq!(a.reference(), c.reference());
+/// assert_eq!(b.reference(), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity(Table, u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Table {
+    Arrays,
+    Objects,
+    References,
+}
+
 /// A value in a [`Document`]. Copying it copies a pointer.
 ///
 /// PHP references are looked through: every question is answered by the value behind one.
@@ -151,6 +172,12 @@ impl<'d> Value<'d> {
         matches!(self.node, Node::Ref(_))
     }
 
+    /// Which PHP reference the place holds, if it holds one.
+    #[must_use]
+    pub const fn reference(self) -> Option<Identity> {
+        if let Node::Ref(cell) = self.node { Some(Identity(Table::References, cell.0)) } else { None }
+    }
+
     /// Whether both places hold the same object, or one PHP reference.
     ///
     /// ```
@@ -203,6 +230,12 @@ impl<'d> Array<'d> {
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.len() == 0
+    }
+
+    /// Which array it is. See [`Array::shares_memory`].
+    #[must_use]
+    pub const fn identity(self) -> Identity {
+        Identity(Table::Arrays, self.id.0)
     }
 
     /// Whether both are one array in memory, which igbinary tells: a copy that neither side has changed yet. The values are equal then; that says
@@ -305,6 +338,12 @@ impl std::fmt::Debug for Object<'_> {
 }
 
 impl<'d> Object<'d> {
+    /// Which object it is.
+    #[must_use]
+    pub const fn identity(self) -> Identity {
+        Identity(Table::Objects, self.id.0)
+    }
+
     /// The name of the class, as it was written.
     #[must_use]
     pub fn class(self) -> &'d [u8] {

@@ -60,6 +60,7 @@ final class Inventor {
     private array $references = [];
     private array $objects = [];
     private array $arrays = [];
+    private bool $toShare = false;
     public function __construct(private bool $treesOnly) {}
 
     public function session(): array {
@@ -90,9 +91,10 @@ final class Inventor {
 
     private function put(array &$array, int|string $key, int $depth): void {
         unset($array[$key]); // or it would be assigned through a reference
-        if (!$this->treesOnly && $this->references && $this->chance(12)) {
+        $refers = !$this->treesOnly && !$this->toShare;
+        if ($refers && $this->references && $this->chance(12)) {
             $array[$key] = &$this->references[array_rand($this->references)];
-        } elseif (!$this->treesOnly && $this->chance(12)) {
+        } elseif ($refers && $this->chance(12)) {
             $value = $this->value($depth);
             if (is_object($value)) {
                 // One that no place holds by itself: PHP's own text makes every place of an object a reference that comes after one.
@@ -156,19 +158,24 @@ final class Inventor {
             // A copy that shares memory until somebody writes.
             return $this->arrays[array_rand($this->arrays)];
         }
+        // A reference that a shared array alone holds is one for serialize(), and none when igbinary has read it.
+        $outer = $this->toShare;
+        $this->toShare = $outer || ($shares && $this->chance(3));
         $array = [];
         $list = $this->chance(2);
         for ($n = $this->chance(20) ? mt_rand(10, 40) : mt_rand(0, 4); $n > 0; $n--) {
             $this->put($array, $list ? count($array) : $this->name(), $depth);
         }
-        if ($shares && $this->chance(3)) {
+        if ($this->toShare) {
             $this->arrays[] = $array;
         }
+        $this->toShare = $outer;
         return $array;
     }
 
     private function object(int $depth): object {
-        if (!$this->treesOnly && $this->objects && $this->chance(4)) {
+        // An array that is in itself by way of an object is nothing that serialize() can say.
+        if (!$this->treesOnly && !$this->toShare && $this->objects && $this->chance(4)) {
             return $this->objects[array_rand($this->objects)];
         }
         $kind = mt_rand(0, $this->treesOnly ? 4 : 7);
