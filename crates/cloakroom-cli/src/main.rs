@@ -2,6 +2,7 @@
 
 mod admin;
 mod demo;
+mod doctor;
 mod listen;
 mod options;
 mod php;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
     let ended = match Options::parse().task() {
         Task::Demo(options) => demo(*options),
         Task::Php(command) => php::run(&command),
+        Task::Doctor(options) => doctor::run(&options, &mut std::io::stdout().lock()),
     };
     match ended {
         Ok(code) => code,

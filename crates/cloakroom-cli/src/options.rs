@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 use cloakroom_redis::{InvalidRedisUrl, RedisUrl};
 
+use crate::doctor::DoctorOptions;
 use crate::php::PhpCommand;
 
 /// HTTP sessions that are correct under concurrency, safe by default and nearly free.
@@ -29,11 +30,14 @@ enum Command {
     /// Reads and writes the sessions of PHP applications.
     #[command(subcommand)]
     Php(PhpCommand),
+    /// Looks at PHP's settings: what they say of sessions, and which of them lose or expose any. It fails where one does.
+    Doctor(DoctorOptions),
 }
 
 /// What the program is to do.
 pub(crate) enum Task {
     Demo(Box<DemoOptions>),
+    Doctor(DoctorOptions),
     Php(PhpCommand),
 }
 
@@ -77,6 +81,7 @@ impl Options {
         match self.command {
             Some(Command::Demo(options)) => Task::Demo(options),
             Some(Command::Php(command)) => Task::Php(command),
+            Some(Command::Doctor(options)) => Task::Doctor(options),
             None => Task::Demo(Box::new(self.demo)),
         }
     }
@@ -124,7 +129,7 @@ mod tests {
     fn parse(arguments: &[&str]) -> Result<DemoOptions, clap::Error> {
         Options::try_parse_from([&["cloakroom"], arguments].concat()).map(|options| match options.task() {
             Task::Demo(options) => *options,
-            Task::Php(_) => panic!("not the demo: {arguments:?}"),
+            Task::Php(_) | Task::Doctor(_) => panic!("not the demo: {arguments:?}"),
         })
     }
 
