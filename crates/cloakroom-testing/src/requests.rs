@@ -37,6 +37,17 @@ pub fn key() -> StoreKey {
     SessionId::generate().store_key()
 }
 
+/// A key nobody has used, for what becomes of the session under this one. Like the keys of an id's successors it has the same slot
+/// tag, which a store over several nodes may rest on.
+pub fn successor(of: StoreKey) -> StoreKey {
+    let mut bytes = *key().as_bytes();
+    let tag = of.tag();
+    for (to, from) in bytes.iter_mut().zip(tag) {
+        *to = from;
+    }
+    StoreKey::from_bytes(bytes)
+}
+
 /// A payload of these entries. Keys beyond 65,535 bytes are left out.
 pub fn data(entries: &[(&str, &[u8])]) -> Payload {
     let mut builder = PayloadBuilder::default();

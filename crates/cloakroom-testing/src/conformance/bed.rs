@@ -110,7 +110,7 @@ impl Bed {
 
     /// Moves a session to a new key, with the same data; answers with the key.
     pub(crate) async fn moved(&self, from: StoreKey, record: &Record) -> Verdict<(StoreKey, Arc<Record>)> {
-        let to = requests::key();
+        let to = requests::successor(from);
         let request = requests::rename(from, to, record.version, record.payload.clone());
         Ok((to, self.rename(request).await?))
     }

@@ -122,7 +122,7 @@ pub enum OldId {
 pub struct Rename {
     /// The old key.
     pub from: StoreKey,
-    /// The new key, of the same line.
+    /// The new key, of the same line: it has the same [`tag`](StoreKey::tag).
     pub to: StoreKey,
     /// Name of the operation.
     pub op: OpId,

@@ -48,7 +48,7 @@ pub(crate) async fn a_login_over_the_cap_ends_the_oldest_and_never_itself(bed: B
     bed.pass(1).await;
     let (other, other_record) = bed.session_of(&ann).await?;
     for round in 0..3 {
-        let to = requests::key();
+        let to = requests::successor(key);
         let mut request = requests::rename(key, to, record.version, record.payload.clone());
         request.bind = Some(requests::bind_capped(&ann, 1));
         let answer = bed.store().rename(request).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn a_refused_login_ends_nothing(bed: Bed) -> Verdict {
     let (other, _) = bed.session_of(&ann).await?;
     let (key, record) = bed.session().await?;
     bed.write(key, &record, requests::data(&[("a", b"2")])).await?;
-    let mut request = requests::rename(key, requests::key(), record.version, record.payload.clone());
+    let mut request = requests::rename(key, requests::successor(key), record.version, record.payload.clone());
     request.bind = Some(requests::bind_capped(&ann, 1));
     expect!(bed.store().rename(request).await?, Renamed::Conflict(_));
     let mut taken = requests::create_for(key, requests::bind_capped(&ann, 1));
@@ -130,7 +130,8 @@ pub(crate) async fn the_cap_holds_when_many_sessions_log_in_at_once(bed: Bed) ->
     for n in 0..many {
         let (key, record) = bed.session().await?;
         let store = Arc::clone(handles.get(n % handles.len()).unwrap_or(bed.store()));
-        let mut request = requests::rename(key, requests::key(), record.version, record.payload.clone());
+        let mut request =
+            requests::rename(key, requests::successor(key), record.version, record.payload.clone());
         request.bind = Some(requests::bind_capped(&ann, cap));
         logins.push(tokio::spawn(async move { store.rename(request).await }));
     }

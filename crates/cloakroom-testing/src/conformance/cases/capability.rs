@@ -45,7 +45,7 @@ pub(crate) async fn everything_acknowledged_survives_reopening(mut bed: Bed) -> 
     end.marker = requests::IDLE;
     bed.store().end(end).await?;
     let (old, record) = bed.session_of(&ann).await?;
-    let new = requests::key();
+    let new = requests::successor(old);
     let mut request = requests::rename(old, new, record.version, requests::data(&[("b", b"1")]));
     request.old = requests::alias(requests::IDLE);
     let moved_record = bed.rename(request).await?;
@@ -106,7 +106,8 @@ pub(crate) async fn a_full_store_refuses_new_sessions_and_keeps_the_old(bed: Bed
         let request = requests::commit(*key, record.version, requests::data(&[("a", b"2")]));
         let record = expect!(store.commit(request).await?, Committed::Committed(s) => s.record);
         if std::mem::take(&mut first) {
-            let request = requests::rename(*key, requests::key(), record.version, record.payload.clone());
+            let request =
+                requests::rename(*key, requests::successor(*key), record.version, record.payload.clone());
             expect!(store.rename(request).await?, cloakroom::store::Renamed::Renamed { .. });
         }
     }
@@ -151,7 +152,7 @@ pub(crate) async fn a_store_that_is_away_says_so_and_no_secret(bed: Bed) -> Verd
     away(store.load_many(vec![key]).await, &key)?;
     away(store.create(requests::create(key, data())).await, &key)?;
     away(store.commit(requests::commit(key, version, data())).await, &key)?;
-    away(store.rename(requests::rename(key, requests::key(), version, data())).await, &key)?;
+    away(store.rename(requests::rename(key, requests::successor(key), version, data())).await, &key)?;
     away(store.touch(requests::touch(key)).await, &key)?;
     away(store.end(requests::end(key)).await, &key)?;
     away(store.acquire(requests::acquire(key, 1)).await, &key)?;

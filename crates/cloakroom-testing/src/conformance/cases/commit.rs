@@ -150,7 +150,7 @@ pub(crate) async fn a_commit_to_nothing_is_told_what_became_of_it(bed: Bed) -> V
     expect!(attempt(old, moved.version).await?, Committed::Ended(told) if told == ending);
 
     let (old, record) = bed.session().await?;
-    let new = requests::key();
+    let new = requests::successor(old);
     let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     let moved = bed.rename(request).await?;

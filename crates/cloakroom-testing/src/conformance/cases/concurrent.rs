@@ -100,7 +100,7 @@ pub(crate) async fn a_parallel_rename_yields_one_successor(bed: Bed) -> Verdict 
         let (from, record) = bed.session_of(&requests::user("ann")).await?;
         let (version, payload) = (record.version, record.payload.clone());
         let tasks = spawn_all(&bed, |_, store| {
-            let to = requests::key();
+            let to = requests::successor(from);
             let request = requests::rename(from, to, version, payload.clone());
             async move {
                 match store.rename(request).await? {
@@ -152,7 +152,7 @@ pub(crate) async fn nothing_acknowledged_is_lost_while_the_id_changes(bed: Bed) 
             tokio::task::yield_now().await;
             // Two of the tasks move the session along with every increment.
             let committed = if n < 2 {
-                let to = requests::key();
+                let to = requests::successor(key);
                 let answer = store.rename(requests::rename(key, to, record.version, next)).await?;
                 matches!(answer, Renamed::Renamed { .. })
             } else {

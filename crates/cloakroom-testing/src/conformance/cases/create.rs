@@ -78,7 +78,8 @@ pub(crate) async fn a_key_with_a_past_is_taken(bed: Bed) -> Verdict {
     let (moved, record) = bed.session().await?;
     bed.moved(moved, &record).await?;
     let (alias, record) = bed.session().await?;
-    let mut request = requests::rename(alias, requests::key(), record.version, record.payload.clone());
+    let mut request =
+        requests::rename(alias, requests::successor(alias), record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     bed.rename(request).await?;
     for key in [destroyed, moved, alias] {

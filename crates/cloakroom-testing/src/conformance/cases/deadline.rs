@@ -99,7 +99,7 @@ pub(crate) async fn nothing_slides_past_the_absolute_deadline(bed: Bed) -> Verdi
     request.slide = Some(bed.ticks(100));
     let record = bed.commit(request).await?;
     ensure_eq!(record.idle_deadline, absolute, "the idle deadline after a commit");
-    let to = requests::key();
+    let to = requests::successor(key);
     let mut request = requests::rename(key, to, record.version, requests::data(&[]));
     request.slide = Some(bed.ticks(100));
     let record = bed.rename(request).await?;
@@ -125,7 +125,8 @@ pub(crate) async fn a_touch_revives_nothing(bed: Bed) -> Verdict {
     bed.ended(old, Ending::Moved { to, user_changed: false }).await?;
 
     let (alias, record) = bed.session().await?;
-    let mut request = requests::rename(alias, requests::key(), record.version, record.payload.clone());
+    let mut request =
+        requests::rename(alias, requests::successor(alias), record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     bed.rename(request).await?;
     expect!(bed.store().touch(requests::touch(alias)).await?, Touched::NotLive);

@@ -50,7 +50,7 @@ pub(crate) async fn a_repeated_end_has_the_same_answer(bed: Bed) -> Verdict {
 pub(crate) async fn an_end_follows_the_session_where_it_moved(bed: Bed) -> Verdict {
     let (first, record) = bed.session().await?;
     let (second, record) = bed.moved(first, &record).await?;
-    let third = requests::key();
+    let third = requests::successor(second);
     let mut request = requests::rename(second, third, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(9));
     let record = bed.rename(request).await?;
@@ -66,7 +66,7 @@ pub(crate) async fn an_end_follows_the_session_where_it_moved(bed: Bed) -> Verdi
 
 pub(crate) async fn an_end_of_a_copy_leaves_the_original(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
-    let to = requests::key();
+    let to = requests::successor(from);
     let mut request = requests::rename(from, to, record.version, record.payload.clone());
     request.old = requests::copy(bed.ticks(9));
     bed.rename(request).await?;
@@ -81,7 +81,7 @@ pub(crate) async fn nothing_brings_an_ended_session_back(bed: Bed) -> Verdict {
     bed.lease(key, 1).await?;
     bed.store().end(requests::end(key)).await?;
     let store = bed.store();
-    let to = requests::key();
+    let to = requests::successor(key);
     for lease in [None, requests::held(1, 0)] {
         let mut commit = requests::commit(key, record.version, record.payload.clone());
         commit.lease = lease;
@@ -103,7 +103,8 @@ pub(crate) async fn a_marker_is_forgotten_after_its_time(bed: Bed) -> Verdict {
     let (ended, _) = bed.session().await?;
     bed.store().end(End { marker: bed.ticks(4), ..requests::end(ended) }).await?;
     let (moved, record) = bed.session().await?;
-    let mut request = requests::rename(moved, requests::key(), record.version, record.payload.clone());
+    let mut request =
+        requests::rename(moved, requests::successor(moved), record.version, record.payload.clone());
     request.marker = bed.ticks(4);
     bed.rename(request).await?;
     bed.pass(2).await;

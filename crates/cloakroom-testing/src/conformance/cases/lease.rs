@@ -162,7 +162,7 @@ pub(crate) async fn a_lease_on_nothing_is_told_what_became_of_it(bed: Bed) -> Ve
     expect!(bed.store().acquire(requests::acquire(old, 1)).await?, Acquired::Ended(e) if e == moved);
 
     let (old, record) = bed.session().await?;
-    let new = requests::key();
+    let new = requests::successor(old);
     let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     bed.rename(request).await?;
@@ -176,7 +176,7 @@ pub(crate) async fn a_lease_on_nothing_is_told_what_became_of_it(bed: Bed) -> Ve
 pub(crate) async fn a_lease_moves_along_with_its_record(bed: Bed) -> Verdict {
     let (old, record) = bed.session().await?;
     let (_, until) = bed.lease(old, 1).await?;
-    let new = requests::key();
+    let new = requests::successor(old);
     let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.lease = requests::held(1, 5);
     let record = bed.rename(request).await?;
@@ -198,7 +198,7 @@ pub(crate) async fn a_lease_moves_along_with_its_record(bed: Bed) -> Verdict {
 pub(crate) async fn a_copy_has_no_lease(bed: Bed) -> Verdict {
     let (old, record) = bed.session().await?;
     bed.lease(old, 1).await?;
-    let mut request = requests::rename(old, requests::key(), record.version, record.payload.clone());
+    let mut request = requests::rename(old, requests::successor(old), record.version, record.payload.clone());
     request.lease = requests::held(1, 0);
     request.old = requests::copy(bed.ticks(9));
     bed.rename(request).await?;
@@ -211,7 +211,7 @@ pub(crate) async fn a_copy_has_no_lease(bed: Bed) -> Verdict {
 
 pub(crate) async fn a_rename_is_held_to_the_lease_like_a_commit(bed: Bed) -> Verdict {
     let (key, record) = bed.session().await?;
-    let to = requests::key();
+    let to = requests::successor(key);
     let mut request = requests::rename(key, to, record.version, record.payload.clone());
     request.lease = requests::held(1, 0);
     expect!(bed.store().rename(request.clone()).await?, Renamed::LeaseLost);

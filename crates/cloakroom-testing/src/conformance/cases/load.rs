@@ -49,7 +49,7 @@ pub(crate) async fn one_key_asked_twice_is_answered_twice_and_no_key_not_at_all(
 
 pub(crate) async fn many_keys_lead_through_an_alias_like_one(bed: Bed) -> Verdict {
     let (old, record) = bed.session().await?;
-    let new = requests::key();
+    let new = requests::successor(old);
     let mut request = requests::rename(old, new, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(5));
     bed.rename(request).await?;

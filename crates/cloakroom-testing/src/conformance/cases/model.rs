@@ -129,11 +129,12 @@ struct World {
 
 impl World {
     fn new(seed: u64, model: ReferenceStore, clock: ManualClock) -> Self {
+        let first = requests::key();
         World {
             rng: Rng::new(seed),
             model,
             clock,
-            keys: (0..6).map(|_| requests::key()).collect(),
+            keys: (0..6).map(|_| requests::successor(first)).collect(),
             users: ["ann", "ben"].iter().map(|name| requests::user(name)).collect(),
             asked: Vec::new(),
         }
@@ -232,7 +233,7 @@ impl World {
     /// Mostly a key nobody has used, from then on in play itself: beside the old ones, or in the place of one.
     fn key_for_new(&mut self) -> StoreKey {
         let at = self.rng.below(self.keys.len());
-        let fresh = requests::key();
+        let fresh = self.keys.get(at).copied().map_or_else(requests::key, requests::successor);
         match self.rng.below(4) {
             0 => return self.keys.get(at).copied().unwrap_or(fresh),
             1 if self.keys.len() < 24 => self.keys.push(fresh),

@@ -104,7 +104,7 @@ pub(crate) async fn the_epoch_survives(bed: Bed) -> Verdict {
     bed.commit(request).await?;
     let record = bed.live(key).await?;
     ensure_eq!(record.epoch, u32::MAX, "the epoch after a commit");
-    let to = requests::key();
+    let to = requests::successor(key);
     let mut request = requests::rename(key, to, record.version, record.payload.clone());
     request.epoch = 7;
     bed.rename(request).await?;

@@ -12,7 +12,7 @@ use crate::requests;
 pub(crate) async fn a_renamed_session_lives_under_its_new_key_only(bed: Bed) -> Verdict {
     let (from, before) = bed.session().await?;
     bed.pass(1).await;
-    let to = requests::key();
+    let to = requests::successor(from);
     let mut request = requests::rename(from, to, before.version, requests::data(&[("b", b"2")]));
     request.epoch = 4;
     let answer = bed.store().rename(request.clone()).await?;
@@ -30,7 +30,7 @@ pub(crate) async fn a_renamed_session_lives_under_its_new_key_only(bed: Bed) -> 
 pub(crate) async fn a_rename_keeps_the_deadlines_or_starts_them_again(bed: Bed) -> Verdict {
     let (from, before) = bed.session().await?;
     bed.pass(1).await;
-    let kept = requests::key();
+    let kept = requests::successor(from);
     let mut request = requests::rename(from, kept, before.version, before.payload.clone());
     request.deadlines = Deadlines::Keep { renewal: Some(bed.ticks(7)) };
     request.slide = None;
@@ -41,14 +41,14 @@ pub(crate) async fn a_rename_keeps_the_deadlines_or_starts_them_again(bed: Bed) 
     ensure_eq!(record.last_seen, before.last_seen, "when it was last seen");
     ensure_eq!(record.renew_at, now.after(bed.ticks(7)), "when the id is due");
 
-    let slid = requests::key();
+    let slid = requests::successor(kept);
     let request = requests::rename(kept, slid, record.version, before.payload.clone());
     let answer = bed.store().rename(request).await?;
     let (record, now) = expect!(answer, Renamed::Renamed { snapshot: s, .. } => (s.record, s.now));
     ensure_eq!(record.idle_deadline, now.after(requests::IDLE), "the idle deadline that slides");
     ensure_eq!(record.renew_at, Timestamp::NEVER, "when the id is due without a renewal");
 
-    let fresh = requests::key();
+    let fresh = requests::successor(slid);
     let mut request = requests::rename(slid, fresh, record.version, before.payload.clone());
     let again = Lifetime { idle: bed.ticks(30), absolute: bed.ticks(60), renewal: Some(bed.ticks(9)) };
     request.deadlines = Deadlines::Restart(again);
@@ -69,8 +69,9 @@ pub(crate) async fn a_rename_keeps_the_deadlines_or_starts_them_again(bed: Bed) 
 
 pub(crate) async fn a_rename_to_a_taken_key_changes_nothing(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
-    let (taken, other) = bed.session().await?;
-    let (ended, _) = bed.session().await?;
+    let (taken, ended) = (requests::successor(from), requests::successor(from));
+    let other = bed.create(requests::create(taken, requests::data(&[("a", b"1")]))).await?;
+    bed.create(requests::create(ended, requests::data(&[]))).await?;
     bed.store().end(requests::end(ended)).await?;
     for to in [taken, ended, from] {
         let request = requests::rename(from, to, record.version, requests::data(&[("x", b"!")]));
@@ -84,7 +85,7 @@ pub(crate) async fn a_rename_to_a_taken_key_changes_nothing(bed: Bed) -> Verdict
 pub(crate) async fn a_rename_over_another_version_conflicts_and_changes_nothing(bed: Bed) -> Verdict {
     let (from, first) = bed.session().await?;
     let current = bed.write(from, &first, requests::data(&[("theirs", b"1")])).await?;
-    let to = requests::key();
+    let to = requests::successor(from);
     let request = requests::rename(from, to, first.version, requests::data(&[("mine", b"1")]));
     let told = expect!(bed.store().rename(request).await?, Renamed::Conflict(s) => s.record);
     ensure_eq!(told, current, "the record told with the conflict");
@@ -94,17 +95,23 @@ pub(crate) async fn a_rename_over_another_version_conflicts_and_changes_nothing(
 
 pub(crate) async fn a_rename_of_nothing_is_told_what_became_of_it(bed: Bed) -> Verdict {
     let (_, sample) = bed.session().await?;
-    let to = requests::key();
-    let attempt = |from| bed.store().rename(requests::rename(from, to, sample.version, requests::data(&[])));
-    expect!(attempt(requests::key()).await?, Renamed::Missing);
+    let attempt = |from| {
+        let to = requests::successor(from);
+        let answer = bed.store().rename(requests::rename(from, to, sample.version, requests::data(&[])));
+        async move { answer.await.map(|answer| (answer, to)) }
+    };
+    let (answer, to) = attempt(requests::key()).await?;
+    expect!(answer, Renamed::Missing);
+    bed.missing(to).await?;
     for (cause, ending) in [(EndCause::Destroyed, Ending::Destroyed), (EndCause::Revoked, Ending::Revoked)] {
         let (key, _) = bed.session().await?;
         bed.store().end(End { cause, ..requests::end(key) }).await?;
-        expect!(attempt(key).await?, Renamed::Ended(told) if told == ending);
+        expect!(attempt(key).await?.0, Renamed::Ended(told) if told == ending);
     }
     let (old, record) = bed.session().await?;
     let (new, _) = bed.moved(old, &record).await?;
-    expect!(attempt(old).await?, Renamed::Ended(Ending::Moved { to, .. }) if to == new);
+    let (answer, to) = attempt(old).await?;
+    expect!(answer, Renamed::Ended(Ending::Moved { to, .. }) if to == new);
     bed.missing(to).await
 }
 
@@ -114,7 +121,7 @@ pub(crate) async fn the_marker_tells_whether_the_user_changed(bed: Bed) -> Verdi
     for (bind, user_changed) in
         [(Some(&ann), true), (Some(&ann), false), (None, false), (Some(&ben), true), (Some(&ann), true)]
     {
-        let to = requests::key();
+        let to = requests::successor(key);
         let mut request = requests::rename(key, to, record.version, record.payload.clone());
         request.bind = bind.map(requests::bind);
         record = bed.rename(request).await?;
@@ -142,7 +149,7 @@ pub(crate) async fn a_repeated_rename_has_one_effect_and_one_answer(bed: Bed) ->
     let forms = [cloakroom::store::OldId::Dead, requests::alias(bed.ticks(9)), requests::copy(bed.ticks(9))];
     for old in forms {
         let (from, record) = bed.session().await?;
-        let to = requests::key();
+        let to = requests::successor(from);
         let mut request = requests::rename(from, to, record.version, requests::data(&[("b", b"2")]));
         request.old = old;
         let first = bed.rename(request.clone()).await?;
@@ -172,7 +179,7 @@ pub(crate) async fn a_repeated_rename_has_one_effect_and_one_answer(bed: Bed) ->
 
 pub(crate) async fn a_repeated_rename_revives_no_successor_that_ended(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
-    let to = requests::key();
+    let to = requests::successor(from);
     let request = requests::rename(from, to, record.version, record.payload.clone());
     bed.rename(request.clone()).await?;
     bed.store().end(requests::end(to)).await?;
@@ -183,7 +190,7 @@ pub(crate) async fn a_repeated_rename_revives_no_successor_that_ended(bed: Bed) 
 
 pub(crate) async fn an_alias_leads_to_its_successor_during_the_grace(bed: Bed) -> Verdict {
     let (from, record) = bed.session().await?;
-    let to = requests::key();
+    let to = requests::successor(from);
     let mut request = requests::rename(from, to, record.version, record.payload.clone());
     let sealed = SealedId((0..=255u8).collect());
     request.old = cloakroom::store::OldId::Alias { sealed: sealed.clone(), grace: bed.ticks(4) };
@@ -210,7 +217,7 @@ pub(crate) async fn an_alias_dies_with_its_successor(bed: Bed) -> Verdict {
     let ann = requests::user("ann");
     let aliased = async || -> Verdict<_> {
         let (from, record) = bed.session_of(&ann).await?;
-        let to = requests::key();
+        let to = requests::successor(from);
         let mut request = requests::rename(from, to, record.version, record.payload.clone());
         request.old = requests::alias(bed.ticks(9));
         let successor = bed.rename(request).await?;
@@ -229,7 +236,8 @@ pub(crate) async fn an_alias_dies_with_its_successor(bed: Bed) -> Verdict {
     bed.ended(old, Ending::Moved { to: third, user_changed: false }).await?;
 
     let (old, new, successor) = aliased().await?;
-    let mut request = requests::rename(new, requests::key(), successor.version, successor.payload.clone());
+    let mut request =
+        requests::rename(new, requests::successor(new), successor.version, successor.payload.clone());
     request.old = requests::alias(bed.ticks(9));
     bed.rename(request).await?;
     expect!(bed.store().load(old).await?, Loaded::Ended(Ending::Moved { .. }));
@@ -241,7 +249,7 @@ pub(crate) async fn no_alias_leads_across_a_change_of_user(bed: Bed) -> Verdict 
     let (anonymous, record) = bed.session().await?;
     let (of_ann, ann_record) = bed.session_of(&ann).await?;
     for (from, record, user) in [(anonymous, record, &ann), (of_ann, ann_record, &ben)] {
-        let to = requests::key();
+        let to = requests::successor(from);
         let mut request = requests::rename(from, to, record.version, record.payload.clone());
         request.bind = Some(requests::bind(user));
         request.old = requests::alias(bed.ticks(9));
@@ -253,7 +261,8 @@ pub(crate) async fn no_alias_leads_across_a_change_of_user(bed: Bed) -> Verdict 
 
 pub(crate) async fn an_alias_dies_with_its_successors_deadline(bed: Bed) -> Verdict {
     let (from, record) = bed.session_living(3, 30).await?;
-    let mut request = requests::rename(from, requests::key(), record.version, record.payload.clone());
+    let mut request =
+        requests::rename(from, requests::successor(from), record.version, record.payload.clone());
     request.slide = None;
     request.old = requests::alias(bed.ticks(20));
     bed.rename(request).await?;
@@ -264,7 +273,7 @@ pub(crate) async fn an_alias_dies_with_its_successors_deadline(bed: Bed) -> Verd
 
 pub(crate) async fn a_copy_goes_its_own_way_for_a_while(bed: Bed) -> Verdict {
     let (from, before) = bed.session_living(20, 40).await?;
-    let to = requests::key();
+    let to = requests::successor(from);
     let mut request = requests::rename(from, to, before.version, requests::data(&[("new", b"1")]));
     request.slide = Some(bed.ticks(20));
     let (record_id, keep) = (cloakroom::RecordId::generate(), bed.ticks(4));
@@ -289,7 +298,8 @@ pub(crate) async fn a_copy_goes_its_own_way_for_a_while(bed: Bed) -> Verdict {
 
 pub(crate) async fn a_copy_never_outlives_what_it_was_copied_from(bed: Bed) -> Verdict {
     let (from, before) = bed.session().await?;
-    let mut request = requests::rename(from, requests::key(), before.version, before.payload.clone());
+    let mut request =
+        requests::rename(from, requests::successor(from), before.version, before.payload.clone());
     request.old = requests::copy(requests::ABSOLUTE * 2);
     bed.rename(request).await?;
     let copy = bed.live(from).await?;

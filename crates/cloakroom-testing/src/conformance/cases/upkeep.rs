@@ -33,7 +33,7 @@ pub(crate) async fn a_scan_sums_up_and_shows_nothing_dead(bed: Bed) -> Verdict {
     bed.store().end(requests::end(ended)).await?;
     bed.session_living(2, 20).await?;
     let (old, record) = bed.session().await?;
-    let to = requests::key();
+    let to = requests::successor(old);
     let mut request = requests::rename(old, to, record.version, record.payload.clone());
     request.old = requests::alias(bed.ticks(9));
     let record = bed.rename(request).await?;
@@ -77,7 +77,7 @@ pub(crate) async fn a_purge_removes_what_is_past_its_time_and_nothing_else(bed: 
             _ => {
                 let (from, record) = bed.session_living(3, 30).await?;
                 let mut request =
-                    requests::rename(from, requests::key(), record.version, record.payload.clone());
+                    requests::rename(from, requests::successor(from), record.version, record.payload.clone());
                 request.slide = None;
                 request.old = requests::alias(bed.ticks(1));
                 request.marker = bed.ticks(2);
@@ -90,7 +90,7 @@ pub(crate) async fn a_purge_removes_what_is_past_its_time_and_nothing_else(bed: 
     let (marked, _) = bed.session().await?;
     bed.store().end(End { marker: bed.ticks(1000), ..requests::end(marked) }).await?;
     let (aliased, of) = bed.session().await?;
-    let mut request = requests::rename(aliased, requests::key(), of.version, of.payload.clone());
+    let mut request = requests::rename(aliased, requests::successor(aliased), of.version, of.payload.clone());
     request.old = requests::alias(bed.ticks(1000));
     bed.rename(request).await?;
 

@@ -75,7 +75,7 @@ pub(crate) async fn a_renamed_session_is_listed_once_under_its_new_key(bed: Bed)
     let ann = requests::user("ann");
     for old in [cloakroom::store::OldId::Dead, requests::alias(bed.ticks(9))] {
         let (from, record) = bed.session_of(&ann).await?;
-        let to = requests::key();
+        let to = requests::successor(from);
         let mut request = requests::rename(from, to, record.version, record.payload.clone());
         request.old = old;
         bed.rename(request).await?;
@@ -89,13 +89,13 @@ pub(crate) async fn a_renamed_session_is_listed_once_under_its_new_key(bed: Bed)
 pub(crate) async fn a_change_of_user_moves_the_session_to_the_others_list(bed: Bed) -> Verdict {
     let (ann, ben) = (requests::user("ann"), requests::user("ben"));
     let (anonymous, record) = bed.session().await?;
-    let of_ann = requests::key();
+    let of_ann = requests::successor(anonymous);
     let mut request = requests::rename(anonymous, of_ann, record.version, record.payload.clone());
     request.bind = Some(requests::bind(&ann));
     let record = bed.rename(request).await?;
     ensure_eq!(keys(&bed.store().list_user(ann.clone()).await?), vec![of_ann], "Ann's list");
 
-    let of_ben = requests::key();
+    let of_ben = requests::successor(of_ann);
     let mut request = requests::rename(of_ann, of_ben, record.version, record.payload.clone());
     request.bind = Some(requests::bind(&ben));
     bed.rename(request).await?;
