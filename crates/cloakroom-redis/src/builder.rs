@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloakroom::clock::Clock;
 use zeroize::Zeroizing;
 
-use crate::target::TlsFiles;
+use crate::target::{Address, TlsFiles};
 use crate::tls::TlsError;
 use crate::{InvalidRedisUrl, RedisStore, RedisUrl};
 
@@ -197,6 +197,9 @@ impl RedisBuilder {
         }
         if self.call_deadline.is_zero() || self.connect_timeout.is_zero() {
             return Err(BuildError::Deadline);
+        }
+        if self.url.db != 0 && matches!(self.url.address, Address::Cluster(_)) {
+            return Err(BuildError::Url(InvalidRedisUrl::ClusterDatabase));
         }
         RedisStore::start(self)
     }

@@ -235,7 +235,7 @@ fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
                 .refuse("tls", "is for a host; a socket in the file system needs none")
                 .into());
         }
-        (Some(true), Address::Tcp { .. }) => url = url.over_tls(),
+        (Some(true), Address::Tcp { .. } | Address::Cluster(_)) => url = url.over_tls(),
         (Some(false), _) => {}
     }
     if let Some(user) = connection.text("user")? {
@@ -260,7 +260,7 @@ fn over(table: RedisUrl, variables: &Variables<'_>) -> Result<RedisUrl, OpenErro
         (None, None) if host.is_some() || port.is_some() => {
             let (known_host, known_port) = match &table.address {
                 Address::Tcp { host, port } => (host.as_str(), *port),
-                Address::Unix(_) => (HOST, PORT),
+                Address::Unix(_) | Address::Cluster(_) => (HOST, PORT),
             };
             let host = host.unwrap_or(known_host).to_owned();
             RedisUrl { address: Address::Tcp { host, port: port.unwrap_or(known_port) }, ..table }
@@ -275,7 +275,7 @@ fn over(table: RedisUrl, variables: &Variables<'_>) -> Result<RedisUrl, OpenErro
             let why = "environment variable REDIS_TLS is for a host; a socket in the file system needs none";
             return Err(why.into());
         }
-        (Some(true), false, Address::Tcp { .. }) => url = url.over_tls(),
+        (Some(true), false, Address::Tcp { .. } | Address::Cluster(_)) => url = url.over_tls(),
         (Some(false), true, _) => {
             let why =
                 "environment variable REDIS_TLS is false, and the connection's other settings ask for TLS";

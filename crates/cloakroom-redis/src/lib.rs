@@ -28,8 +28,8 @@
 //! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
 //! configure, and for what a failover can lose.
 //!
-//! Needs Redis 7 or later, or any Valkey. A single server, over TCP, over TLS (feature `tls`) or over a socket in the file
-//! system. Sentinel and Cluster are not built yet; the keys are laid out for them.
+//! Needs Redis 7 or later, or any Valkey. A single server or a cluster, over TCP, over TLS (feature `tls`) or over a socket in
+//! the file system. Logged-in users in a cluster, and Sentinel, are not built yet.
 
 mod builder;
 mod cluster;
@@ -51,6 +51,7 @@ mod store;
 mod target;
 mod time;
 mod tls;
+mod together;
 mod tracking;
 mod upkeep;
 

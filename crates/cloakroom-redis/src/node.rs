@@ -7,13 +7,31 @@ use std::time::Duration;
 use cloakroom::clock::Clock;
 use cloakroom::store::StoreError;
 
+use crate::cluster::{Cluster, Place};
 use crate::error;
 use crate::link::{Link, OnPush};
 use crate::route::Route;
 use crate::time::ServerTime;
 use crate::tracking::Tracking;
 
+/// The servers of a store.
+pub(crate) enum Nodes {
+    One(Arc<Node>),
+    Cluster(Box<Cluster>),
+}
+
+impl Nodes {
+    pub(crate) fn cluster(&self) -> Option<&Cluster> {
+        match self {
+            Nodes::One(_) => None,
+            Nodes::Cluster(cluster) => Some(cluster),
+        }
+    }
+}
+
 pub(crate) struct Node {
+    /// Where, for a node of a cluster.
+    pub(crate) at: Option<Place>,
     /// For people: where, never as whom.
     pub(crate) place: Arc<str>,
     pub(crate) time: ServerTime,
@@ -36,9 +54,19 @@ pub(crate) struct NodeSettings {
 impl NodeSettings {
     /// A node that is connected to when it is first asked for something.
     pub(crate) fn node(&self, route: Route, place: Arc<str>) -> Arc<Node> {
+        self.make(route, place, None)
+    }
+
+    /// A node of a cluster.
+    pub(crate) fn node_at(&self, way: &Route, at: &Place) -> Arc<Node> {
+        self.make(way.to(at), format!("the node {at}").into(), Some(at.clone()))
+    }
+
+    fn make(&self, route: Route, place: Arc<str>, at: Option<Place>) -> Arc<Node> {
         let route = Arc::new(route);
         let link = |heard, line| Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line);
         Arc::new(Node {
+            at,
             links: (0..self.connections).map(|_| link(None, Some(self.tracking.line()))).collect(),
             next_link: AtomicUsize::new(0),
             ear: link(Some(self.heard.clone()), None),
@@ -54,6 +82,13 @@ impl Node {
         let turn = self.next_link.fetch_add(1, Ordering::Relaxed);
         let link = self.links.get(turn % self.links.len().max(1));
         link.ok_or_else(|| error::unavailable(&self.place, "has no connection"))
+    }
+
+    /// Connects, where it has not.
+    pub(crate) fn wake(&self) {
+        for link in &self.links {
+            let _ = link.ready();
+        }
     }
 
     /// Changes are to be told of from now on.

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::cluster::Place;
 use crate::target::{Address, TlsFiles};
 use crate::tls::Tls;
 use crate::{BuildError, RedisUrl, error};
@@ -21,7 +22,7 @@ pub(crate) struct Route {
     address: Address,
     login: RedisConnectionInfo,
     /// TLS and never anything else.
-    tls: Option<Tls>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// A connection that was logged in. Closed when its last clone is dropped, also with calls under way.
@@ -65,17 +66,27 @@ impl Route {
             return Err(BuildError::Address);
         }
         let tls = match &url.tls {
-            Some(of_url) => Some(Tls::new(&files.or(of_url.clone())).map_err(BuildError::Tls)?),
+            Some(of_url) => {
+                let tls = Tls::new(&files.or(of_url.clone())).map_err(BuildError::Tls)?;
+                Some(Arc::new(tls))
+            }
             None if !files.is_empty() => return Err(BuildError::CertificatesWithoutTls),
             None => None,
         };
         Ok(Route { address: url.address.clone(), login: url.login(), tls })
     }
 
+    /// The way to a node of a cluster, as the same.
+    pub(crate) fn to(&self, at: &Place) -> Self {
+        let address = Address::Tcp { host: at.host.clone(), port: at.port };
+        Route { address, login: self.login.clone(), tls: self.tls.clone() }
+    }
+
     /// A new connection, or why there is none: the end of a sentence about the server.
     pub(crate) async fn connect(&self, config: AsyncConnectionConfig) -> Result<Connection, String> {
         let stream = match &self.address {
             Address::Tcp { host, port } => self.over_tcp(host, *port).await?,
+            Address::Cluster(_) => return Err("is many servers: one of them has to be named".to_owned()),
             #[cfg(unix)]
             Address::Unix(path) => over_socket(path).await?,
             #[cfg(not(unix))]

@@ -20,6 +20,7 @@ use crate::error::{self, Effect};
 use crate::layout::{self, Malformed};
 use crate::scripts;
 use crate::shared::{Deadline, Invocation, Shared, Spot, Told};
+use crate::together;
 
 impl Shared {
     pub(crate) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
@@ -60,11 +61,20 @@ impl Shared {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
+        let deadline = self.deadline();
         // Nobody keeps what came so.
-        self.load_together(self.deadline(), keys, News::Unwanted).await
+        if self.nodes.cluster().is_none() || keys.len() == 1 {
+            return self.load_together(deadline, keys, News::Unwanted).await;
+        }
+        // Each from where it is, at once.
+        let asked = keys.into_iter().map(|key| self.load_together(deadline, vec![key], News::Unwanted));
+        together::all(asked).await.into_iter().try_fold(Vec::new(), |mut all, loaded| {
+            all.extend(loaded?);
+            Ok(all)
+        })
     }
 
-    /// Of sessions that are all on one server.
+    /// Of sessions that are all in one place: on the one server, or in one slot.
     async fn load_together(
         &self,
         deadline: Deadline,

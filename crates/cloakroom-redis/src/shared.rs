@@ -13,7 +13,7 @@ use crate::error::{self, Effect};
 use crate::layout;
 use crate::link::{Link, Open};
 use crate::names::Names;
-use crate::node::Node;
+use crate::node::{Node, Nodes};
 use crate::scripts::Source;
 use crate::signals::Signals;
 use crate::tracking::{self, Tracking};
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     /// A test's own, in place of the servers'.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) call_deadline: Duration,
-    pub(crate) node: Arc<Node>,
+    pub(crate) nodes: Nodes,
     pub(crate) signals: Signals,
     pub(crate) tracking: Arc<Tracking>,
 }
@@ -38,6 +38,17 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
+    /// So long from now.
+    pub(crate) fn within(patience: Duration) -> Self {
+        let began = Instant::now();
+        Deadline { began, ends: began + patience }
+    }
+
+    /// The earlier one of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Deadline { ends: self.ends.min(other.ends), ..self }
+    }
+
     pub(crate) fn is_past(&self) -> bool {
         Instant::now() >= self.ends
     }
@@ -134,8 +145,7 @@ impl Answer {
 
 impl Shared {
     pub(crate) fn deadline(&self) -> Deadline {
-        let began = Instant::now();
-        Deadline { began, ends: began + self.call_deadline }
+        Deadline::within(self.call_deadline)
     }
 
     /// Where this session is, and what is left of it, and what it becomes.
@@ -144,8 +154,19 @@ impl Shared {
     }
 
     /// The server of that spot, as far as is known without asking.
-    pub(crate) fn known(&self, _: Spot) -> Option<Arc<Node>> {
-        Some(self.node.clone())
+    pub(crate) fn known(&self, spot: Spot) -> Option<Arc<Node>> {
+        match &self.nodes {
+            Nodes::One(node) => Some(node.clone()),
+            Nodes::Cluster(cluster) => cluster.known(spot),
+        }
+    }
+
+    /// All servers that sessions are on.
+    pub(crate) async fn primaries(&self, deadline: Deadline) -> Result<Vec<Arc<Node>>, StoreError> {
+        match &self.nodes {
+            Nodes::One(node) => Ok(vec![node.clone()]),
+            Nodes::Cluster(cluster) => cluster.primaries(self, deadline).await,
+        }
     }
 
     /// The time that a test gives.
@@ -213,6 +234,16 @@ impl Shared {
         self.ask(deadline, Effect::Reads, spot, &Asking::One(command)).await?.accepted()
     }
 
+    /// Asks this node a command that reads, whatever is in question.
+    pub(crate) async fn read_from(
+        &self,
+        node: Arc<Node>,
+        deadline: Deadline,
+        command: &Cmd,
+    ) -> Result<Told<Value>, StoreError> {
+        self.ask_node(node, deadline, Effect::Reads, &Asking::One(command)).await?.accepted()
+    }
+
     /// Asks several commands that read, in one round trip; answers in their order.
     pub(crate) async fn read_all(
         &self,
@@ -247,14 +278,17 @@ impl Shared {
         &self,
         deadline: Deadline,
         effect: Effect,
-        _: Spot,
+        spot: Spot,
         asking: &Asking<'_>,
     ) -> Result<Told<Value>, StoreError> {
-        let node = self.node.clone();
-        self.ask_node(node, deadline, effect, asking).await
+        match &self.nodes {
+            Nodes::One(node) => self.ask_node(node.clone(), deadline, effect, asking).await,
+            Nodes::Cluster(cluster) => self.ask_cluster(cluster, deadline, effect, spot, asking).await,
+        }
     }
 
-    async fn ask_node(
+    /// Asks this one, whatever is in question.
+    pub(crate) async fn ask_node(
         &self,
         node: Arc<Node>,
         deadline: Deadline,
@@ -304,7 +338,7 @@ impl Shared {
 
 impl Told<Value> {
     /// The answer, if it is not that the server will not.
-    fn accepted(self) -> Result<Self, StoreError> {
+    pub(crate) fn accepted(self) -> Result<Self, StoreError> {
         match &self.value {
             Value::ServerError(told) => Err(error::refused(&self.by.place, told.code())),
             _ => Ok(self),
@@ -326,7 +360,7 @@ impl Told<Value> {
 }
 
 /// Commands on their way in one round trip.
-enum Asking<'a> {
+pub(crate) enum Asking<'a> {
     One(&'a Cmd),
     Many(&'a Pipeline),
     /// The same commands, without and with opting in to being told of changes.
@@ -334,6 +368,8 @@ enum Asking<'a> {
         commands: &'a Pipeline,
         telling: &'a Pipeline,
     },
+    /// The same of a node that has the keys already, though not yet their slot.
+    Ahead(&'a Asking<'a>),
 }
 
 impl Asking<'_> {
@@ -351,6 +387,23 @@ impl Asking<'_> {
                 }
                 Ok(Value::Array(answers.collect()))
             }
+            Asking::Ahead(Asking::One(command)) => {
+                let mut ahead = Pipeline::with_capacity(2);
+                ahead.cmd("ASKING").add_command((*command).clone());
+                let mut answers = connection.send_packed_commands(&ahead, 1, 1).await?;
+                Ok(answers.pop().unwrap_or(Value::Nil))
+            }
+            Asking::Ahead(Asking::Many(commands) | Asking::Told { commands, .. }) => {
+                let mut ahead = Pipeline::with_capacity(2 * commands.len());
+                for command in commands.cmd_iter() {
+                    ahead.cmd("ASKING").add_command(command.clone());
+                }
+                let answers = connection.send_packed_commands(&ahead, 0, ahead.len()).await?;
+                // Each behind the answer to the word before it.
+                Ok(Value::Array(answers.into_iter().skip(1).step_by(2).collect()))
+            }
+            // Nobody goes further ahead.
+            Asking::Ahead(Asking::Ahead(_)) => Ok(Value::Nil),
             Asking::Many(commands) | Asking::Told { commands, .. } => {
                 connection.send_packed_commands(commands, 0, commands.len()).await.map(Value::Array)
             }

@@ -81,6 +81,15 @@ impl Shared {
                     shared.signals.told(&key);
                 }
             }
+            // The slot went to another node, and the channel with it. Or it was left: then nobody wants it.
+            (PushKind::SUnsubscribe, Some(Value::BulkString(channel))) => {
+                if let Some(key) =
+                    shared.names.of_channel(channel).filter(|key| shared.signals.is_wanted(key))
+                {
+                    shared.signals.told(&key);
+                    shared.subscribe(key);
+                }
+            }
             (PushKind::Disconnection, _) => {
                 for key in shared.signals.wanted() {
                     shared.signals.told(&key);
@@ -147,13 +156,23 @@ impl Shared {
     }
 
     async fn subscribed(&self, key: &StoreKey) -> bool {
-        let Some(node) = self.known(self.spot(key)) else { return false };
+        let Some(node) = self.known(self.spot(key)) else {
+            // The look at the lease finds out who has it.
+            self.is_free(key).await;
+            return false;
+        };
         let link = &node.ear;
         let Ok(Ok(mut open)) = tokio::time::timeout(PATIENCE, link.open()).await else { return false };
         let mut subscribe = redis::cmd("SSUBSCRIBE");
         subscribe.arg(self.names.channel(key));
         match tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&subscribe)).await {
-            Ok(Ok(Value::ServerError(_))) => false,
+            Ok(Ok(Value::ServerError(_))) => {
+                // Another node has the slot by now: the look at the lease finds out which.
+                if self.nodes.cluster().is_some() {
+                    self.is_free(key).await;
+                }
+                false
+            }
             Ok(Ok(_)) => true,
             Ok(Err(_)) => {
                 link.lost(&open);

@@ -125,6 +125,7 @@ impl Shared {
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
     ) -> Result<A, StoreError> {
         let deadline = self.deadline();
+        self.within_one_slot(wanted.users.is_empty())?;
         let mut picture = self.look(deadline, &wanted).await?;
         let (mut tries, mut rounds) = (0, 0);
         loop {
@@ -134,6 +135,7 @@ impl Shared {
             let more = match decided {
                 Ok(answer) => {
                     let changes = Changes::of(&picture, puts);
+                    self.within_one_slot(changes.members.is_empty())?;
                     if changes.is_empty() {
                         return Ok(answer);
                     }
@@ -180,6 +182,15 @@ impl Shared {
             }
             picture = self.look(deadline, &wanted).await?;
         }
+    }
+
+    /// A user's index is in another slot of a cluster than the user's sessions.
+    fn within_one_slot(&self, is_so: bool) -> Result<(), StoreError> {
+        if is_so || self.nodes.cluster().is_none() {
+            return Ok(());
+        }
+        let why = "is a cluster, where sessions of a logged-in user are not built yet: use a single server for those";
+        Err(error::unavailable(&self.place, why))
     }
 
     /// A picture of what is wanted.
@@ -329,6 +340,7 @@ impl Shared {
         wanted: Wanted,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
     ) -> Result<(A, bool), StoreError> {
+        self.within_one_slot(wanted.users.is_empty())?;
         let picture = self.look(self.deadline(), &wanted).await?;
         let mut drafts = Drafts { picture: &picture, puts: Vec::new() };
         match rules(&mut drafts, picture.now) {

@@ -13,12 +13,15 @@ use cloakroom::store::{
     Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 
+use crate::cluster::Cluster;
 use crate::names::Names;
-use crate::node::NodeSettings;
+use crate::node::{NodeSettings, Nodes};
 use crate::route::Route;
-use crate::shared::{Shared, Spot};
+use crate::shared::Shared;
 use crate::signals::Signals;
 use crate::step::Wanted;
+use crate::target::Address;
+use crate::together;
 use crate::tracking::Tracking;
 use crate::{BuildError, InvalidRedisUrl, RedisBuilder};
 
@@ -51,13 +54,17 @@ impl RedisStore {
         Ok(RedisBuilder::new(url.parse()?))
     }
 
-    /// Asks the server whether it is there, within the deadline of a call. For health checks, and for a program that would
+    /// Asks the server whether it is there (in a cluster, each that has sessions), within the deadline of a call. For health checks, and for a program that would
     /// rather not start without its store.
     ///
     /// # Errors
     /// Why it is not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.0.read(self.0.deadline(), Spot(0), &redis::cmd("PING")).await.map(drop)
+        let deadline = self.0.deadline();
+        let ping = redis::cmd("PING");
+        let primaries = self.0.primaries(deadline).await?;
+        let asked = primaries.into_iter().map(|node| self.0.read_from(node, deadline, &ping));
+        together::all(asked).await.into_iter().try_for_each(|told| told.map(drop))
     }
 
     pub(crate) fn start(settings: RedisBuilder) -> Result<Self, BuildError> {
@@ -65,8 +72,8 @@ impl RedisStore {
         let route = Route::new(&settings.url, settings.tls_files)?;
         let names = Names::new(&settings.prefix);
         let tracking = Tracking::new(place.clone(), names.clone());
-        let shared = Arc::new_cyclic(|weak: &Weak<Shared>| {
-            let weak = weak.clone();
+        let shared = Arc::new_cyclic(|store: &Weak<Shared>| {
+            let weak = store.clone();
             let nodes = NodeSettings {
                 connections: settings.connections,
                 connect_timeout: settings.connect_timeout,
@@ -74,8 +81,14 @@ impl RedisStore {
                 tracking: tracking.clone(),
                 heard: Arc::new(move |push| Shared::heard(&weak, &push)),
             };
+            let nodes = match &settings.url.address {
+                Address::Cluster(seeds) => {
+                    Nodes::Cluster(Box::new(Cluster::new(store.clone(), nodes, route, seeds.clone())))
+                }
+                _ => Nodes::One(nodes.node(route, place.clone())),
+            };
             Shared {
-                node: nodes.node(route, place.clone()),
+                nodes,
                 place,
                 names,
                 clock: settings.clock,
@@ -202,7 +215,10 @@ impl Store for RedisStore {
 impl PushStore for RedisStore {
     fn tell(&self, listener: Weak<dyn ChangeListener>) {
         self.0.tracking.tell(listener);
-        self.0.node.track();
+        match &self.0.nodes {
+            Nodes::One(node) => node.track(),
+            Nodes::Cluster(cluster) => cluster.track(),
+        }
     }
 }
 

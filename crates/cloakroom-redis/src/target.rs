@@ -9,6 +9,8 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::cluster::{Place, Seeds};
+
 const PORT: u16 = 6379;
 
 /// Where a server is and how to log in.
@@ -20,6 +22,8 @@ const PORT: u16 = 6379;
 /// | `rediss://…` | the same over TLS, which needs the feature `tls` |
 /// | `rediss://HOST?ca=FILE&certificate=FILE&key=FILE` | with a CA of one's own, with a client certificate: see [`RedisBuilder::ca`](crate::RedisBuilder::ca) |
 /// | `redis+unix:PATH`, `redis+unix:PATH?db=1&user=USER&password=PASSWORD` | over a socket in the file system |
+/// | `redis-cluster://HOST:PORT,HOST:PORT` | a cluster, of which these nodes tell; user and password before the `@` are for all nodes, and there is no database but 0 |
+/// | `rediss-cluster://…` | the same over TLS, with the files of `rediss:` |
 ///
 /// User, password and the names of files may be percent-encoded. `valkey:` serves for `redis:` everywhere. `Debug` and `Display` show where, never as
 /// whom.
@@ -35,8 +39,13 @@ pub struct RedisUrl {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Address {
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Unix(PathBuf),
+    /// Many servers, which tell of each other.
+    Cluster(Seeds),
 }
 
 /// Where the certificates for TLS are, as PEM.
@@ -54,6 +63,18 @@ impl TlsFiles {
         *self == Self::default()
     }
 
+    /// Takes an option of a URL, still encoded, if it is one of TLS and TLS is what the URL is for.
+    fn set(&mut self, option: &str, value: &str, tls: bool) -> Result<(), InvalidRedisUrl> {
+        let file = Some(PathBuf::from(decoded(value)?)).filter(|_| tls && !value.is_empty());
+        match (option, file) {
+            ("ca", Some(file)) => self.ca = Some(file),
+            ("certificate", Some(file)) => self.certificate = Some(file),
+            ("key", Some(file)) => self.key = Some(file),
+            _ => return Err(InvalidRedisUrl::Option),
+        }
+        Ok(())
+    }
+
     /// These, and the others where these say nothing.
     pub(crate) fn or(self, others: Self) -> Self {
         TlsFiles {
@@ -68,10 +89,14 @@ impl TlsFiles {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRedisUrl {
-    /// None of `redis://`, `rediss://` and `redis+unix:`.
+    /// None of `redis://`, `rediss://`, `redis+unix:`, `redis-cluster://` and `rediss-cluster://`.
     Scheme,
-    /// A group of sentinels or a cluster, which this version does not know.
+    /// A group of sentinels, which this version does not know.
     Topology,
+    /// No list of a cluster's nodes: between 1 and 64 hosts, with commas between them.
+    Seeds,
+    /// A database other than 0 in a cluster, which has no others.
+    ClusterDatabase,
     /// No host, or none that can be read.
     Host,
     /// The database is not a number.
@@ -87,16 +112,24 @@ pub enum InvalidRedisUrl {
 impl fmt::Display for InvalidRedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            InvalidRedisUrl::Scheme => "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH",
-            InvalidRedisUrl::Topology => {
-                "Sentinel and Cluster are not built yet; name one server with redis://"
+            InvalidRedisUrl::Scheme => {
+                "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:PATH or redis-cluster://HOST:PORT,HOST:PORT"
             }
+            InvalidRedisUrl::Topology => {
+                "Sentinel is not built yet; name one server with redis://, or nodes of a cluster with redis-cluster://"
+            }
+            InvalidRedisUrl::Seeds => {
+                "a Redis cluster is named by between 1 and 64 of its nodes with commas between them, as in \
+                 redis-cluster://a:6379,b:6379,c:6379"
+            }
+            InvalidRedisUrl::ClusterDatabase => "a Redis cluster has database 0 and no other: leave the database out",
+
             InvalidRedisUrl::Host => "redis:// needs a host, as in redis://localhost:6379/0",
             InvalidRedisUrl::Database => "the database in a Redis URL must be a number from 0",
             InvalidRedisUrl::Path => "redis+unix: needs the path of a socket",
             InvalidRedisUrl::Option => {
                 "a Redis URL takes db, user and password behind the ? of redis+unix:, and ca, certificate and key behind \
-                 that of rediss://, and nothing else there"
+                 that of rediss:// and rediss-cluster://, and nothing else there"
             }
             InvalidRedisUrl::Encoding => "user and password in a Redis URL must be percent-encoded UTF-8",
         })
@@ -114,9 +147,9 @@ impl FromStr for RedisUrl {
             "redis" | "valkey" => over_tcp(rest, false),
             "rediss" | "valkeys" => over_tcp(rest, true),
             "redis+unix" | "valkey+unix" | "unix" => over_socket(rest),
-            "redis-sentinel" | "redis-cluster" | "valkey-sentinel" | "valkey-cluster" => {
-                Err(InvalidRedisUrl::Topology)
-            }
+            "redis-cluster" | "valkey-cluster" => over_cluster(rest, false),
+            "rediss-cluster" | "valkeys-cluster" => over_cluster(rest, true),
+            "redis-sentinel" | "valkey-sentinel" => Err(InvalidRedisUrl::Topology),
             _ => Err(InvalidRedisUrl::Scheme),
         }
     }
@@ -135,13 +168,7 @@ fn over_tcp(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
     }
     let mut files = TlsFiles::default();
     for (option, value) in options(url.query().unwrap_or_default()) {
-        let file = Some(PathBuf::from(decoded(value)?)).filter(|_| tls && !value.is_empty());
-        match (option, file) {
-            ("ca", Some(file)) => files.ca = Some(file),
-            ("certificate", Some(file)) => files.certificate = Some(file),
-            ("key", Some(file)) => files.key = Some(file),
-            _ => return Err(InvalidRedisUrl::Option),
-        }
+        files.set(option, value, tls)?;
     }
     let db = match url.path().trim_matches('/') {
         "" => 0,
@@ -180,6 +207,33 @@ fn over_socket(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
     Ok(url)
 }
 
+/// Taken apart by hand: several hosts make no URL.
+fn over_cluster(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
+    let rest = rest.strip_prefix("//").ok_or(InvalidRedisUrl::Seeds)?;
+    if rest.contains('#') {
+        return Err(InvalidRedisUrl::Option);
+    }
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
+    let (login, nodes) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if !matches!(db, "" | "0") {
+        return Err(InvalidRedisUrl::ClusterDatabase);
+    }
+    let mut files = TlsFiles::default();
+    for (option, value) in options(query) {
+        files.set(option, value, tls)?;
+    }
+    let mut url = RedisUrl::of(Address::Cluster(Seeds::read(nodes)?));
+    let (user, password) = match login.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (login, None),
+    };
+    url.user = Some(user).filter(|user| !user.is_empty()).map(decoded).transpose()?;
+    url.password = password.map(decoded).transpose()?.map(Zeroizing::new);
+    url.tls = tls.then_some(files);
+    Ok(url)
+}
+
 fn database(text: &str) -> Result<u32, InvalidRedisUrl> {
     match text.bytes().all(|b| b.is_ascii_digit()) {
         true => text.parse().map_err(|_| InvalidRedisUrl::Database),
@@ -196,6 +250,26 @@ impl RedisUrl {
     /// A server at a host and port.
     pub fn at(host: impl Into<String>, port: u16) -> Self {
         Self::of(Address::Tcp { host: host.into(), port })
+    }
+
+    /// The cluster that these nodes (host and port of each) belong to. A few that are not all on one machine are enough: they
+    /// tell of the others.
+    ///
+    /// # Errors
+    /// There are none or more than 64, or one of them has no host.
+    ///
+    /// ```
+    /// use cloakroom_redis::RedisUrl;
+    ///
+    /// let url = RedisUrl::at_cluster([("a.internal", 6379), ("b.internal", 6379)])?;
+    /// assert_eq!(url, "redis-cluster://a.internal,b.internal".parse()?);
+    /// # Ok::<(), cloakroom_redis::InvalidRedisUrl>(())
+    /// ```
+    pub fn at_cluster<H: Into<String>>(
+        nodes: impl IntoIterator<Item = (H, u16)>,
+    ) -> Result<Self, InvalidRedisUrl> {
+        let nodes = nodes.into_iter().map(|(host, port)| Place::new(host, port));
+        Ok(Self::of(Address::Cluster(Seeds::new(nodes)?)))
     }
 
     /// A server behind a socket in the file system.
@@ -239,10 +313,11 @@ impl fmt::Display for RedisUrl {
             Address::Tcp { host, port } if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}")?,
             Address::Tcp { host, port } => write!(f, "{scheme}://{host}:{port}")?,
             Address::Unix(path) => write!(f, "redis+unix:{}", path.display())?,
+            Address::Cluster(seeds) => write!(f, "{scheme}-cluster://{seeds}")?,
         }
         match (&self.address, self.db) {
             (_, 0) => Ok(()),
-            (Address::Tcp { .. }, db) => write!(f, "/{db}"),
+            (Address::Tcp { .. } | Address::Cluster(_), db) => write!(f, "/{db}"),
             (Address::Unix(_), db) => write!(f, "?db={db}"),
         }
     }
@@ -303,12 +378,36 @@ mod tests {
     }
 
     #[test]
+    fn a_url_names_nodes_of_a_cluster() {
+        let full = read("redis-cluster://shop:p%40ss:w@a:7,[::1]:8,c,a:7/0").unwrap();
+        assert_eq!(full.to_string(), "redis-cluster://a:7,[::1]:8,c:6379");
+        assert_eq!((full.user.as_deref(), full.db), (Some("shop"), 0));
+        assert_eq!(full.password.as_ref().map(|p| p.as_str()), Some("p@ss:w"));
+        let over_tls = read("rediss-cluster://a?ca=x.pem").unwrap();
+        assert_eq!(over_tls.to_string(), "rediss-cluster://a:6379");
+        assert_eq!(over_tls.tls.and_then(|files| files.ca), Some("x.pem".into()));
+        assert_eq!(read("valkey-cluster://a:1"), RedisUrl::at_cluster([("a", 1)]));
+        assert_eq!(RedisUrl::at_cluster::<&str>([]), Err(InvalidRedisUrl::Seeds));
+    }
+
+    #[test]
     fn what_is_not_a_url_is_refused_with_the_reason() {
         for (text, why) in [
             ("", InvalidRedisUrl::Scheme),
             ("localhost", InvalidRedisUrl::Scheme),
             ("http://localhost", InvalidRedisUrl::Scheme),
-            ("redis-cluster://localhost", InvalidRedisUrl::Topology),
+            ("redis-sentinel://localhost", InvalidRedisUrl::Topology),
+            ("redis-cluster:a", InvalidRedisUrl::Seeds),
+            ("redis-cluster://", InvalidRedisUrl::Seeds),
+            ("redis-cluster://a,", InvalidRedisUrl::Seeds),
+            ("redis-cluster://a:0", InvalidRedisUrl::Seeds),
+            ("redis-cluster://a:65536", InvalidRedisUrl::Seeds),
+            ("redis-cluster://a b", InvalidRedisUrl::Seeds),
+            ("redis-cluster://[::1", InvalidRedisUrl::Seeds),
+            ("redis-cluster://[::1]x", InvalidRedisUrl::Seeds),
+            ("redis-cluster://a/1", InvalidRedisUrl::ClusterDatabase),
+            ("redis-cluster://a?ca=/ca.pem", InvalidRedisUrl::Option),
+            ("redis-cluster://a#x", InvalidRedisUrl::Option),
             ("redis:localhost", InvalidRedisUrl::Host),
             ("redis://", InvalidRedisUrl::Host),
             ("redis://host:port", InvalidRedisUrl::Host),
@@ -330,7 +429,11 @@ mod tests {
 
     #[test]
     fn neither_debug_nor_display_show_a_password() {
-        for text in ["redis://shop:hush@host:1/2", "redis+unix:/s?db=2&user=shop&password=hush"] {
+        for text in [
+            "redis://shop:hush@host:1/2",
+            "redis+unix:/s?db=2&user=shop&password=hush",
+            "redis-cluster://shop:hush@a,b",
+        ] {
             let url = read(text).unwrap();
             for shown in [format!("{url:?}"), format!("{url:#?}"), url.to_string()] {
                 assert!(!shown.contains("hush") && !shown.contains("shop"), "{shown}");

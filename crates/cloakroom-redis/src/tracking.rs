@@ -64,6 +64,15 @@ impl State {
         }
     }
 
+    fn start_anew(&mut self) {
+        if self.all_track() {
+            self.each(|listener| {
+                listener.disconnected();
+                listener.connected();
+            });
+        }
+    }
+
     /// Under the lock, so that whoever listens hears things in their order.
     fn each(&mut self, tell: impl Fn(&dyn ChangeListener)) {
         self.listeners.retain(|listener| listener.upgrade().inspect(|listener| tell(&**listener)).is_some());
@@ -86,6 +95,11 @@ impl Tracking {
     /// Somebody listens. Until then no connection tracks, and nothing is paid for it.
     pub(crate) fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire)
+    }
+
+    /// Something may have been missed, and nothing will be from now on.
+    pub(crate) fn start_anew(&self) {
+        self.state.lock().start_anew();
     }
 
     /// Tells this listener from now on. Connections that do not track yet are to be made anew.
@@ -186,11 +200,7 @@ impl Line {
                 }
             }
             // Everything was flushed.
-            _ if state.all_track() => state.each(|listener| {
-                listener.disconnected();
-                listener.connected();
-            }),
-            _ => {}
+            _ => state.start_anew(),
         }
     }
 }

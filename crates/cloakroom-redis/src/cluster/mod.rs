@@ -2,14 +2,21 @@
 //!
 //! | file | idea |
 //! |---|---|
+//! | `seeds` | the nodes in a URL |
 //! | `slot` | the slot of a key |
 //! | `map` | who serves which slots, as a node tells |
 //! | `redirect` | what a node answers that is not, or not at present, the one to ask |
+//! | `topology` | who serves what, as far as is known here |
+//! | `routing` | the way of a command to the node that has its keys |
 
-#[allow(dead_code, reason = "what the way to a node will rest on")]
 mod map;
-#[allow(dead_code, reason = "what the way to a node will rest on")]
 mod redirect;
+mod routing;
+mod seeds;
 mod slot;
+mod topology;
 
+pub(crate) use map::Place;
+pub(crate) use seeds::Seeds;
 pub(crate) use slot::slot_of;
+pub(crate) use topology::Cluster;

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod cluster;
 pub mod proxy;
 
 use std::net::{TcpListener, TcpStream};
@@ -86,6 +87,15 @@ impl Server {
             }
         }
         panic!("{kind:?} does not start: see its log in the folder for temporary files");
+    }
+
+    /// A node of a cluster, on this port; it begins with what `file` says of the others. Nothing where the port is taken.
+    pub fn start_in_cluster(kind: Kind, port: u16, options: &[&str], file: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("nodes.conf"), file).unwrap();
+        let options = options.iter().map(|&o| o.to_owned()).collect();
+        let server = Server { kind, port, tls_port: None, folder, options, process: Mutex::new(None) };
+        server.launch().then_some(server)
     }
 
     pub fn port(&self) -> u16 {

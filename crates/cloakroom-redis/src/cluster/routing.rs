@@ -1,0 +1,110 @@
+//! The way of a command to the node that has its keys.
+//!
+//! A redirection is followed at once, and one that says "later" is waited for in short pauses, up to the call's own deadline: nothing
+//! was done, so that a write may be sent again as it is. A node that cannot be reached is refused at once, as a single server would
+//! be, unless the others say that another one serves its slots by now. A write that was sent and not answered is never sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::store::{StoreError, StoreErrorKind};
+use rand::RngExt;
+use redis::Value;
+
+use super::redirect::{NoPlace, Redirect};
+use super::topology::Cluster;
+use crate::error::{self, Effect};
+use crate::node::Node;
+use crate::shared::{Asking, Deadline, Shared, Spot, Told};
+
+/// First and longest pause before a command is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// Redirections that are followed without a pause between them.
+const AT_ONCE: u32 = 3;
+
+/// Where a command goes next.
+enum Next {
+    /// To whoever is known to serve the slot.
+    Owner,
+    There(Arc<Node>),
+    /// There, though the slot is not that node's yet.
+    Asking(Arc<Node>),
+}
+
+impl Shared {
+    pub(crate) async fn ask_cluster(
+        &self,
+        cluster: &Cluster,
+        deadline: Deadline,
+        effect: Effect,
+        spot: Spot,
+        asking: &Asking<'_>,
+    ) -> Result<Told<Value>, StoreError> {
+        let mut next = Next::Owner;
+        let mut pause = FIRST_PAUSE;
+        for tries in 0_u32.. {
+            let (node, ahead) = match next {
+                Next::Owner => (cluster.owner(self, deadline, spot).await?, false),
+                Next::There(node) => (node, false),
+                Next::Asking(node) => (node, true),
+            };
+            let told = if ahead {
+                self.ask_node(node.clone(), deadline, effect, &Asking::Ahead(asking)).await
+            } else {
+                self.ask_node(node.clone(), deadline, effect, asking).await
+            };
+            let told = match told {
+                Ok(told) => told,
+                Err(error) => {
+                    let nothing_done = error.kind() == StoreErrorKind::Unavailable && !deadline.is_past();
+                    if nothing_done && cluster.has_another(self, deadline, spot, &node).await {
+                        next = Next::Owner;
+                        continue;
+                    }
+                    cluster.look_again();
+                    return Err(error);
+                }
+            };
+            let redirect = match &node.at {
+                Some(at) => Redirect::among(&told.value, at),
+                None => Ok(None),
+            };
+            let wait = match redirect {
+                Ok(None) => {
+                    if ahead && matches!(asking, Asking::Told { .. }) {
+                        // It was not opted in, so nobody will tell of changes, and nobody may keep it.
+                        self.tracking.start_anew();
+                    }
+                    return Ok(told);
+                }
+                Err(NoPlace) => return Err(error::strange(&node.place, Effect::Reads)),
+                Ok(Some(Redirect::Moved(place))) => {
+                    next = Next::There(cluster.moved(spot, &place));
+                    tries >= AT_ONCE
+                }
+                Ok(Some(Redirect::Ask(place))) => {
+                    next = Next::Asking(cluster.node_at(&place));
+                    tries >= AT_ONCE
+                }
+                Ok(Some(Redirect::Later | Redirect::Demoted)) => {
+                    cluster.look_again();
+                    next = Next::Owner;
+                    true
+                }
+            };
+            if wait {
+                let jitter = rand::rng().random_range(0.5..1.0);
+                let until = std::time::Instant::now() + pause.mul_f64(jitter);
+                if until >= deadline.ends {
+                    let why =
+                        "is one of a cluster that is changing, or that has no majority: nothing was done";
+                    return Err(error::unavailable(&node.place, why));
+                }
+                tokio::time::sleep_until(until.into()).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+        Err(error::unavailable(&self.place, "sent a command from node to node without an end"))
+    }
+}

@@ -1,0 +1,281 @@
+//! Who serves what at present, as far as is known here: asked for when first needed, corrected by every redirection, and asked
+//! for again when a node cannot be reached, when it was told to be another one, and every now and then.
+//!
+//! One question is on its way at a time, and none within [`PAUSE`] of the one before: a cluster in trouble is not asked by every
+//! request that meets the trouble. Several nodes are asked at once, and the first that answers counts; one that is behind the
+//! others is corrected by the next redirection.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use cloakroom::store::{StoreError, StoreErrorKind};
+use parking_lot::{Mutex, RwLock};
+use rand::seq::SliceRandom;
+use tokio::runtime::Handle;
+
+use super::map::{Place, SlotMap};
+use super::seeds::Seeds;
+use super::slot::SLOTS;
+use crate::error::{self, Effect};
+use crate::node::{Node, NodeSettings};
+use crate::route::Route;
+use crate::shared::{Asking, Deadline, Shared, Spot};
+use crate::together;
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(100);
+/// What is known is asked for again when it is as old as that, though nothing was wrong with it.
+const OLD: Duration = Duration::from_secs(15);
+/// Nodes asked at once.
+const ASKED: usize = 6;
+/// How long a node may take to tell.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(crate) struct Cluster {
+    store: Weak<Shared>,
+    settings: NodeSettings,
+    /// As whom, and how.
+    way: Route,
+    seeds: Seeds,
+    state: RwLock<State>,
+    /// Held by whoever asks.
+    asking: tokio::sync::Mutex<()>,
+    last: Mutex<Last>,
+    /// Somebody asks for nobody in particular.
+    looking: AtomicBool,
+}
+
+struct State {
+    /// Who serves each slot.
+    slots: Vec<Option<Arc<Node>>>,
+    /// All that are spoken with, those too that a redirection or a seed led to.
+    nodes: HashMap<Place, Arc<Node>>,
+    /// Since when all of it is known.
+    known: Option<Instant>,
+}
+
+/// The last question.
+struct Last {
+    at: Option<Instant>,
+    /// And why there was no answer.
+    failed: Option<Arc<str>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(store: Weak<Shared>, settings: NodeSettings, way: Route, seeds: Seeds) -> Self {
+        let state = State { slots: vec![None; usize::from(SLOTS)], nodes: HashMap::new(), known: None };
+        Cluster {
+            store,
+            settings,
+            way,
+            seeds,
+            state: RwLock::new(state),
+            asking: tokio::sync::Mutex::new(()),
+            last: Mutex::new(Last { at: None, failed: None }),
+            looking: AtomicBool::new(false),
+        }
+    }
+
+    /// Who serves that slot, as far as is known.
+    pub(crate) fn known(&self, Spot(slot): Spot) -> Option<Arc<Node>> {
+        self.state.read().slots.get(usize::from(slot)).cloned().flatten()
+    }
+
+    /// Who serves that slot, asked for where it is not known.
+    pub(super) async fn owner(
+        &self,
+        store: &Shared,
+        deadline: Deadline,
+        spot: Spot,
+    ) -> Result<Arc<Node>, StoreError> {
+        if let Some(node) = self.known(spot) {
+            if self.state.read().known.is_none_or(|known| known.elapsed() > OLD) {
+                self.look_again();
+            }
+            return Ok(node);
+        }
+        self.learn(store, deadline).await?;
+        self.known(spot).ok_or_else(|| {
+            error::unavailable(
+                &store.place,
+                "has no node for some of its slots: see CLUSTER INFO on one of them",
+            )
+        })
+    }
+
+    /// Whether another node than this one serves that slot by now.
+    pub(super) async fn has_another(
+        &self,
+        store: &Shared,
+        deadline: Deadline,
+        spot: Spot,
+        node: &Arc<Node>,
+    ) -> bool {
+        let another = || self.known(spot).is_some_and(|known| !Arc::ptr_eq(&known, node));
+        another() || (self.learn(store, deadline).await.is_ok() && another())
+    }
+
+    /// Every node that serves slots, in the order of their places.
+    pub(crate) async fn primaries(
+        &self,
+        store: &Shared,
+        deadline: Deadline,
+    ) -> Result<Vec<Arc<Node>>, StoreError> {
+        if self.state.read().known.is_none() {
+            self.learn(store, deadline).await?;
+        }
+        let mut primaries: Vec<Arc<Node>> = Vec::new();
+        for node in self.state.read().slots.iter().flatten() {
+            if !primaries.iter().any(|known| Arc::ptr_eq(known, node)) {
+                primaries.push(node.clone());
+            }
+        }
+        primaries.sort_by(|a, b| a.at.cmp(&b.at));
+        Ok(primaries)
+    }
+
+    /// The node at that place, known or not.
+    pub(super) fn node_at(&self, place: &Place) -> Arc<Node> {
+        if let Some(node) = self.state.read().nodes.get(place) {
+            return node.clone();
+        }
+        let node = self.settings.node_at(&self.way, place);
+        let mut state = self.state.write();
+        state.nodes.entry(place.clone()).or_insert(node).clone()
+    }
+
+    /// A redirection says that this slot is another node's now.
+    pub(super) fn moved(&self, Spot(slot): Spot, place: &Place) -> Arc<Node> {
+        let node = self.node_at(place);
+        let changed = match self.state.write().slots.get_mut(usize::from(slot)) {
+            Some(known) if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &node)) => {
+                *known = Some(node.clone());
+                true
+            }
+            _ => false,
+        };
+        if changed {
+            self.settings.tracking.start_anew();
+        }
+        self.look_again();
+        node
+    }
+
+    /// Changes are to be told of from now on, by every node.
+    pub(crate) fn track(&self) {
+        self.state.read().nodes.values().for_each(|node| node.track());
+    }
+
+    /// Asks who serves what, for nobody in particular.
+    pub(crate) fn look_again(&self) {
+        let soon = self.last.lock().at.is_some_and(|at| at.elapsed() < PAUSE);
+        if soon || self.looking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let store = self.store.clone();
+        let look = async move {
+            let Some(store) = store.upgrade() else { return };
+            if let Some(cluster) = store.nodes.cluster() {
+                let _ = cluster.learn(&store, Deadline::within(PATIENCE)).await;
+                cluster.looking.store(false, Ordering::Release);
+            }
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(look)),
+            Err(_) => self.looking.store(false, Ordering::Release),
+        }
+    }
+
+    /// Asks who serves what, unless that has just been done: then what came of it counts.
+    async fn learn(&self, store: &Shared, deadline: Deadline) -> Result<(), StoreError> {
+        let arrived = Instant::now();
+        let Ok(_turn) = tokio::time::timeout_at(deadline.ends.into(), self.asking.lock()).await else {
+            return Err(error::unavailable(&store.place, "could not be asked in time who serves what"));
+        };
+        {
+            let last = self.last.lock();
+            if last.at.is_some_and(|at| at >= arrived || at.elapsed() < PAUSE) {
+                return match &last.failed {
+                    Some(why) => Err(StoreError::new(StoreErrorKind::Unavailable, why.to_string())),
+                    None => Ok(()),
+                };
+            }
+        }
+        let learned = self.ask_some(store, deadline).await.map(|map| self.install(&map));
+        let failed = learned.as_ref().err().map(|error| error.to_string().into());
+        *self.last.lock() = Last { at: Some(Instant::now()), failed };
+        learned
+    }
+
+    async fn ask_some(&self, store: &Shared, deadline: Deadline) -> Result<SlotMap, StoreError> {
+        let mut known: Vec<Place> = self.state.read().nodes.keys().cloned().collect();
+        known.shuffle(&mut rand::rng());
+        let mut seeds = self.seeds.places().to_vec();
+        seeds.shuffle(&mut rand::rng());
+        // One that was there from the beginning among them: of those that are known, all may be gone.
+        known.truncate(ASKED - 1);
+        for seed in seeds {
+            if known.len() < ASKED && !known.contains(&seed) {
+                known.push(seed);
+            }
+        }
+        let within = Deadline::within(PATIENCE).and(deadline);
+        let asked = known.iter().map(|place| Self::ask_one(store, self.node_at(place), within));
+        together::first(asked)
+            .await
+            .unwrap_or_else(|| Err(error::unavailable(&store.place, "has no node that could be asked")))
+    }
+
+    async fn ask_one(store: &Shared, node: Arc<Node>, deadline: Deadline) -> Result<SlotMap, StoreError> {
+        let mut slots = redis::cmd("CLUSTER");
+        slots.arg("SLOTS");
+        let told = store.ask_node(node, deadline, Effect::Reads, &Asking::One(&slots)).await?;
+        let told = match &told.value {
+            redis::Value::ServerError(error) if error.code() == "ERR" => {
+                let why = "is a single server and no node of a cluster: write redis:// for redis-cluster://";
+                return Err(error::unavailable(&told.by.place, why));
+            }
+            _ => told.accepted()?,
+        };
+        let map = told.by.at.as_ref().and_then(|at| SlotMap::read(&told.value, at));
+        match map {
+            // A node that has not met the others yet.
+            Some(map) if map.ranges.is_empty() => {
+                Err(error::unavailable(&told.by.place, "knows of nobody who serves anything"))
+            }
+            Some(map) => Ok(map),
+            None => Err(error::strange(&told.by.place, Effect::Reads)),
+        }
+    }
+
+    fn install(&self, map: &SlotMap) {
+        let nodes: HashMap<Place, Arc<Node>> =
+            map.ranges.iter().map(|(_, _, place)| (place.clone(), self.node_at(place))).collect();
+        let mut slots = vec![None; usize::from(SLOTS)];
+        for (first, last, place) in &map.ranges {
+            let range = slots.get_mut(usize::from(*first)..=usize::from(*last));
+            range.unwrap_or_default().fill(nodes.get(place).cloned());
+        }
+        let same = |a: &Option<Arc<Node>>, b: &Option<Arc<Node>>| match (a, b) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        let left = {
+            let mut state = self.state.write();
+            let changed = !state.slots.iter().zip(&slots).all(|(a, b)| same(a, b));
+            let old = State { slots, nodes, known: Some(Instant::now()) };
+            changed.then(|| std::mem::replace(&mut *state, old))
+        };
+        if left.is_some() {
+            self.settings.tracking.start_anew();
+        } else {
+            self.state.write().known = Some(Instant::now());
+        }
+        if self.settings.tracking.is_wanted() {
+            // Nothing is kept before all of them tell.
+            self.state.read().nodes.values().for_each(|node| node.wake());
+        }
+    }
+}

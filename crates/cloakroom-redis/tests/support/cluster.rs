@@ -1,0 +1,138 @@
+//! A cluster of three primaries and three replicas, of one test: started in folders of its own, gone when dropped.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use cloakroom_redis::{RedisBuilder, RedisStore};
+
+use super::{Kind, Server};
+
+/// Slots of a cluster.
+const SLOTS: u16 = 16_384;
+const PRIMARIES: usize = 3;
+
+pub struct Cluster {
+    pub nodes: Vec<Server>,
+    prefixes: AtomicUsize,
+}
+
+impl Cluster {
+    pub fn start(kind: Kind) -> Self {
+        // A port may be taken by somebody else before its node has it: then other ones.
+        for _ in 0..5 {
+            if let Some(cluster) = Self::try_start(kind) {
+                return cluster;
+            }
+        }
+        panic!("a cluster of {kind:?} does not start");
+    }
+
+    /// The nodes begin as if they had known each other for long: they read it from the file in which they keep that.
+    fn try_start(kind: Kind) -> Option<Self> {
+        let ports = free_ports(4 * PRIMARIES);
+        let (ports, bus) = ports.split_at(2 * PRIMARIES);
+        let id = |n: usize| format!("{:040x}", n + 1);
+        let mut nodes = Vec::new();
+        for me in 0..2 * PRIMARIES {
+            let known: Vec<String> = (0..2 * PRIMARIES)
+                .map(|n| {
+                    let mine = if n == me { "myself," } else { "" };
+                    let (role, of, slots) = if n < PRIMARIES {
+                        let (first, last) = slots_of(n);
+                        ("master", "-".to_owned(), format!(" {first}-{last}"))
+                    } else {
+                        ("slave", id(n - PRIMARIES), String::new())
+                    };
+                    let epoch = n % PRIMARIES + 1;
+                    let (port, bus) = (ports[n], bus[n]);
+                    format!(
+                        "{} 127.0.0.1:{port}@{bus} {mine}{role} {of} 0 0 {epoch} connected{slots}\n",
+                        id(n)
+                    )
+                })
+                .collect();
+            let file = known.concat() + "vars currentEpoch 3 lastVoteEpoch 0\n";
+            let bus = bus[me].to_string();
+            let options = [
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                &bus,
+                "--cluster-node-timeout",
+                "1000",
+                "--cluster-replica-validity-factor",
+                "0",
+                "--repl-diskless-sync-delay",
+                "0",
+            ];
+            nodes.push(Server::start_in_cluster(kind, ports[me], &options, &file)?);
+        }
+        let cluster = Cluster { nodes, prefixes: AtomicUsize::new(0) };
+        cluster.wait_until("everybody knows everybody", || {
+            cluster.nodes.iter().enumerate().all(|(n, node)| {
+                node.raw("CLUSTER INFO").contains("cluster_state:ok")
+                    && (n < PRIMARIES || node.raw("INFO replication").contains("master_link_status:up"))
+            })
+        });
+        Some(cluster)
+    }
+
+    pub fn primaries(&self) -> &[Server] {
+        &self.nodes[..PRIMARIES]
+    }
+
+    pub fn url(&self) -> String {
+        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        format!("redis-cluster://{}", nodes.join(","))
+    }
+
+    pub fn builder(&self) -> RedisBuilder {
+        RedisStore::builder(&self.url()).unwrap()
+    }
+
+    pub fn store(&self) -> RedisStore {
+        self.builder().build().unwrap()
+    }
+
+    /// A prefix that nobody else has.
+    pub fn prefix(&self) -> String {
+        format!("t{}:", self.prefixes.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it did not come to be that {what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The slot of a key, as the servers compute it.
+    pub fn slot(&self, name: &str) -> u16 {
+        let answer = self.nodes[0].raw(&format!("CLUSTER KEYSLOT {name}"));
+        answer.lines().next().and_then(|line| line.strip_prefix(':')).unwrap().parse().unwrap()
+    }
+
+    /// Which of the primaries at the start has that slot.
+    pub fn first_owner(&self, slot: u16) -> usize {
+        (0..PRIMARIES).find(|n| (slots_of(*n).0..=slots_of(*n).1).contains(&slot)).unwrap()
+    }
+
+    /// The id of a node.
+    pub fn id(&self, n: usize) -> String {
+        format!("{:040x}", n + 1)
+    }
+}
+
+fn slots_of(primary: usize) -> (u16, u16) {
+    let share = SLOTS / PRIMARIES as u16;
+    let first = share * primary as u16;
+    (first, if primary + 1 == PRIMARIES { SLOTS - 1 } else { first + share - 1 })
+}
+
+/// All of them at once, so that none is given out twice.
+fn free_ports(many: usize) -> Vec<u16> {
+    let held: Vec<TcpListener> = (0..many).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
+    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
+}
