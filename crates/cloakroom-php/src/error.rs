@@ -154,6 +154,9 @@ pub enum EncodeError {
     /// Longer than [`Limits::memory`].
     #[error("would take more than {0} bytes")]
     Memory(usize),
+    /// The operating system gives no random numbers, which encryption needs.
+    #[error("the operating system gives no random numbers")]
+    Random,
     /// What was written does not read back as what was to be written. Nothing was handed out.
     ///
     /// So ends what another format carries and this one turns into something else: two elements of an array under the text `"5"`

@@ -28,12 +28,21 @@
 //!   names that a format cannot carry, and changes that it could not carry out as PHP would, are refused with the reason.
 //! - **No input is dangerous.** No bytes make it panic or recurse; memory, depth and time are bounded ([`Limits`]); errors tell the offset and
 //!   never a value.
+//!
+//! # Features
+//!
+//! - `amp`: sessions as amphp and Phenix store them, compressed.
+//! - `laravel`: sessions as Laravel stores them, serialized twice, as JSON, encrypted.
 #![forbid(unsafe_code)]
 
+#[cfg(any(feature = "amp", feature = "laravel"))]
+mod envelope;
 mod error;
 mod format;
 mod igbinary;
 pub mod ini;
+#[cfg(feature = "laravel")]
+mod json;
 mod limits;
 mod msgpack;
 mod serde;
@@ -41,6 +50,10 @@ mod serialize;
 mod session;
 mod value;
 
+#[cfg(feature = "amp")]
+pub use envelope::Amp;
+#[cfg(feature = "laravel")]
+pub use envelope::{AppKey, Cipher, InvalidAppKey, Laravel};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ReadOnly, ValueError};
 pub use format::{Encoding, Format, UnknownFormat};
 pub use limits::Limits;

@@ -1,6 +1,7 @@
 //! `cloakroom php`: the sessions of PHP applications as JSON that can be read, and back.
 
 mod described;
+mod form;
 mod readable;
 mod text;
 mod vectors;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use cloakroom_php::{Format, Session};
 
+use self::form::Form;
 use crate::Trouble;
 
 /// Values are walked by functions that call themselves, at most as deep as PHP nests, which is deeper than a usual stack.
@@ -26,17 +28,15 @@ pub(crate) enum PhpCommand {
     /// {"$serializable": "Class", "data": …}; {"$id": 1, …} and {"$same": 1} one object in two places; {"$ref": 1, "value": …} and {"$ref": 1}
     /// places that are one PHP reference; {"$pairs": [[key, value], …]} an array whose keys would not survive as JSON; {"$float": "NAN"}.
     Decode {
-        /// The application's session.serialize_handler: php, php_serialize, php_binary, igbinary or msgpack.
-        #[arg(long, value_name = "FORMAT", default_value = "php")]
-        format: Format,
+        #[command(flatten)]
+        form: Form,
         /// Where the session is; standard input if not given.
         file: Option<PathBuf>,
     },
     /// Writes a session from the JSON that `decode` shows.
     Encode {
-        /// The application's session.serialize_handler.
-        #[arg(long, value_name = "FORMAT", default_value = "php")]
-        format: Format,
+        #[command(flatten)]
+        form: Form,
         /// Where the JSON is; standard input if not given.
         file: Option<PathBuf>,
     },
@@ -56,22 +56,22 @@ pub(crate) fn run(command: &PhpCommand) -> Result<ExitCode, Trouble> {
     std::thread::scope(|scope| {
         let roomy = std::thread::Builder::new().stack_size(STACK);
         let done = roomy.spawn_scoped(scope, || match command {
-            PhpCommand::Decode { format, file } => decode(*format, file.as_deref()),
-            PhpCommand::Encode { format, file } => encode(*format, file.as_deref()),
+            PhpCommand::Decode { form, file } => decode(form, file.as_deref()),
+            PhpCommand::Encode { form, file } => encode(form, file.as_deref()),
             PhpCommand::Vectors { files } => vectors::run(files),
         })?;
         done.join().map_err(|_| "the command ended before its time; this is a defect")?
     })
 }
 
-fn decode(format: Format, file: Option<&Path>) -> Result<ExitCode, Trouble> {
-    let session = Session::decode(format, input(file)?)?;
+fn decode(form: &Form, file: Option<&Path>) -> Result<ExitCode, Trouble> {
+    let session = form.decode(input(file)?)?;
     output(readable::write(&session)?.as_bytes())
 }
 
-fn encode(format: Format, file: Option<&Path>) -> Result<ExitCode, Trouble> {
+fn encode(form: &Form, file: Option<&Path>) -> Result<ExitCode, Trouble> {
     let text = text::write(&input(file)?)?;
-    output(&Session::decode(Format::PhpSerialize, text)?.encode_as(format)?)
+    output(&form.encode(&Session::decode(Format::PhpSerialize, text)?)?)
 }
 
 fn input(file: Option<&Path>) -> Result<Vec<u8>, Trouble> {

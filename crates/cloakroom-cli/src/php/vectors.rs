@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use cloakroom_php::{Document, EncodeError, Encoding, Format, ReadOnly, Session};
-use data_encoding::HEXLOWER_PERMISSIVE;
+use cloakroom_php::{
+    Amp, AppKey, Cipher, Document, EncodeError, Encoding, Format, InvalidAppKey, Laravel, ReadOnly, Session,
+};
+use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde_json::Value as Json;
 
 use super::described::{is_described, part};
@@ -61,6 +63,10 @@ fn vector(line: &str) -> Result<(), String> {
     let outcome = match (handler, part(json, "php_outcome").as_str()) {
         ("serialize_plain", None) => value(Encoding::Serialize, &payload, json),
         ("igbinary_plain", None) => value(Encoding::Igbinary, &payload, json),
+        ("amp", None) => amp(&payload, json),
+        ("laravel_php", None) => laravel(&Laravel::new(), &payload, json),
+        ("laravel_json", None) => laravel(&Laravel::new().with_json(), &payload, json),
+        ("laravel_encrypted_cbc", None) => encrypted(&payload, json),
         (handler, outcome) => match (handler.parse(), outcome) {
             (Ok(format), None) => well_formed(format, &payload, json),
             (Ok(format), Some(outcome)) => malformed(format, &payload, outcome, json),
@@ -92,6 +98,53 @@ fn value(encoding: Encoding, payload: &[u8], json: &Json) -> Result<(), String> 
         };
     }
     same_bytes("what is written", &written, payload)
+}
+
+/// What is compressed need not be compressed the same way again: the text inside counts.
+fn amp(payload: &[u8], json: &Json) -> Result<(), String> {
+    let decode = |payload: &[u8]| Amp.decode(payload).map_err(|error| error.to_string());
+    opened(&decode(payload)?, json)?;
+    let again = Amp.encode(&decode(payload)?).map_err(|error| error.to_string())?;
+    opened(&decode(&again)?, json)
+}
+
+fn laravel(laravel: &Laravel, payload: &[u8], json: &Json) -> Result<(), String> {
+    let session = laravel.decode(payload).map_err(|error| error.to_string())?;
+    if is_described(session.document().root(), part(json, "json")) == Some(false) {
+        return Err("it is not what the description says".into());
+    }
+    let again = laravel.encode(&session).map_err(|error| error.to_string())?;
+    // In JSON, PHP writes the double -0.0 as -0, which it reads as the integer 0.
+    if part(json, "handler") == "laravel_json" && payload.windows(4).any(|text| text == b":-0,") {
+        return Ok(());
+    }
+    same_bytes("what is written", &again, payload)
+}
+
+fn encrypted(payload: &[u8], json: &Json) -> Result<(), String> {
+    let hex = part(json, "key_hex").as_str().unwrap_or_default();
+    let key = HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).map_err(|error| format!("key_hex: {error}"))?;
+    let key: AppKey = format!("base64:{}", BASE64.encode(&key))
+        .parse()
+        .map_err(|error: InvalidAppKey| error.to_string())?;
+    let laravel = Laravel::new().with_encryption(Cipher::Cbc, key, []);
+    let decode = |payload: &[u8]| laravel.decode(payload).map_err(|error| error.to_string());
+    opened(&decode(payload)?, json)?;
+    let again = laravel.encode(&decode(payload)?).map_err(|error| error.to_string())?;
+    opened(&decode(&again)?, json)
+}
+
+/// Whether what was in an envelope is what the vector says, to the byte.
+fn opened(session: &Session, json: &Json) -> Result<(), String> {
+    let inner = part(json, "inner_hex").as_str().unwrap_or_default();
+    let inner =
+        HEXLOWER_PERMISSIVE.decode(inner.as_bytes()).map_err(|error| format!("inner_hex: {error}"))?;
+    let written = session.encode().map_err(|error| error.to_string())?;
+    same_bytes("the text inside", &written, &inner)?;
+    match is_described(session.document().root(), part(json, "json")) {
+        Some(false) => Err("it is not what the description says".into()),
+        _ => Ok(()),
+    }
 }
 
 fn has_doubles(document: &Document) -> bool {

@@ -4,5 +4,7 @@ mod float;
 mod read;
 mod write;
 
+#[cfg(feature = "laravel")]
+pub(crate) use float::write as write_float;
 pub(crate) use read::{BackReference, Reader};
 pub(crate) use write::Writer;

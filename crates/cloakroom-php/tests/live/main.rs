@@ -3,6 +3,8 @@
 //! `CLOAKROOM_LONG` makes it 100,000 sessions a format and direction, `CLOAKROOM_SEED` repeats a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+#[cfg(all(feature = "amp", feature = "laravel"))]
+mod envelopes;
 mod invent;
 mod server;
 

@@ -267,6 +267,49 @@ function start(): void {
     }
 }
 
+/** What amphp's CompressingSerializer does. */
+function amp_wrap(mixed $data): string {
+    $text = serialize($data);
+    return strlen($text) > 256 ? "\1" . gzdeflate($text, 1) : "\0" . $text;
+}
+
+function amp_unwrap(string $payload): mixed {
+    $text = substr($payload, 1);
+    return unserialize(ord($payload[0]) & 1 ? gzinflate($text) : $text);
+}
+
+/** What Laravel's session, encrypter and cache do, one around the other. `$kind` is `php` or `json`, and a cipher behind a comma. */
+function laravel_wrap(string $kind, string $key, array $data): string {
+    [$serialization, $cipher] = explode(',', $kind . ',');
+    $text = $serialization === 'json' ? json_encode($data) : serialize($data);
+    if ($cipher !== '') {
+        $iv = random_bytes(openssl_cipher_iv_length($cipher));
+        $tag = '';
+        $gcm = str_ends_with($cipher, 'gcm');
+        $value = $gcm
+            ? openssl_encrypt(serialize($text), $cipher, $key, 0, $iv, $tag)
+            : openssl_encrypt(serialize($text), $cipher, $key, 0, $iv);
+        [$iv, $tag] = [base64_encode($iv), base64_encode($tag)];
+        $mac = $gcm ? '' : hash_hmac('sha256', $iv . $value, $key);
+        $text = base64_encode(json_encode(compact('iv', 'value', 'mac', 'tag'), JSON_UNESCAPED_SLASHES));
+    }
+    return serialize($text);
+}
+
+function laravel_unwrap(string $kind, string $key, string $payload): mixed {
+    [$serialization, $cipher] = explode(',', $kind . ',');
+    $text = unserialize($payload);
+    if ($cipher !== '') {
+        ['iv' => $iv, 'value' => $value, 'mac' => $mac, 'tag' => $tag] = json_decode(base64_decode($text, true), true);
+        if (str_ends_with($cipher, 'cbc') && !hash_equals(hash_hmac('sha256', $iv . $value, $key), $mac)) {
+            return 'the MAC is invalid';
+        }
+        $tag = base64_decode($tag, true);
+        $text = unserialize(openssl_decrypt($value, $cipher, $key, 0, base64_decode($iv, true), $tag));
+    }
+    return $serialization === 'json' ? json_decode($text, true) : unserialize($text);
+}
+
 session_set_save_handler(new Nowhere, false);
 start();
 while ($request = hear()) {
@@ -282,6 +325,22 @@ while ($request = hear()) {
                 $written = session_encode(); // false where nothing is in it
                 array_push($answer, (string) $written, serialize($_SESSION));
                 $answer[count($answer) - 3] .= complaints();
+            }
+            break;
+        // A kind of envelope, a key, and sessions as serialize() text: each in that envelope.
+        case 'wrap':
+            [, $kind, $key] = $request;
+            foreach (array_slice($request, 3) as $text) {
+                $data = unserialize($text);
+                $answer[] = $kind === 'amp' ? amp_wrap($data) : laravel_wrap($kind, $key, $data);
+            }
+            break;
+        // The other way round.
+        case 'unwrap':
+            [, $kind, $key] = $request;
+            foreach (array_slice($request, 3) as $text) {
+                $data = $kind === 'amp' ? amp_unwrap($text) : laravel_unwrap($kind, $key, $text);
+                $answer[] = complaints() . serialize($data);
             }
             break;
         // A seed and a number: so many made-up sessions, as in `read`.

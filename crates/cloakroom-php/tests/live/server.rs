@@ -81,6 +81,14 @@ impl Php {
         Self::seen(self.ask(&request))
     }
 
+    /// Has PHP put these sessions, as `serialize()` text, into an envelope; or take them out of one.
+    #[cfg(all(feature = "amp", feature = "laravel"))]
+    pub(crate) fn envelope(&mut self, what: &str, kind: &str, key: &[u8], texts: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut request: Vec<&[u8]> = vec![what.as_bytes(), kind.as_bytes(), key];
+        request.extend(texts.iter().map(Vec::as_slice));
+        self.ask(&request)
+    }
+
     /// Has PHP make up so many sessions.
     pub(crate) fn invent(&mut self, seed: u32, count: usize) -> Vec<Seen> {
         Self::seen(self.ask(&[b"invent", seed.to_string().as_bytes(), count.to_string().as_bytes()]))
