@@ -8,7 +8,7 @@
   if (!tiles || !pulse || !text) return;
 
   const say = (state, words) => {
-    if (pulse.dataset.state === state) return;
+    if (pulse.dataset.state === state && text.textContent === words) return;
     pulse.dataset.state = state;
     text.textContent = words;
   };
@@ -25,7 +25,10 @@
     }
   };
 
-  const ask = async () => {
+  // Where several instances take turns at one address, each counts for itself: another one's numbers are not this page's.
+  const TRIES = 8;
+
+  const ask = async (tries = TRIES) => {
     // A page nobody looks at asks for nothing.
     if (document.hidden) return;
     const answer = await fetch(tiles.dataset.numbers, { cache: "no-store", signal: AbortSignal.timeout(5000) });
@@ -34,8 +37,15 @@
       return;
     }
     if (!answer.ok) throw new Error(`${answer.status}`);
-    show(await answer.json());
-    say("live", "Live");
+    const numbers = await answer.json();
+    if (numbers.instance === tiles.dataset.instance) {
+      show(numbers.tiles);
+      say("live", "Live");
+    } else if (tries > 1) {
+      await ask(tries - 1);
+    } else {
+      say("lost", "Only other instances answer");
+    }
   };
 
   const again = () =>

@@ -9,7 +9,7 @@ use axum::extract::ConnectInfo;
 use cloakroom::config::{Configuration, Environment};
 use cloakroom::{SessionLayer, SessionManager};
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Token};
 use crate::listen::{self, Bound};
 use crate::options::DemoOptions;
 use crate::storage::Storage;
@@ -29,7 +29,10 @@ pub(crate) async fn run(options: DemoOptions) -> Result<(), Trouble> {
     let storage = Storage::open(&options, &configuration).await?;
     let sessions =
         SessionManager::over(storage.store.clone(), shop::session_config(&configuration.settings)?)?;
-    let admin = Admin::start(sessions.clone())?;
+    // An address alone would be the same on every machine that listens on all of its own.
+    let instance = format!("{}, process {}", bound.address, std::process::id());
+    let token = Token::of_environment()?;
+    let admin = Admin::start(sessions.clone(), storage.staff.clone(), token, instance)?;
 
     announce(&bound, &storage, &admin);
     if options.open {
@@ -104,7 +107,7 @@ fn announce(bound: &Bound, storage: &Storage, admin: &Admin) {
          The admin page   http://{at}/admin\n  \
          Its token        {}\n  \
          Sessions         {}\n\n",
-        admin.token().reveal(),
+        admin.token().announcement(),
         storage.place,
     );
     for note in &bound.notes {

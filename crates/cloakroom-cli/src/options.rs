@@ -59,6 +59,7 @@ pub(crate) struct DemoOptions {
 
     /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB?ca=FILE` (TLS) or
     /// `redis+unix:PATH` for several instances that share them, or `memory:`, which forgets them when the program ends.
+    /// Instances behind one address share the admin page as well: give them the same CLOAKROOM_ADMIN_TOKEN.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<StoreUrl>,
 

@@ -14,9 +14,17 @@ use crate::options::{DemoOptions, StoreUrl};
 
 const FILE: &str = "sessions.db";
 
+/// Before the names of the admin page's own sessions in Redis. The shop's begin with `cloakroom:{`, so that neither store
+/// ever looks at the other's; a user of Redis who may touch `cloakroom:*` may touch both.
+const STAFF_PREFIX: &str = "cloakroom:admin:";
+/// Staff at a time, in memory.
+const STAFF: usize = 10_000;
+
 /// An open store.
 pub(crate) struct Storage {
     pub(crate) store: Arc<dyn Store>,
+    /// Where the admin page keeps its own: in memory, or beside a shared store, for all instances to know.
+    pub(crate) staff: Arc<dyn Store>,
     /// For the user: where the sessions are.
     pub(crate) place: String,
     sqlite: Option<SqliteStore>,
@@ -40,6 +48,7 @@ impl Storage {
     fn memory() -> Self {
         Storage {
             store: Arc::new(MemoryStore::new()),
+            staff: in_memory(),
             place: "in memory, until the program ends".to_owned(),
             sqlite: None,
         }
@@ -47,14 +56,15 @@ impl Storage {
 
     fn sqlite(store: SqliteStore, path: &Path) -> Result<Self, Trouble> {
         let place = std::path::absolute(path)?.display().to_string();
-        Ok(Storage { store: Arc::new(store.clone()), place, sqlite: Some(store) })
+        Ok(Storage { store: Arc::new(store.clone()), staff: in_memory(), place, sqlite: Some(store) })
     }
 
     /// Whoever names a server at the command line wants to hear now that it is not there.
     async fn redis(url: &RedisUrl) -> Result<Self, Trouble> {
         let store = RedisBuilder::new(url.clone()).build()?;
         store.ping().await?;
-        Ok(Storage { store: Arc::new(store), place: url.to_string(), sqlite: None })
+        let staff = Arc::new(RedisBuilder::new(url.clone()).prefix(STAFF_PREFIX).build()?);
+        Ok(Storage { store: Arc::new(store), staff, place: url.to_string(), sqlite: None })
     }
 
     async fn configured(configuration: &Configuration) -> Result<Self, Trouble> {
@@ -89,7 +99,8 @@ impl Storage {
         match opened.get() {
             Some((sqlite, path)) => Self::sqlite(sqlite.clone(), path),
             None if store.name() == "redis" => {
-                Ok(Storage { store, place: "in Redis, as configured".to_owned(), sqlite: None })
+                let place = "in Redis, as configured".to_owned();
+                Ok(Storage { store, staff: in_memory(), place, sqlite: None })
             }
             None => Ok(Storage { store, ..Self::memory() }),
         }
@@ -102,6 +113,10 @@ impl Storage {
             None => Ok(()),
         }
     }
+}
+
+fn in_memory() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::builder().max_sessions(STAFF).build())
 }
 
 /// Opens a file of sessions, making its folder if there is none, for its owner only.

@@ -123,7 +123,8 @@ fn the_numbers_are_the_shop_s_and_they_move() {
     let json = staff.get("/admin/numbers");
     assert_eq!(json.header("content-type"), Some("application/json"));
     let tiles: serde_json::Value = serde_json::from_str(&json.body).unwrap();
-    let live = tiles.as_array().unwrap().iter().find(|tile| tile["id"] == "live").unwrap();
+    assert_eq!(tiles["instance"].as_str().unwrap().split(',').next(), Some(demo.address()));
+    let live = tiles["tiles"].as_array().unwrap().iter().find(|tile| tile["id"] == "live").unwrap();
     assert_eq!(live["value"], "1");
     assert!(live["spark"]["line"].as_str().unwrap().contains("180.0,"));
     assert_eq!(demo.metric("cloakroom_unknown_ids_total"), 1);

@@ -1,7 +1,10 @@
 //! The admin page: what the shop's sessions do, and ending them. Behind a token that is printed at start.
 //!
-//! It has a session cookie of its own, kept in memory by a second [`SessionManager`]: whoever is logged in here is not so
-//! in the shop, and the other way round, and a restart logs everybody out.
+//! It has a session cookie of its own, kept by a second [`SessionManager`] in a store of its own: whoever is logged in here
+//! is not so in the shop, and the other way round. That store is memory, so that a restart logs everybody out, unless several
+//! instances are behind one address: then it is as common to them as the shop's, and so must the token be.
+//!
+//! Sessions are listed and ended for the whole store. Counters are this instance's own, and the page names it.
 
 mod chart;
 mod door;
@@ -17,11 +20,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
-use cloakroom::{CookieConfig, CsrfConfig, MemoryStore, SameSite, SessionConfig, SessionManager};
+use cloakroom::store::Store;
+use cloakroom::{CookieConfig, CsrfConfig, SameSite, SessionConfig, SessionManager};
 
 use self::gate::Gate;
 use self::sampler::Sampler;
-use self::token::Token;
+pub(crate) use self::token::Token;
 use crate::Trouble;
 use crate::web::refusal;
 
@@ -38,15 +42,21 @@ struct Inner {
     token: Token,
     gate: Gate,
     sampler: Sampler,
+    instance: String,
 }
 
 impl Admin {
-    /// An admin page over the shop's sessions. From now on they are sampled every second.
-    pub(crate) fn start(shop: SessionManager) -> Result<Self, Trouble> {
-        let store = MemoryStore::builder().max_sessions(10_000).build();
-        let own = SessionManager::new(store, own_config())?;
+    /// An admin page over the shop's sessions, with its own in `store`. From now on the shop's are sampled every second.
+    /// `instance` is what the page calls the program whose counters it shows.
+    pub(crate) fn start(
+        shop: SessionManager,
+        store: Arc<dyn Store>,
+        token: Token,
+        instance: String,
+    ) -> Result<Self, Trouble> {
+        let own = SessionManager::over(store, own_config())?;
         let sampler = Sampler::start(shop.clone());
-        Ok(Admin(Arc::new(Inner { shop, own, token: Token::generate()?, gate: Gate::default(), sampler })))
+        Ok(Admin(Arc::new(Inner { shop, own, token, gate: Gate::default(), sampler, instance })))
     }
 
     /// The sessions of the admin page itself.
@@ -62,6 +72,10 @@ impl Admin {
     pub(crate) async fn stop(&self) {
         self.0.sampler.stop();
         self.0.own.shutdown().await;
+    }
+
+    fn instance(&self) -> &str {
+        &self.0.instance
     }
 
     fn shop(&self) -> &SessionManager {

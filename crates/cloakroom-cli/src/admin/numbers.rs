@@ -29,6 +29,14 @@ pub(super) struct Tile {
     pub(super) spark: Spark,
 }
 
+/// What the script is told.
+#[derive(Serialize)]
+struct Numbers<'a> {
+    /// Whose counters these are: where several instances take turns at one address, each counts for itself.
+    instance: &'a str,
+    tiles: Vec<Tile>,
+}
+
 /// What the script asks for each second. It is no sign of life: an open page does not keep its reader logged in.
 pub(super) async fn json(State(admin): State<Admin>, handle: SessionHandle) -> Result<Response, Refusal> {
     handle.mark_background();
@@ -36,7 +44,8 @@ pub(super) async fn json(State(admin): State<Admin>, handle: SessionHandle) -> R
         Some(session) if is_staff(&session) => {}
         _ => return Err(Refusal::Unauthorized),
     }
-    Ok(([(CACHE_CONTROL, "no-store")], Json(admin.tiles().await)).into_response())
+    let numbers = Numbers { instance: admin.instance(), tiles: admin.tiles().await };
+    Ok(([(CACHE_CONTROL, "no-store")], Json(numbers)).into_response())
 }
 
 /// The library's counters as Prometheus reads them: with the token as `Authorization: Bearer`, or logged in.
@@ -71,7 +80,7 @@ impl Admin {
 type Counter = (&'static str, &'static str, &'static str, fn(&MetricsSnapshot) -> u64);
 
 const COUNTERS: [Counter; 6] = [
-    ("commits", "Commits", "Acknowledged by the store: on disk.", |m| m.commits),
+    ("commits", "Commits", "Acknowledged by the store.", |m| m.commits),
     ("merged", "Conflicts merged", "Another request was quicker; both kept their changes.", |m| m.merges),
     ("refused", "Conflicts refused", "Read, then written, changed in between: 409.", |m| m.conflicts_refused),
     ("waits", "Lock waits", "Times a request queued for a session's lock.", |m| m.lock_waits),
@@ -91,12 +100,24 @@ fn tiles(history: &[Sample]) -> Vec<Tile> {
     tiles
 }
 
+/// The sessions of the whole store, or what it occupies where it does not count them.
 fn live(history: &[Sample], now: &Sample) -> Tile {
+    if let (None, Some(bytes)) = (now.live, now.bytes) {
+        let values: Vec<f64> = history.iter().map(|sample| sample.bytes.unwrap_or(0) as f64).collect();
+        return Tile {
+            id: "live",
+            name: "Store",
+            hint: "What the whole server holds. It does not count sessions.",
+            value: size(bytes),
+            detail: String::new(),
+            spark: Spark::of(&values, 4.0),
+        };
+    }
     let values: Vec<f64> = history.iter().map(|sample| sample.live.unwrap_or(0) as f64).collect();
     Tile {
         id: "live",
         name: "Live sessions",
-        hint: "In the store, as it counts them.",
+        hint: "In the whole store, as it counts them.",
         value: now.live.map_or_else(|| "–".to_owned(), grouped),
         detail: now.bytes.map_or_else(String::new, |bytes| format!("{} in the store", size(bytes))),
         spark: Spark::of(&values, 4.0),
@@ -180,6 +201,17 @@ mod tests {
     #[test]
     fn sizes_have_a_unit() {
         assert_eq!([size(12), size(20_480), size(2_621_440)], ["12 B", "20 KiB", "2.5 MiB"]);
+    }
+
+    #[test]
+    fn a_store_that_does_not_count_its_sessions_shows_what_it_occupies() {
+        let sample = |live| Sample { metrics: MetricsSnapshot::default(), live, bytes: Some(2048) };
+        let shown = |live| {
+            let tile = tiles(&[sample(live)]).swap_remove(0);
+            (tile.name, tile.value, tile.detail)
+        };
+        assert_eq!(shown(Some(3)), ("Live sessions", "3".to_owned(), "2 KiB in the store".to_owned()));
+        assert_eq!(shown(None), ("Store", "2 KiB".to_owned(), String::new()));
     }
 
     #[test]

@@ -44,6 +44,7 @@ struct Row {
 #[template(path = "admin/overview.html")]
 struct Overview {
     page: Page,
+    instance: String,
     tiles: Vec<Tile>,
     user: String,
     rows: Vec<Row>,
@@ -67,6 +68,7 @@ pub(super) async fn show(
     let (found, more) = admin.find(&user, number).await?;
     let overview = Overview {
         page: Page::of(&session, "Behind the counter", "admin").await?,
+        instance: admin.instance().to_owned(),
         tiles: admin.tiles().await,
         rows: found.iter().map(Row::of).collect(),
         previous: number.checked_sub(1).map(|page| query(&user, page)),

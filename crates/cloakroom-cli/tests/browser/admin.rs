@@ -1,12 +1,18 @@
 //! The admin page, with its script.
 
 use crate::driver::{Browser, Driver};
+use crate::servers::{Kind, Server};
 use crate::support::Demo;
+use crate::support::house::House;
 
 async fn enter(browser: &Browser, demo: &Demo) {
-    browser.client.goto(&format!("{}/admin", demo.base)).await.unwrap();
+    enter_at(browser, &demo.base, &demo.token).await;
+}
+
+async fn enter_at(browser: &Browser, base: &str, token: &str) {
+    browser.client.goto(&format!("{base}/admin")).await.unwrap();
     assert_eq!(browser.client.current_url().await.unwrap().path(), "/admin/enter");
-    browser.write("#token", &demo.token).await;
+    browser.write("#token", token).await;
     browser.click("main button").await;
     browser.until("location.pathname === '/admin'").await;
 }
@@ -83,4 +89,35 @@ async fn s46_the_admin_logs_a_browser_out() {
     assert!(!customer.body().await.contains("Checked in as"));
     staff.close().await;
     customer.close().await;
+}
+
+#[tokio::test]
+async fn behind_one_address_the_page_goes_on_showing_the_instance_it_names() {
+    let driver = Driver::start().await;
+    let server = Server::start(Kind::Redis);
+    let mut house = House::on(&server.url());
+    let browser = driver.browser().await;
+    enter_at(&browser, &format!("http://{}", house.address()), House::TOKEN).await;
+    let named = browser.text(".whose b").await;
+    let (shown, other) = match named.starts_with(&format!("{},", house.demos[0].address())) {
+        true => (0, 1),
+        false => (1, 0),
+    };
+    browser.until("document.getElementById('pulse').dataset.state === 'live'").await;
+    // At the other instance a visitor comes and clicks: that is not of this page, which moves all the same.
+    let mut visitor = house.demos[other].visitor();
+    for _ in 0..3 {
+        visitor.add("cape");
+        visitor.get("/");
+    }
+    let line = "document.querySelector('[data-tile=latency] polyline').getAttribute('points')";
+    let before = browser.client.execute(&format!("return {line}"), vec![]).await.unwrap();
+    browser.until(&format!("{line} !== {before}")).await;
+    assert_eq!(browser.text("[data-tile=commits] .tile-value").await, "0");
+
+    house.demos[shown].kill();
+    browser
+        .until("document.getElementById('pulse-text').textContent === 'Only other instances answer'")
+        .await;
+    browser.close().await;
 }

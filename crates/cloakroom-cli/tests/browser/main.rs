@@ -3,6 +3,8 @@
 
 mod admin;
 mod driver;
+#[path = "../../../cloakroom-redis/tests/support/mod.rs"]
+mod servers;
 mod shop;
 #[path = "../support/mod.rs"]
 mod support;

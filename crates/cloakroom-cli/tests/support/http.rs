@@ -44,6 +44,11 @@ impl Visitor {
         Visitor { address: address.to_owned(), cookie: None, token: String::new() }
     }
 
+    /// The same visitor, at another address.
+    pub(crate) fn at(&self, address: &str) -> Self {
+        Visitor { address: address.to_owned(), ..self.clone() }
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         let answer = self.ask("GET", path, &[], "");
         if let Some(token) = between(&answer.body, "name=\"csrf_token\" value=\"", "\"") {

@@ -1,7 +1,9 @@
 //! What the tests of the program share: starting it, and asking it over plain HTTP.
 #![allow(dead_code)] // Each test program uses a part of it.
 
+pub(crate) mod house;
 pub(crate) mod http;
+pub(crate) mod round_robin;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
