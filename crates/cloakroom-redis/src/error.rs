@@ -48,9 +48,11 @@ pub(crate) fn refused(place: &str, code: &str) -> StoreError {
         "WRONGTYPE" => {
             (StoreErrorKind::Corrupt, "holds something under a key of ours that we did not store there")
         }
-        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" => {
-            (StoreErrorKind::Unavailable, "is a node of a cluster, and this store speaks to a single server")
-        }
+        "CROSSSLOT" => (StoreErrorKind::Unavailable, "keeps these keys in different slots of a cluster"),
+        "MOVED" | "ASK" | "CLUSTERDOWN" | "TRYAGAIN" => (
+            StoreErrorKind::Unavailable,
+            "is a node of a cluster: name it with redis-cluster:// for redis://",
+        ),
         _ => (StoreErrorKind::Unavailable, "refused a command"),
     };
     let known = code.len() <= 20 && code.bytes().all(|b| b.is_ascii_uppercase());

@@ -13,7 +13,8 @@
 //! # What it promises
 //!
 //! - **One atomic step for each operation**, across every process that uses the same server: versions, leases, ends and
-//!   the index of a user's sessions change together or not at all.
+//!   the index of a user's sessions change together or not at all. In a cluster the index is on another node than the sessions, and
+//!   changes around them: a revocation still misses no login that it raced.
 //! - **One round trip** to open a session, one to commit it; two for changes of id, ends and logins.
 //! - **No operation has two effects.** Nothing is sent twice by itself but reads; a write whose answer was lost is reported as
 //!   [`Unknown`](cloakroom::store::StoreErrorKind::Unknown), and asked again it is recognised.
@@ -29,8 +30,9 @@
 //! configure, and for what a failover can lose.
 //!
 //! Needs Redis 7 or later, or any Valkey. A single server or a cluster, over TCP, over TLS (feature `tls`) or over a socket in
-//! the file system. Logged-in users in a cluster, and Sentinel, are not built yet.
+//! the file system. Sentinel is not built yet.
 
+mod apart;
 mod builder;
 mod cluster;
 #[cfg(feature = "config")]

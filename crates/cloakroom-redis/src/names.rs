@@ -4,6 +4,11 @@
 //! entry    = prefix {tag}digest          a session, or what is left of one
 //! index    = prefix u{tag}digest         the sessions of a user
 //! channel  = prefix r{tag}digest         told when the lease of that session becomes free
+//!
+//! in a cluster also
+//! announced = prefix p{tag}digest        sessions that are about to become a user's
+//! turn      = prefix l{tag}digest        whose login it is that is counted
+//! plan      = prefix x{tag}digest        what a revocation has not ended yet, of the receipt with this tag and digest
 //! ```
 //!
 //! All of it is printable; tag and digest are base64url. The tag is in braces, Redis Cluster's sign for "hash this
@@ -39,6 +44,21 @@ impl Names {
     /// Where the index of a user is.
     pub(crate) fn index(&self, user: &UserId) -> String {
         self.named("u", &StoreKey::of_user(user))
+    }
+
+    /// Where those are that are about to become sessions of a user.
+    pub(crate) fn announced(&self, user: &UserId) -> String {
+        self.named("p", &StoreKey::of_user(user))
+    }
+
+    /// Where it is written whose turn it is to log in as a user.
+    pub(crate) fn turn(&self, user: &UserId) -> String {
+        self.named("l", &StoreKey::of_user(user))
+    }
+
+    /// Where it is written what the revocation with this receipt ends.
+    pub(crate) fn plan(&self, receipt: &StoreKey) -> String {
+        self.named("x", receipt)
     }
 
     /// Where it is told that a lease became free.

@@ -24,12 +24,17 @@ scripts! {
     RELEASE = "lua/release.lua";
     TOUCH = "lua/touch.lua";
     STEP = "lua/step.lua";
+    RESERVE = "lua/reserve.lua";
+    TIDY = "lua/tidy.lua";
+    PLAN = "lua/plan.lua";
 }
 
 scripts! {
     bare:
     /// Needs nothing of what the others begin with, and is quicker without.
     REPLACE = "lua/replace.lua";
+    /// The same.
+    GIVE_UP = "lua/give_up.lua";
 }
 
 /// A script, and the name under which a server that has seen it knows it.

@@ -274,7 +274,8 @@ impl Shared {
         self.ask(deadline, Effect::Reads, spot, &asking).await?.several()
     }
 
-    async fn ask(
+    /// Asks whoever has the keys of that spot.
+    pub(crate) async fn ask(
         &self,
         deadline: Deadline,
         effect: Effect,

@@ -10,8 +10,7 @@
 //! that it is still there, alive and the same user's: it may be written and touched meanwhile. So a logout comes through
 //! however busy a session is. What is told of a session that was ended is how it was when that was decided.
 //!
-//! A single server runs it. Over the nodes of a cluster a user's index and sessions lie apart, and their part of a step
-//! will have to become a reservation; the entries of one line are in one slot.
+//! The entries of one line are in one slot of a cluster, and so in one step. A user's index lies apart there: see `apart`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,10 +19,11 @@ use std::time::Duration;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{Entry, Table};
 use cloakroom::store::{Ending, StoreError, StoreErrorKind};
-use cloakroom::{StoreKey, UserId};
+use cloakroom::{RecordId, StoreKey, UserId};
 use rand::RngExt;
 use redis::Value;
 
+use crate::apart::COMMITTED;
 use crate::error::{self, Effect};
 use crate::layout::{self, Malformed};
 use crate::names::Names;
@@ -120,12 +120,20 @@ impl Shared {
     /// Runs a step of the rules: reads what it looks at, decides, and applies what it decided, again and again until nothing
     /// came between.
     pub(crate) async fn step<A>(
-        &self,
+        self: &Arc<Self>,
+        wanted: Wanted,
+        rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
+    ) -> Result<A, StoreError> {
+        self.step_within(self.deadline(), wanted, rules).await
+    }
+
+    /// The same, as a part of something.
+    pub(crate) async fn step_within<A>(
+        self: &Arc<Self>,
+        deadline: Deadline,
         mut wanted: Wanted,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
     ) -> Result<A, StoreError> {
-        let deadline = self.deadline();
-        self.within_one_slot(wanted.users.is_empty())?;
         let mut picture = self.look(deadline, &wanted).await?;
         let (mut tries, mut rounds) = (0, 0);
         loop {
@@ -134,13 +142,18 @@ impl Shared {
             let puts = drafts.puts;
             let more = match decided {
                 Ok(answer) => {
-                    let changes = Changes::of(&picture, puts);
-                    self.within_one_slot(changes.members.is_empty())?;
+                    let mut changes = Changes::of(&picture, puts);
                     if changes.is_empty() {
                         return Ok(answer);
                     }
+                    let elsewhere = self.change_indexes_elsewhere(deadline, &mut changes).await?;
                     match self.apply(deadline, &wanted, &picture, &changes).await? {
-                        None => return Ok(answer),
+                        None => {
+                            if !elsewhere.is_empty() {
+                                tokio::spawn(self.clone().tidy(elsewhere));
+                            }
+                            return Ok(answer);
+                        }
                         Some(now_so) => picture = now_so,
                     }
                     tries += 1;
@@ -184,13 +197,24 @@ impl Shared {
         }
     }
 
-    /// A user's index is in another slot of a cluster than the user's sessions.
-    fn within_one_slot(&self, is_so: bool) -> Result<(), StoreError> {
-        if is_so || self.nodes.cluster().is_none() {
-            return Ok(());
+    /// A user's index is in another slot of a cluster than the user's sessions: it is told before the step what is to come, and
+    /// after it what became of that. Takes that out of the step.
+    async fn change_indexes_elsewhere(
+        &self,
+        deadline: Deadline,
+        changes: &mut Changes,
+    ) -> Result<Vec<MemberChange>, StoreError> {
+        if self.nodes.cluster().is_none() {
+            return Ok(Vec::new());
         }
-        let why = "is a cluster, where sessions of a logged-in user are not built yet: use a single server for those";
-        Err(error::unavailable(&self.place, why))
+        let elsewhere = std::mem::take(&mut changes.members);
+        for change in &elsewhere {
+            if change.until.is_some() {
+                self.announce(deadline, change).await?;
+                changes.announced = true;
+            }
+        }
+        Ok(elsewhere)
     }
 
     /// A picture of what is wanted.
@@ -246,9 +270,12 @@ impl Shared {
         script.arg(self.given_time()).arg(self.names.prefix());
         script.number(keys.len() as u64).number(users.len() as u64).arg("w");
         let checks: Vec<Check> = keys.iter().map(|key| picture.check(key, &changes.puts, wanted)).collect();
-        script
-            .number(layout::millis(picture.now))
-            .number(layout::millis(picture.holds_until(&keys, &checks)));
+        let mut until = picture.holds_until(&keys, &checks);
+        if changes.announced {
+            // What was announced after the picture was taken, lasts longer than that.
+            until = until.min(picture.now.after(COMMITTED));
+        }
+        script.number(layout::millis(picture.now)).number(layout::millis(until));
         for (key, check) in keys.iter().zip(checks) {
             match check {
                 Check::Alive(identity) => script.arg("~").arg(identity),
@@ -340,7 +367,6 @@ impl Shared {
         wanted: Wanted,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
     ) -> Result<(A, bool), StoreError> {
-        self.within_one_slot(wanted.users.is_empty())?;
         let picture = self.look(self.deadline(), &wanted).await?;
         let mut drafts = Drafts { picture: &picture, puts: Vec::new() };
         match rules(&mut drafts, picture.now) {
@@ -419,18 +445,23 @@ struct Changes {
     members: Vec<MemberChange>,
     /// Sessions that came to an end under their key: whoever waits for their lease is told.
     freed: Vec<StoreKey>,
+    /// Whether a session becomes a user's that is only announced to be.
+    announced: bool,
 }
 
 /// A session comes into a user's index, until when at the latest, or goes out of it.
-struct MemberChange {
-    user: UserId,
-    member: Vec<u8>,
-    until: Option<Timestamp>,
+pub(crate) struct MemberChange {
+    pub(crate) user: UserId,
+    pub(crate) member: Vec<u8>,
+    pub(crate) until: Option<Timestamp>,
+    /// Of the session that comes in.
+    pub(crate) record: Option<RecordId>,
 }
 
 impl Changes {
     fn of(picture: &Picture, puts: Vec<(StoreKey, Entry)>) -> Self {
-        let mut changes = Changes { puts: Vec::new(), members: Vec::new(), freed: Vec::new() };
+        let mut changes =
+            Changes { puts: Vec::new(), members: Vec::new(), freed: Vec::new(), announced: false };
         for (key, entry) in &puts {
             let held = picture.entries.get(key);
             let (before, after) = (held.and_then(Held::user), entry.user());
@@ -442,11 +473,13 @@ impl Changes {
                     user: user.clone(),
                     member: member.clone(),
                     until: None,
+                    record: None,
                 });
             }
             if let (Some(user), Entry::Live { record, .. }) = (after, entry) {
                 let until = Some(record.absolute_deadline);
-                changes.members.push(MemberChange { user: user.clone(), member, until });
+                let record = Some(record.id);
+                changes.members.push(MemberChange { user: user.clone(), member, until, record });
             }
             let was = held.and_then(|held| held.entry.as_ref().ok()?.as_ref());
             if let Some(Entry::Live { .. }) = was
@@ -464,12 +497,13 @@ impl Changes {
                 let gone = held.is_some_and(|held| held.entry.is_ok() && held.user() != Some(user));
                 if gone && !put {
                     let member = Names::member(key).into_bytes();
-                    changes.members.push(MemberChange { user: user.clone(), member, until: None });
+                    let user = user.clone();
+                    changes.members.push(MemberChange { user, member, until: None, record: None });
                 }
             }
             for member in &index.strange {
                 let (user, member) = (user.clone(), member.clone());
-                changes.members.push(MemberChange { user, member, until: None });
+                changes.members.push(MemberChange { user, member, until: None, record: None });
             }
         }
         changes.puts = puts;

@@ -100,6 +100,10 @@ impl RedisStore {
         Ok(RedisStore(shared))
     }
 
+    fn is_cluster(&self) -> bool {
+        self.0.nodes.cluster().is_some()
+    }
+
     fn ask<A, F>(&self, ask: impl FnOnce(Arc<Shared>) -> F) -> StoreFuture<A>
     where
         F: Future<Output = Result<A, StoreError>> + Send + 'static,
@@ -123,6 +127,9 @@ impl Store for RedisStore {
 
     fn create(&self, request: Create) -> StoreFuture<Created> {
         let Some(bind) = &request.bind else { return self.ask(|shared| shared.create(request)) };
+        if self.is_cluster() {
+            return self.ask(|shared| shared.create_apart(request));
+        }
         let users = bind.cap.map(|_| bind.user.clone()).into_iter().collect();
         let wanted = Wanted { keys: vec![request.key], users };
         self.ask(|shared| async move {
@@ -135,6 +142,9 @@ impl Store for RedisStore {
     }
 
     fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
+        if self.is_cluster() {
+            return self.ask(|shared| shared.rename_apart(request));
+        }
         let capped = request.bind.iter().filter(|bind| bind.cap.is_some());
         let users = capped.map(|bind| bind.user.clone()).collect();
         let wanted = Wanted { keys: vec![request.from, request.to], users };
@@ -167,6 +177,9 @@ impl Store for RedisStore {
     }
 
     fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
+        if self.is_cluster() {
+            return self.ask(|shared| shared.list_apart(user));
+        }
         let wanted = Wanted { keys: Vec::new(), users: vec![user.clone()] };
         self.ask(|shared| async move {
             let (sessions, stale) =
@@ -180,6 +193,9 @@ impl Store for RedisStore {
     }
 
     fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
+        if self.is_cluster() {
+            return self.ask(|shared| shared.revoke_apart(request));
+        }
         let receipt = StoreKey::of_receipt(&request.user, request.op);
         let wanted = Wanted { keys: vec![receipt], users: vec![request.user.clone()] };
         self.ask(|shared| async move {

@@ -13,7 +13,8 @@ use crate::conformance::verdict::Verdict;
 use crate::requests;
 
 pub(crate) async fn an_idle_session_expires_for_every_operation(bed: Bed) -> Verdict {
-    let (user, key, to) = (requests::user("ann"), requests::key(), requests::key());
+    let (user, key) = (requests::user("ann"), requests::key());
+    let to = requests::successor(key);
     let mut request = requests::create_for(key, requests::bind(&user));
     request.lifetime = bed.lifetime(4, 40);
     let record = bed.create(request.clone()).await?;

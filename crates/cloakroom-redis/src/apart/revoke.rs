@@ -1,0 +1,220 @@
+//! Ending a user's sessions.
+//!
+//! Which ones is written down first, with the receipt, beside the index: executed again, the same sessions are ended, and a login
+//! since then is not. Each is ended by a step of its own. When all are, the plan is removed, and what is left is the receipt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::clock::Timestamp;
+use cloakroom::store::protocol::{Entry, RECEIPT_SESSIONS, Table};
+use cloakroom::store::{Ending, Revoke, RevokeWhich, Revoked, StoreError, StoreErrorKind, Summary};
+use cloakroom::{OpId, RecordId, StoreKey, UserId};
+use redis::{Pipeline, Value};
+
+use super::index::AT_ONCE;
+use crate::error::{self, Effect};
+use crate::layout;
+use crate::scripts;
+use crate::shared::{Deadline, Invocation, Shared, Spot};
+use crate::step::Wanted;
+use crate::together;
+
+/// Ids of one line that are followed from one to the next, at most.
+const MOST_HOPS: usize = 16;
+/// A target in a plan: key, record, and whether it was announced only.
+const TARGET: usize = StoreKey::LEN + 16 + 1;
+
+/// A session that is to be ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Target {
+    pub(super) key: StoreKey,
+    pub(super) record: RecordId,
+    pub(super) moved: Moved,
+    /// It was not there yet: if it still is not, its place is taken.
+    pub(super) announced: bool,
+}
+
+/// What becomes of a session that has got another id meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Moved {
+    Followed,
+    Spared,
+}
+
+impl Target {
+    fn write(&self, plan: &mut Vec<u8>) {
+        plan.extend(self.key.as_bytes());
+        plan.extend(self.record.as_bytes());
+        plan.push(u8::from(self.announced));
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (key, rest) = bytes.split_first_chunk::<{ StoreKey::LEN }>()?;
+        let (record, rest) = rest.split_first_chunk::<16>()?;
+        let [announced] = rest else { return None };
+        Some(Target {
+            key: StoreKey::from_bytes(*key),
+            record: RecordId::from_bytes(*record),
+            moved: Moved::Followed,
+            announced: *announced == 1,
+        })
+    }
+}
+
+impl Shared {
+    /// The live sessions of a user.
+    pub(crate) async fn list_apart(self: Arc<Self>, user: UserId) -> Result<Vec<Summary>, StoreError> {
+        let mut sessions = self.sessions_of(self.deadline(), &user).await?;
+        let alive = std::mem::take(&mut sessions.alive);
+        if sessions.has_leftovers() {
+            // Beside the answer: nobody waits for an index to be tidied.
+            tokio::spawn(self.take_out(user, sessions));
+        }
+        Ok(alive)
+    }
+
+    pub(crate) async fn revoke_apart(self: Arc<Self>, request: Revoke) -> Result<Revoked, StoreError> {
+        let deadline = self.deadline();
+        let receipt = StoreKey::of_receipt(&request.user, request.op);
+        let (told, targets) = match self.planned(deadline, &receipt).await? {
+            Some(planned) => planned,
+            None => self.plan(deadline, &request, &receipt).await?,
+        };
+        for some in targets.chunks(AT_ONCE) {
+            let ending = some
+                .iter()
+                .map(|target| self.end_one(deadline, &request.user, target, request.op, request.marker));
+            for ended in together::all(ending).await {
+                // What was not ended yet is, when this is asked again.
+                ended.map_err(|error| StoreError::new(StoreErrorKind::Unknown, error.to_string()))?;
+            }
+        }
+        if !targets.is_empty() {
+            let plan = self.names.plan(&receipt);
+            let mut done = redis::cmd("DEL");
+            done.arg(&plan);
+            // Where it stays it goes by itself, and repeating it does nothing.
+            let _ = self.read(deadline, Spot::of(&plan), &done).await;
+        }
+        Ok(told)
+    }
+
+    /// What was written down by this very revocation: its answer, and what it may not have ended yet.
+    async fn planned(
+        &self,
+        deadline: Deadline,
+        receipt: &StoreKey,
+    ) -> Result<Option<(Revoked, Vec<Target>)>, StoreError> {
+        let strange = || error::strange(&self.place, Effect::Reads);
+        let name = self.names.entry(receipt);
+        let mut reading = Pipeline::with_capacity(2);
+        reading.cmd("GET").arg(&name);
+        reading.cmd("GET").arg(self.names.plan(receipt));
+        let mut answers = self.read_all(deadline, Spot::of(&name), &reading).await?.value.into_iter();
+        let told = match answers.next() {
+            Some(Value::Nil) => return Ok(None),
+            Some(Value::BulkString(bytes)) => match self.decode(receipt, &bytes)? {
+                Entry::Receipt { count, ended, .. } => Revoked { count, ended: ended.to_vec() },
+                _ => return Err(strange()),
+            },
+            _ => return Err(strange()),
+        };
+        let targets = match answers.next() {
+            Some(Value::BulkString(plan)) => plan.chunks(TARGET).filter_map(Target::read).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Some((told, targets)))
+    }
+
+    async fn plan(
+        &self,
+        deadline: Deadline,
+        request: &Revoke,
+        receipt: &StoreKey,
+    ) -> Result<(Revoked, Vec<Target>), StoreError> {
+        let sessions = self.sessions_of(deadline, &request.user).await?;
+        let chosen = |record: RecordId| match request.which {
+            RevokeWhich::One(id) => record == id,
+            RevokeWhich::Others(id) => record != id,
+            RevokeWhich::All => true,
+        };
+        let ended: Vec<Summary> =
+            sessions.alive.into_iter().filter(|session| chosen(session.record_id)).collect();
+        let there = ended.iter().map(|session| (session.key, session.record_id, false));
+        let coming = sessions.announced.iter().filter(|(_, record)| chosen(*record));
+        let coming = coming.map(|(key, record)| (*key, *record, true));
+        let targets: Vec<Target> = there
+            .chain(coming)
+            .map(|(key, record, announced)| Target { key, record, moved: Moved::Followed, announced })
+            .collect();
+        let mut plan = Vec::with_capacity(targets.len() * TARGET);
+        targets.iter().for_each(|target| target.write(&mut plan));
+        let entry = Entry::Receipt {
+            count: ended.len(),
+            ended: ended.iter().take(RECEIPT_SESSIONS).cloned().collect(),
+            until: sessions.now.after(request.marker),
+        };
+        let names = [self.names.entry(receipt), self.names.plan(receipt)];
+        let mut script = Invocation::new(&scripts::PLAN, &names);
+        script.arg(self.given_time()).arg(layout::encode(receipt, &entry)).arg(plan);
+        script.number(
+            u64::try_from(request.marker.as_millis()).unwrap_or(layout::NEVER).clamp(1, layout::NEVER),
+        );
+        if self.run(deadline, Effect::Writes, &script).await?.done {
+            return Ok((Revoked::all(ended), targets));
+        }
+        // The same revocation, executed twice at once: what the other one wrote down counts.
+        let planned = self.planned(deadline, receipt).await?;
+        planned.ok_or_else(|| error::strange(&self.place, Effect::Writes))
+    }
+
+    /// Ends a session, if it is this one still and the user's. Answers with whether this operation has ended it.
+    pub(super) async fn end_one(
+        self: &Arc<Self>,
+        deadline: Deadline,
+        user: &UserId,
+        target: &Target,
+        op: OpId,
+        marker: Duration,
+    ) -> Result<bool, StoreError> {
+        let wanted = Wanted { keys: vec![target.key], users: Vec::new() };
+        self.step_within(deadline, wanted, |table, now| end_one(table, now, user, target, op, marker)).await
+    }
+}
+
+fn end_one<T: Table>(
+    table: &mut T,
+    now: Timestamp,
+    user: &UserId,
+    target: &Target,
+    op: OpId,
+    marker: Duration,
+) -> Result<bool, T::Error> {
+    let revoked = Entry::Marker { ending: Ending::Revoked, op, until: now.after(marker) };
+    let mut key = target.key;
+    for _ in 0..MOST_HOPS {
+        let moved = match table.get(&key)? {
+            Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
+                let it_is = record.id == target.record && record.user.as_ref() == Some(user);
+                if it_is {
+                    table.put(&key, revoked)?;
+                }
+                return Ok(it_is);
+            }
+            None if target.announced && key == target.key => {
+                table.put(&key, revoked)?;
+                return Ok(false);
+            }
+            Some(Entry::Marker { ending: Ending::Revoked, op: by, .. }) => return Ok(by == op),
+            Some(Entry::Alias { successor, .. }) => successor,
+            Some(Entry::Marker { ending: Ending::Moved { to, .. }, .. }) => to,
+            _ => return Ok(false),
+        };
+        if target.moved == Moved::Spared {
+            return Ok(false);
+        }
+        key = moved;
+    }
+    Ok(false)
+}

@@ -1,0 +1,189 @@
+//! Users in a cluster, whose index is on another node than their sessions.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloakroom::store::{Created, Ending, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind};
+use cloakroom::{StoreKey, UserId};
+use cloakroom_redis::RedisStore;
+use cloakroom_testing::requests;
+use support::cluster::Cluster;
+use support::{Kind, Server, name_of};
+
+fn index_of(user: &UserId) -> String {
+    name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:u")
+}
+
+fn announced_of(user: &UserId) -> String {
+    name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:p")
+}
+
+fn node_of<'c>(cluster: &'c Cluster, name: &str) -> &'c Server {
+    &cluster.nodes[cluster.first_owner(cluster.slot(name))]
+}
+
+/// A key on another node than that name.
+fn key_apart_from(cluster: &Cluster, name: &str) -> StoreKey {
+    let there = cluster.first_owner(cluster.slot(name));
+    std::iter::repeat_with(requests::key)
+        .find(|key| cluster.first_owner(cluster.slot(&name_of(key))) != there)
+        .unwrap()
+}
+
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it did not come to be that {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn is_live(store: &RedisStore, key: StoreKey) -> bool {
+    matches!(store.load(key).await.unwrap(), Loaded::Live(_))
+}
+
+/// As a login does before it commits.
+fn announce(cluster: &Cluster, user: &UserId, key: &StoreKey) {
+    let (index, announced) = (index_of(user), announced_of(user));
+    let (home, member) = (node_of(cluster, &index), member(key));
+    home.raw(&format!("ZADD {index} 9000000000000 {member}"));
+    let script = "redis.call('HSET',KEYS[1],ARGV[1],struct.pack('>I8',9000000000000)..string.rep('x',16))";
+    home.raw(&format!("EVAL \"{script}\" 1 {announced} {member}"));
+    home.raw(&format!("PEXPIRE {announced} 60000"));
+}
+
+/// How an index calls a session.
+fn member(key: &StoreKey) -> String {
+    name_of(key).replace("cloakroom:", "")
+}
+
+/// A login has announced itself, is held up, and commits after a revocation that came between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_revocation_misses_no_login_that_is_on_its_way() {
+    let cluster = Cluster::start(Kind::Redis);
+    let store = cluster.store();
+    let user = requests::user("ann");
+    let key = key_apart_from(&cluster, &index_of(&user));
+    announce(&cluster, &user, &key);
+    let revoke = requests::revoke(&user, RevokeWhich::All);
+    assert_eq!(store.revoke(revoke.clone()).await.unwrap().count, 0, "it is not there yet");
+    let created = store.create(requests::create_for(key, requests::bind(&user))).await.unwrap();
+    assert!(matches!(created, Created::Created { .. }), "it began, and was ended: {created:?}");
+    assert!(!is_live(&store, key).await);
+
+    let old = requests::key();
+    let created = store.create(requests::create(old, requests::data(&[]))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+    let new = requests::successor(old);
+    announce(&cluster, &user, &new);
+    store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
+    let mut login = requests::rename(old, new, snapshot.record.version, requests::data(&[]));
+    login.bind = Some(requests::bind(&user));
+    let renamed = store.rename(login).await.unwrap();
+    assert!(matches!(renamed, Renamed::Ended(Ending::Revoked)), "{renamed:?}");
+    assert!(is_live(&store, old).await && !is_live(&store, new).await);
+
+    assert_eq!(store.list_user(user.clone()).await.unwrap(), []);
+    // Asked again, it spares whoever has logged in since.
+    let since = requests::key();
+    store.create(requests::create_for(since, requests::bind(&user))).await.unwrap();
+    assert_eq!(store.revoke(revoke).await.unwrap().count, 0);
+    assert!(is_live(&store, since).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whoever_had_logged_in_before_a_revocation_is_out_after_it() {
+    let cluster = Arc::new(Cluster::start(Kind::Valkey));
+    let user = requests::user("ann");
+    for round in 0..10_u64 {
+        let mut logins = Vec::new();
+        for n in 0..8_u64 {
+            let (store, user) = (cluster.store(), user.clone());
+            logins.push(tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis((n * 7 + round * 3) % 20)).await;
+                let key = requests::key();
+                if n % 2 == 0 {
+                    store.create(requests::create_for(key, requests::bind(&user))).await.unwrap();
+                    return (key, Instant::now());
+                }
+                let created = store.create(requests::create(key, requests::data(&[]))).await.unwrap();
+                let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+                let to = requests::successor(key);
+                let mut rename = requests::rename(key, to, snapshot.record.version, requests::data(&[]));
+                rename.bind = Some(requests::bind(&user));
+                let renamed = store.rename(rename).await.unwrap();
+                assert!(matches!(renamed, Renamed::Renamed { .. } | Renamed::Ended(_)), "{renamed:?}");
+                (to, Instant::now())
+            }));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let store = cluster.store();
+        let began = Instant::now();
+        store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
+        let mut alive = Vec::new();
+        for login in logins {
+            let (key, done) = login.await.unwrap();
+            if is_live(&store, key).await {
+                assert!(done > began, "it had logged in before, and lives");
+                alive.push(key);
+            }
+        }
+        let mut listed: Vec<StoreKey> =
+            store.list_user(user.clone()).await.unwrap().iter().map(|session| session.key).collect();
+        alive.sort();
+        listed.sort();
+        assert_eq!(listed, alive, "who is alive is listed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn leftovers_in_an_index_are_taken_out_and_what_is_announced_is_not() {
+    let cluster = Cluster::start(Kind::Redis);
+    let store = cluster.store();
+    let user = requests::user("ann");
+    let (index, announced) = (index_of(&user), announced_of(&user));
+    let home = node_of(&cluster, &index);
+    let key = requests::key();
+    store.create(requests::create_for(key, requests::bind(&user))).await.unwrap();
+    until("what has come true is no longer announced", || {
+        home.raw(&format!("EXISTS {announced}")).starts_with(":0")
+    })
+    .await;
+    // As a crash between announcing and committing leaves them: one long ago, one a moment ago.
+    let (old, new) = (member(&requests::key()), requests::key());
+    home.raw(&format!("ZADD {index} 9000000000000 {old}"));
+    announce(&cluster, &user, &new);
+    let new = member(&new);
+    let listed = store.list_user(user.clone()).await.unwrap();
+    assert_eq!(listed.iter().map(|session| session.key).collect::<Vec<_>>(), [key]);
+    until("the leftover is gone", || !home.raw(&format!("ZRANGE {index} 0 -1")).contains(&old)).await;
+    assert!(home.raw(&format!("ZRANGE {index} 0 -1")).contains(&new), "it may still come");
+    // Ended, it is taken out without anybody's looking.
+    store.end(requests::end(key)).await.unwrap();
+    let member = member(&key);
+    until("the ended one is gone", || !home.raw(&format!("ZRANGE {index} 0 -1")).contains(&member)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn without_the_node_of_its_index_nobody_logs_in_and_nothing_is_changed() {
+    let cluster = Cluster::start(Kind::Redis);
+    let store = cluster.store();
+    let user = requests::user("ann");
+    let index = index_of(&user);
+    let key = key_apart_from(&cluster, &index);
+    let created = store.create(requests::create(key, requests::data(&[]))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+    store.ping().await.unwrap();
+    let home = node_of(&cluster, &index);
+    home.pause();
+    let to = requests::successor(key);
+    let mut login = requests::rename(key, to, snapshot.record.version, requests::data(&[]));
+    login.bind = Some(requests::bind(&user));
+    let error = store.rename(login).await.unwrap_err();
+    home.resume();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    assert!(is_live(&store, key).await && !is_live(&store, to).await);
+}
