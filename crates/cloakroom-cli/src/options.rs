@@ -57,9 +57,10 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB?ca=FILE` (TLS) or
-    /// `redis+unix:PATH` for several instances that share them, or `memory:`, which forgets them when the program ends.
-    /// Instances behind one address share the admin page as well: give them the same CLOAKROOM_ADMIN_TOKEN.
+    /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB?ca=FILE` (TLS),
+    /// `redis+unix:PATH`, `redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` or `redis-cluster://HOST:PORT,HOST:PORT` for several
+    /// instances that share them, or `memory:`, which forgets them when the program ends. Instances behind one address share
+    /// the admin page as well: give them the same CLOAKROOM_ADMIN_TOKEN.
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<StoreUrl>,
 
@@ -97,14 +98,15 @@ impl FromStr for StoreUrl {
             Some(("memory", _)) => Err("nothing may follow `memory:`".to_owned()),
             Some(("sqlite", "")) => Err("the path is missing: `sqlite:PATH`".to_owned()),
             Some(("sqlite", path)) => Ok(StoreUrl::Sqlite(path.into())),
-            Some(("redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss" | "valkeys", _)) => {
-                text.parse().map(StoreUrl::Redis).map_err(|error: InvalidRedisUrl| error.to_string())
-            }
-            _ => Err(
-                "this program knows `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB`, `redis+unix:PATH` and \
-                 `memory:`"
-                    .to_owned(),
-            ),
+            _ => match text.parse() {
+                Ok(url) => Ok(StoreUrl::Redis(url)),
+                Err(InvalidRedisUrl::Scheme) => Err(
+                    "this program knows `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB`, `redis+unix:PATH`, \
+                     `redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`, `redis-cluster://HOST:PORT,HOST:PORT` and `memory:`"
+                        .to_owned(),
+                ),
+                Err(error) => Err(error.to_string()),
+            },
         }
     }
 }
@@ -163,6 +165,8 @@ mod tests {
         assert_eq!("redis://h:1/2".parse(), Ok(StoreUrl::Redis("redis://h:1/2".parse().unwrap())));
         assert!("redis+unix:/run/r.sock".parse::<StoreUrl>().is_ok());
         assert!("rediss://h?ca=/etc/ca.pem".parse::<StoreUrl>().is_ok());
+        assert!("redis-sentinel://a,b:1/shop/0".parse::<StoreUrl>().is_ok());
+        assert!("redis-cluster://a,b:1".parse::<StoreUrl>().is_ok());
         for wrong in
             ["", "memory", "memory:x", "sqlite:", "redis:localhost", "rediss://h?insecure", "sessions.db"]
         {

@@ -63,7 +63,7 @@ fn a_port_that_is_taken_is_an_error_and_the_usual_one_gives_way() {
 fn what_cannot_be_meant_is_refused_with_what_can() {
     let folder = tempfile::tempdir().unwrap();
     for (arguments, says) in [
-        (&["--store", "mysql://localhost"][..], "`redis+unix:PATH` and `memory:`"),
+        (&["--store", "mysql://localhost"][..], "HOST:PORT` and `memory:`"),
         (&["--listen", "example.com"], "an address with a port"),
         (&["--data", "a", "--store", "memory:"], "cannot be used with"),
         (&["bench"], "bench"),

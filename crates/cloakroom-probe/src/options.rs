@@ -76,8 +76,8 @@ impl Refused {
 #[derive(Parser, Debug)]
 #[command(name = "cloakroom-probe", version)]
 struct Options {
-    /// Where sessions are kept: memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB?ca=FILE (TLS) or
-    /// redis+unix:PATH
+    /// Where sessions are kept: memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB?ca=FILE (TLS),
+    /// redis+unix:PATH, redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis-cluster://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL")]
     store: StoreUrl,
     /// The framework in front
@@ -235,7 +235,8 @@ impl Options {
         if self.near_cache && !self.store.tells_of_changes() {
             return Err(Refused::option(
                 "--near-cache",
-                "needs a store on a server that tells of changes: redis://HOST:PORT/DB or redis+unix:PATH",
+                "needs a store on a server that tells of changes: redis://HOST:PORT/DB, redis+unix:PATH, redis-sentinel://… or \
+                 redis-cluster://…",
             ));
         }
         Ok(())

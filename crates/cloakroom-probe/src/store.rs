@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloakroom::store::Store;
 use cloakroom::{MemoryStore, NearCache};
-use cloakroom_redis::{RedisStore, RedisUrl};
+use cloakroom_redis::{InvalidRedisUrl, RedisStore, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
 use crate::options::Refused;
@@ -17,12 +17,12 @@ pub(crate) enum StoreUrl {
     Memory,
     /// `sqlite:PATH`
     Sqlite(PathBuf),
-    /// `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB` or `redis+unix:PATH`
+    /// Any URL of Redis: one server, sentinels, a cluster.
     Redis(RedisUrl),
 }
 
-const EXPECTED: &str =
-    "expected memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB or redis+unix:PATH";
+const EXPECTED: &str = "expected memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:PATH, \
+     redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis-cluster://HOST:PORT,HOST:PORT";
 
 impl std::str::FromStr for StoreUrl {
     type Err = String;
@@ -36,13 +36,12 @@ impl std::str::FromStr for StoreUrl {
             "memory" => Err("nothing can follow memory:".to_owned()),
             "sqlite" if rest.is_empty() => Err("sqlite: needs the path of a file".to_owned()),
             "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::from(rest))),
-            "redis" | "valkey" | "redis+unix" | "valkey+unix" | "rediss" | "valkeys" | "redis-sentinel"
-            | "redis-cluster" => url
-                .parse()
-                .map(StoreUrl::Redis)
-                .map_err(|error: cloakroom_redis::InvalidRedisUrl| error.to_string()),
             "file" | "postgres" | "mysql" => Err(format!("the {scheme} store is not built yet; {EXPECTED}")),
-            _ => Err(EXPECTED.to_owned()),
+            _ => match url.parse() {
+                Ok(url) => Ok(StoreUrl::Redis(url)),
+                Err(InvalidRedisUrl::Scheme) => Err(EXPECTED.to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
         }
     }
 }

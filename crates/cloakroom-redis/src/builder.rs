@@ -25,6 +25,8 @@ pub struct RedisBuilder {
     pub(crate) url: RedisUrl,
     /// Over what the URL says.
     pub(crate) tls_files: TlsFiles,
+    /// User and password for sentinels, over what the URL says.
+    sentinel_login: (Option<String>, Option<Zeroizing<String>>),
     pub(crate) prefix: String,
     pub(crate) call_deadline: Duration,
     pub(crate) connect_timeout: Duration,
@@ -44,6 +46,8 @@ pub enum BuildError {
     CertificatesWithoutTls,
     /// What TLS needs is not there.
     Tls(TlsError),
+    /// A user or a password for sentinels, where there are none.
+    LoginWithoutSentinels,
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
     /// slot tag's.
     Prefix,
@@ -64,6 +68,9 @@ impl fmt::Display for BuildError {
                 "ca, certificate and key are for Redis over TLS, and this connection is not: write rediss:// (tls = true)",
             ),
             BuildError::Tls(error) => error.fmt(f),
+            BuildError::LoginWithoutSentinels => f.write_str(
+                "a user or a password for sentinels is given, and the URL names none: write redis-sentinel://",
+            ),
             BuildError::Prefix => write!(
                 f,
                 "the prefix of keys in Redis takes up to {LONGEST_PREFIX} bytes, without braces and control characters"
@@ -92,6 +99,7 @@ impl RedisBuilder {
         RedisBuilder {
             url,
             tls_files: TlsFiles::default(),
+            sentinel_login: (None, None),
             prefix: PREFIX.to_owned(),
             call_deadline: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
@@ -111,6 +119,20 @@ impl RedisBuilder {
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.url.password = Some(Zeroizing::new(password.into()));
+        self
+    }
+
+    /// The ACL user to ask sentinels as, in place of the URL's. For a URL with `redis-sentinel://`; with another it is an error.
+    #[must_use]
+    pub fn sentinel_user(mut self, user: impl Into<String>) -> Self {
+        self.sentinel_login.0 = Some(user.into());
+        self
+    }
+
+    /// The password for sentinels, in place of the URL's. Never shown. For a URL with `redis-sentinel://`.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_login.1 = Some(Zeroizing::new(password.into()));
         self
     }
 
@@ -186,7 +208,7 @@ impl RedisBuilder {
     ///
     /// # Errors
     /// [`BuildError`]: which setting does not fit.
-    pub fn build(self) -> Result<RedisStore, BuildError> {
+    pub fn build(mut self) -> Result<RedisStore, BuildError> {
         let prefix_fits = self.prefix.len() <= LONGEST_PREFIX
             && !self.prefix.chars().any(|c| c.is_control() || matches!(c, '{' | '}'));
         if !prefix_fits {
@@ -200,6 +222,15 @@ impl RedisBuilder {
         }
         if self.url.db != 0 && matches!(self.url.address, Address::Cluster(_)) {
             return Err(BuildError::Url(InvalidRedisUrl::ClusterDatabase));
+        }
+        let (user, password) = std::mem::take(&mut self.sentinel_login);
+        match &mut self.url.address {
+            Address::Sentinels(group) => {
+                group.user = user.or(group.user.take());
+                group.password = password.or(group.password.take());
+            }
+            _ if user.is_some() || password.is_some() => return Err(BuildError::LoginWithoutSentinels),
+            _ => {}
         }
         RedisStore::start(self)
     }

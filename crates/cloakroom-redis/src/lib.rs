@@ -29,8 +29,8 @@
 //! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
 //! configure, and for what a failover can lose.
 //!
-//! Needs Redis 7 or later, or any Valkey. A single server or a cluster, over TCP, over TLS (feature `tls`) or over a socket in
-//! the file system. Sentinel is not built yet.
+//! Needs Redis 7 or later, or any Valkey. A single server, the primary that sentinels name, followed through failovers, or a
+//! cluster; over TCP or TLS (feature `tls`), a single server also over a socket in the file system.
 
 mod apart;
 mod builder;
@@ -38,6 +38,8 @@ mod cluster;
 #[cfg(feature = "config")]
 mod config;
 mod error;
+mod group;
+mod host;
 mod layout;
 mod link;
 mod names;
@@ -45,6 +47,7 @@ mod node;
 mod replace;
 mod route;
 mod scripts;
+mod sentinels;
 mod sessions;
 mod shared;
 mod signals;

@@ -98,7 +98,7 @@ impl Link {
         line: Option<Line>,
     ) -> Self {
         let state = State { phase: Phase::Idle, epoch: 0, asked: Instant::now() };
-        Link(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             route,
             place,
             connect_timeout,
@@ -106,7 +106,15 @@ impl Link {
             line,
             state: Mutex::new(state),
             changed: watch::Sender::new(()),
-        }))
+        });
+        let weak = Arc::downgrade(&inner);
+        inner.route.tell(Box::new(move || weak.upgrade().map(|inner| inner.follow()).is_some()));
+        Link(inner)
+    }
+
+    /// Whether the server on the other end may be another one with the next connection.
+    pub(crate) fn may_turn(&self) -> bool {
+        self.0.route.may_turn()
     }
 
     /// The connection, or why there is none; `None` where it has to be waited for. An error means that nothing was sent.
@@ -175,6 +183,25 @@ impl Link {
 }
 
 impl Inner {
+    /// Gives up the connection if its server is not the right one any more, with what is under way on it: what such a server
+    /// acknowledges will be undone.
+    fn follow(self: &Arc<Self>) {
+        let stray = {
+            let state = self.state.lock();
+            match &state.phase {
+                Phase::Up(connection, ..) if !self.route.leads_to(connection) => {
+                    Some((connection.clone(), state.epoch))
+                }
+                _ => None,
+            }
+        };
+        if let Some((connection, epoch)) = stray {
+            tracing::info!(target: "cloakroom", "{} has another primary now", self.place);
+            self.leave(epoch, Phase::Connecting);
+            connection.cut();
+        }
+    }
+
     /// Gives up the connection of this epoch, unless that was done before.
     fn leave(self: &Arc<Self>, epoch: u64, phase: Phase) {
         {
@@ -188,6 +215,10 @@ impl Inner {
             }
         }
         Self::start_connecting(self);
+        // However it ends: its subscriptions end with it.
+        if let Some(on_push) = &self.on_push {
+            on_push(PushInfo { kind: PushKind::Disconnection, data: Vec::new() });
+        }
     }
 
     fn start_connecting(self: &Arc<Self>) -> bool {
@@ -207,10 +238,11 @@ impl Inner {
         let on_push = self.on_push.clone();
         let line = self.line.clone();
         let push = move |info: PushInfo| -> Result<(), ()> {
-            if info.kind == PushKind::Disconnection
-                && let Some(inner) = weak.upgrade()
-            {
-                inner.leave(epoch, Phase::Connecting);
+            if info.kind == PushKind::Disconnection {
+                if let Some(inner) = weak.upgrade() {
+                    inner.leave(epoch, Phase::Connecting);
+                }
+                return Ok(());
             }
             if let Some(line) = &line {
                 line.pushed(&info);
@@ -278,6 +310,9 @@ async fn keep_connecting(mut trying: Trying) {
                 }
                 state.phase = Phase::Up(connection, Instant::now(), tracks);
                 trying.done = true;
+                drop(state);
+                // What was said while it was made.
+                inner.follow();
                 return;
             }
             Err(why) => {

@@ -1,35 +1,54 @@
-//! How a connection is made: a socket to the server, TLS over it where that is asked for, and the login.
+//! How a connection is made: a socket to the server, TLS over it where that is asked for, and the login. Where sentinels know
+//! which server it is, they are asked first, and it must say of itself that it is a primary.
 
 use std::io;
 use std::ops::{Deref, DerefMut};
-#[cfg(unix)]
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::cluster::Place;
+use crate::host::HostPort;
+use crate::sentinels::{Follower, Sentinels};
 use crate::target::{Address, TlsFiles};
 use crate::tls::Tls;
 use crate::{BuildError, RedisUrl, error};
 
 /// The way to a server, and as whom.
 pub(crate) struct Route {
-    address: Address,
+    way: Way,
     login: RedisConnectionInfo,
     /// TLS and never anything else.
     tls: Option<Arc<Tls>>,
+}
+
+enum Way {
+    Tcp(HostPort),
+    Unix(PathBuf),
+    /// To whichever server they name.
+    Sentinels(Sentinels),
+    /// To none yet: of a cluster's nodes one has to be named.
+    Nodes,
 }
 
 /// A connection that was logged in. Closed when its last clone is dropped, also with calls under way.
 #[derive(Clone)]
 pub(crate) struct Connection {
     asks: MultiplexedConnection,
-    _drives: Arc<Driver>,
+    drives: Arc<Driver>,
+    /// Where sentinels named the server.
+    to: Option<Arc<HostPort>>,
+}
+
+impl Connection {
+    /// Ends it at once. Calls under way are not answered any more.
+    pub(crate) fn cut(&self) {
+        self.drives.0.abort();
+    }
 }
 
 impl Deref for Connection {
@@ -73,26 +92,122 @@ impl Route {
             None if !files.is_empty() => return Err(BuildError::CertificatesWithoutTls),
             None => None,
         };
-        Ok(Route { address: url.address.clone(), login: url.login(), tls })
+        let way = match &url.address {
+            Address::Tcp(at) => Way::Tcp(at.clone()),
+            Address::Unix(path) => Way::Unix(path.clone()),
+            Address::Sentinels(group) => Way::Sentinels(Sentinels::new(group.clone(), tls.clone())),
+            Address::Cluster(_) => Way::Nodes,
+        };
+        Ok(Route { way, login: url.login(), tls })
     }
 
     /// The way to a node of a cluster, as the same.
-    pub(crate) fn to(&self, at: &Place) -> Self {
-        let address = Address::Tcp { host: at.host.clone(), port: at.port };
-        Route { address, login: self.login.clone(), tls: self.tls.clone() }
+    pub(crate) fn to(&self, at: &HostPort) -> Self {
+        Route { way: Way::Tcp(at.clone()), login: self.login.clone(), tls: self.tls.clone() }
+    }
+
+    /// Whether it may lead to another server from one connection to the next.
+    pub(crate) fn may_turn(&self) -> bool {
+        matches!(self.way, Way::Sentinels(_))
+    }
+
+    /// Calls this whenever it may lead elsewhere.
+    pub(crate) fn tell(&self, follower: Follower) {
+        if let Way::Sentinels(sentinels) = &self.way {
+            sentinels.tell(follower);
+        }
+    }
+
+    /// Whether it still leads to where this connection does.
+    pub(crate) fn leads_to(&self, connection: &Connection) -> bool {
+        match (&self.way, &connection.to) {
+            (Way::Sentinels(sentinels), Some(at)) => sentinels.lead_to(at),
+            _ => true,
+        }
     }
 
     /// A new connection, or why there is none: the end of a sentence about the server.
     pub(crate) async fn connect(&self, config: AsyncConnectionConfig) -> Result<Connection, String> {
-        let stream = match &self.address {
-            Address::Tcp { host, port } => self.over_tcp(host, *port).await?,
-            Address::Cluster(_) => return Err("is many servers: one of them has to be named".to_owned()),
+        let stream = match &self.way {
+            Way::Tcp(at) => stream(at, self.tls.as_deref()).await?,
             #[cfg(unix)]
-            Address::Unix(path) => over_socket(path).await?,
+            Way::Unix(path) => over_socket(path).await?,
             #[cfg(not(unix))]
-            Address::Unix(_) => return Err("is behind a socket, which this system does not have".to_owned()),
+            Way::Unix(_) => return Err("is behind a socket, which this system does not have".to_owned()),
+            Way::Sentinels(sentinels) => return self.to_primary(sentinels, &config).await,
+            Way::Nodes => return Err("is many servers: one of them has to be named".to_owned()),
         };
-        log_in(stream, &self.login, self.tls.is_some(), config).await
+        self.log_in(stream, config).await
+    }
+
+    /// To the server that they name; begun anew where they name another one meanwhile.
+    async fn to_primary(
+        &self,
+        sentinels: &Sentinels,
+        config: &AsyncConnectionConfig,
+    ) -> Result<Connection, String> {
+        let mut search = sentinels.search();
+        loop {
+            let named = search.named().await?;
+            let failed = tokio::select! {
+                tried = self.to_one_of(&named, config) => match tried {
+                    Ok(connection) => return Ok(connection),
+                    Err(why) => why,
+                },
+                () = search.otherwise_than(&named) => continue,
+            };
+            // They may be about to tell.
+            if !search.soon_otherwise_than(&named).await {
+                return Err(failed);
+            }
+        }
+    }
+
+    async fn to_one_of(
+        &self,
+        named: &[HostPort],
+        config: &AsyncConnectionConfig,
+    ) -> Result<Connection, String> {
+        let mut failed = String::new();
+        for at in named {
+            match self.as_primary(at, config.clone()).await {
+                Ok(connection) => return Ok(connection),
+                Err(why) => failed = format!("has its primary at {at}, which {why}"),
+            }
+        }
+        Err(failed)
+    }
+
+    async fn as_primary(&self, at: &HostPort, config: AsyncConnectionConfig) -> Result<Connection, String> {
+        let mut connection = self.log_in(stream(at, self.tls.as_deref()).await?, config).await?;
+        // A sentinel says what it was told some time ago.
+        let role = connection.send_packed_command(&redis::cmd("ROLE")).await;
+        let role = role.map_err(|error| error::no_login(&error, self.tls.is_some()))?;
+        let is_primary = match &role {
+            Value::Array(role) => match role.first() {
+                Some(Value::BulkString(name)) => name == b"master",
+                Some(Value::SimpleString(name)) => name == "master",
+                _ => false,
+            },
+            Value::ServerError(told) if told.code() == "NOPERM" => {
+                return Err("does not let this user ask whether it is a primary: it needs +role".to_owned());
+            }
+            _ => false,
+        };
+        if !is_primary {
+            return Err("is none, or none any more: its sentinels will have to agree on another".to_owned());
+        }
+        connection.to = Some(Arc::new(at.clone()));
+        Ok(connection)
+    }
+
+    async fn log_in(
+        &self,
+        stream: Box<dyn Stream>,
+        config: AsyncConnectionConfig,
+    ) -> Result<Connection, String> {
+        let connection = log_in(stream, &self.login, config).await;
+        connection.map_err(|error| error::no_login(&error, self.tls.is_some()))
     }
 
     /// Why there is no connection where time was up.
@@ -103,31 +218,30 @@ impl Route {
             None => "did not answer a new connection in time",
         }
     }
+}
 
-    async fn over_tcp(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, String> {
-        let stream = tcp(host, port).await?;
-        match &self.tls {
-            None => Ok(Box::new(stream)),
-            Some(tls) => tls.over(stream, host).await,
-        }
+/// Logs in on a stream that was opened.
+pub(crate) async fn log_in(
+    stream: Box<dyn Stream>,
+    login: &RedisConnectionInfo,
+    config: AsyncConnectionConfig,
+) -> Result<Connection, RedisError> {
+    let (asks, driving) = MultiplexedConnection::new_with_config(login, stream, config).await?;
+    let driver = Driver(tokio::spawn(driving).abort_handle());
+    Ok(Connection { asks, drives: Arc::new(driver), to: None })
+}
+
+/// Bytes to and from a host, in TLS or not at all where that is asked for.
+pub(crate) async fn stream(at: &HostPort, tls: Option<&Tls>) -> Result<Box<dyn Stream>, String> {
+    let stream = tcp(&at.host, at.port).await?;
+    match tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => tls.over(stream, &at.host).await,
     }
 }
 
-async fn log_in(
-    stream: Box<dyn Stream>,
-    login: &RedisConnectionInfo,
-    tls: bool,
-    config: AsyncConnectionConfig,
-) -> Result<Connection, String> {
-    let (asks, driving) = MultiplexedConnection::new_with_config(login, stream, config)
-        .await
-        .map_err(|error| error::no_login(&error, tls))?;
-    let driver = Driver(tokio::spawn(driving).abort_handle());
-    Ok(Connection { asks, _drives: Arc::new(driver) })
-}
-
 #[cfg(unix)]
-async fn over_socket(path: &Path) -> Result<Box<dyn Stream>, String> {
+async fn over_socket(path: &std::path::Path) -> Result<Box<dyn Stream>, String> {
     let stream = tokio::net::UnixStream::connect(path).await;
     stream.map(|stream| Box::new(stream) as _).map_err(|error| error::unreachable(&error))
 }

@@ -315,8 +315,14 @@ impl Shared {
             drop(unanswered);
             match answer {
                 Ok(Ok(answer)) => {
-                    // A primary that was made a replica: its address may lead to the new one by now.
-                    if matches!(&answer, Value::ServerError(told) if told.code() == "READONLY") {
+                    let demoted = matches!(&answer, Value::ServerError(told) if told.code() == "READONLY");
+                    if demoted && link.may_turn() && !deadline.is_past() {
+                        // It refused, so nothing was done: asked of the one that took over, also where it writes.
+                        link.lost(&open);
+                        continue;
+                    }
+                    if demoted {
+                        // A primary that was made a replica: its address may lead to the new one by now.
                         link.misled(&open);
                     }
                     return Ok(Told { value: answer, by: node, asked });

@@ -9,7 +9,9 @@ use redis::{ProtocolVersion, RedisConnectionInfo};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::cluster::{Place, Seeds};
+use crate::cluster::Seeds;
+use crate::group::Group;
+use crate::host::HostPort;
 
 const PORT: u16 = 6379;
 
@@ -22,11 +24,14 @@ const PORT: u16 = 6379;
 /// | `rediss://…` | the same over TLS, which needs the feature `tls` |
 /// | `rediss://HOST?ca=FILE&certificate=FILE&key=FILE` | with a CA of one's own, with a client certificate: see [`RedisBuilder::ca`](crate::RedisBuilder::ca) |
 /// | `redis+unix:PATH`, `redis+unix:PATH?db=1&user=USER&password=PASSWORD` | over a socket in the file system |
+/// | `redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` | the primary of this service, wherever these sentinels say it is; port 26379 unless told. A user and a password before the `@` are for the primary |
+/// | `redis-sentinel://…?sentinel_user=USER&sentinel_password=PASSWORD` | as whom to ask the sentinels, where they want to know |
+/// | `rediss-sentinel://…` | the same over TLS, to the sentinels and to the primary; with the files of `rediss:` |
 /// | `redis-cluster://HOST:PORT,HOST:PORT` | a cluster, of which these nodes tell; user and password before the `@` are for all nodes, and there is no database but 0 |
 /// | `rediss-cluster://…` | the same over TLS, with the files of `rediss:` |
 ///
-/// User, password and the names of files may be percent-encoded. `valkey:` serves for `redis:` everywhere. `Debug` and `Display` show where, never as
-/// whom.
+/// Users, passwords, services and the names of files may be percent-encoded. `valkey` serves for `redis` everywhere. `Debug` and `Display` show where,
+/// never as whom.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     pub(crate) address: Address,
@@ -39,11 +44,10 @@ pub struct RedisUrl {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Address {
-    Tcp {
-        host: String,
-        port: u16,
-    },
+    Tcp(HostPort),
     Unix(PathBuf),
+    /// Wherever a service's primary is.
+    Sentinels(Group),
     /// Many servers, which tell of each other.
     Cluster(Seeds),
 }
@@ -89,10 +93,12 @@ impl TlsFiles {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidRedisUrl {
-    /// None of `redis://`, `rediss://`, `redis+unix:`, `redis-cluster://` and `rediss-cluster://`.
+    /// None of `redis://`, `redis+unix:`, `redis-sentinel://`, `redis-cluster://`, and the same with `rediss`.
     Scheme,
-    /// A group of sentinels, which this version does not know.
-    Topology,
+    /// No list of sentinels: between 1 and 16 hosts, with commas between them.
+    Sentinels,
+    /// No name of a service behind the sentinels.
+    Service,
     /// No list of a cluster's nodes: between 1 and 64 hosts, with commas between them.
     Seeds,
     /// A database other than 0 in a cluster, which has no others.
@@ -113,23 +119,29 @@ impl fmt::Display for InvalidRedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             InvalidRedisUrl::Scheme => {
-                "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:PATH or redis-cluster://HOST:PORT,HOST:PORT"
+                "expected redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:PATH, \
+                 redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis-cluster://HOST:PORT,HOST:PORT"
             }
-            InvalidRedisUrl::Topology => {
-                "Sentinel is not built yet; name one server with redis://, or nodes of a cluster with redis-cluster://"
+            InvalidRedisUrl::Sentinels => {
+                "the sentinels of a Redis service are between 1 and 16 hosts with commas between them, as in \
+                 redis-sentinel://a:26379,b:26379,c:26379/SERVICE"
+            }
+            InvalidRedisUrl::Service => {
+                "the service that sentinels look after must be named, as in redis-sentinel://a:26379,b:26379/SERVICE: see \
+                 `sentinel monitor` in their configuration"
             }
             InvalidRedisUrl::Seeds => {
                 "a Redis cluster is named by between 1 and 64 of its nodes with commas between them, as in \
                  redis-cluster://a:6379,b:6379,c:6379"
             }
             InvalidRedisUrl::ClusterDatabase => "a Redis cluster has database 0 and no other: leave the database out",
-
             InvalidRedisUrl::Host => "redis:// needs a host, as in redis://localhost:6379/0",
             InvalidRedisUrl::Database => "the database in a Redis URL must be a number from 0",
             InvalidRedisUrl::Path => "redis+unix: needs the path of a socket",
             InvalidRedisUrl::Option => {
-                "a Redis URL takes db, user and password behind the ? of redis+unix:, and ca, certificate and key behind \
-                 that of rediss:// and rediss-cluster://, and nothing else there"
+                "a Redis URL takes db, user and password behind the ? of redis+unix:, ca, certificate and key behind that of \
+                 rediss://, rediss-sentinel:// and rediss-cluster://, sentinel_user and sentinel_password where there are sentinels, and \
+                 nothing else there"
             }
             InvalidRedisUrl::Encoding => "user and password in a Redis URL must be percent-encoded UTF-8",
         })
@@ -147,9 +159,10 @@ impl FromStr for RedisUrl {
             "redis" | "valkey" => over_tcp(rest, false),
             "rediss" | "valkeys" => over_tcp(rest, true),
             "redis+unix" | "valkey+unix" | "unix" => over_socket(rest),
+            "redis-sentinel" | "valkey-sentinel" => over_sentinels(rest, false),
+            "rediss-sentinel" | "valkeys-sentinel" => over_sentinels(rest, true),
             "redis-cluster" | "valkey-cluster" => over_cluster(rest, false),
             "rediss-cluster" | "valkeys-cluster" => over_cluster(rest, true),
-            "redis-sentinel" | "valkey-sentinel" => Err(InvalidRedisUrl::Topology),
             _ => Err(InvalidRedisUrl::Scheme),
         }
     }
@@ -176,7 +189,7 @@ fn over_tcp(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
     };
     let user = Some(url.username()).filter(|user| !user.is_empty()).map(decoded).transpose()?;
     let password = url.password().map(decoded).transpose()?.map(Zeroizing::new);
-    let address = Address::Tcp { host, port: url.port().unwrap_or(PORT) };
+    let address = Address::Tcp(HostPort { host, port: url.port().unwrap_or(PORT) });
     Ok(RedisUrl { address, user, password, db, tls: tls.then_some(files) })
 }
 
@@ -207,31 +220,74 @@ fn over_socket(rest: &str) -> Result<RedisUrl, InvalidRedisUrl> {
     Ok(url)
 }
 
-/// Taken apart by hand: several hosts make no URL.
-fn over_cluster(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
-    let rest = rest.strip_prefix("//").ok_or(InvalidRedisUrl::Seeds)?;
-    if rest.contains('#') {
-        return Err(InvalidRedisUrl::Option);
-    }
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, db) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, nodes) = authority.rsplit_once('@').unwrap_or(("", authority));
-    if !matches!(db, "" | "0") {
-        return Err(InvalidRedisUrl::ClusterDatabase);
-    }
+fn over_sentinels(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
+    let parts = Parts::of(rest).ok_or(InvalidRedisUrl::Sentinels)?;
+    let (service, db) = parts.path.split_once('/').unwrap_or((parts.path, ""));
+    let mut group = Group::read(parts.hosts, &decoded(service)?)?;
     let mut files = TlsFiles::default();
-    for (option, value) in options(query) {
+    for (option, value) in options(parts.query()?) {
+        match option {
+            "sentinel_user" => group.user = Some(decoded(value)?),
+            "sentinel_password" => group.password = Some(Zeroizing::new(decoded(value)?)),
+            _ => files.set(option, value, tls)?,
+        }
+    }
+    let mut url = parts.logged_in(Address::Sentinels(group))?;
+    url.tls = tls.then_some(files);
+    if !db.trim_matches('/').is_empty() {
+        url.db = database(db.trim_matches('/'))?;
+    }
+    Ok(url)
+}
+
+fn over_cluster(rest: &str, tls: bool) -> Result<RedisUrl, InvalidRedisUrl> {
+    let parts = Parts::of(rest).ok_or(InvalidRedisUrl::Seeds)?;
+    let mut files = TlsFiles::default();
+    for (option, value) in options(parts.query()?) {
         files.set(option, value, tls)?;
     }
-    let mut url = RedisUrl::of(Address::Cluster(Seeds::read(nodes)?));
-    let (user, password) = match login.split_once(':') {
-        Some((user, password)) => (user, Some(password)),
-        None => (login, None),
-    };
-    url.user = Some(user).filter(|user| !user.is_empty()).map(decoded).transpose()?;
-    url.password = password.map(decoded).transpose()?.map(Zeroizing::new);
+    if !matches!(parts.path, "" | "0") {
+        return Err(InvalidRedisUrl::ClusterDatabase);
+    }
+    let mut url = parts.logged_in(Address::Cluster(Seeds::read(parts.hosts)?))?;
     url.tls = tls.then_some(files);
     Ok(url)
+}
+
+/// What stands in a URL with several hosts, taken apart by hand: to a parser it is none.
+struct Parts<'u> {
+    login: &'u str,
+    hosts: &'u str,
+    path: &'u str,
+    query: &'u str,
+}
+
+impl<'u> Parts<'u> {
+    /// `//USER:PASSWORD@HOSTS/PATH?QUERY`
+    fn of(rest: &'u str) -> Option<Self> {
+        let (rest, query) = rest.strip_prefix("//")?.split_once('?').unwrap_or((rest.get(2..)?, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        Some(Parts { login, hosts, path, query })
+    }
+
+    /// The query, where nothing ends in a fragment.
+    fn query(&self) -> Result<&'u str, InvalidRedisUrl> {
+        let fragment = [self.login, self.hosts, self.path, self.query].iter().any(|part| part.contains('#'));
+        if fragment { Err(InvalidRedisUrl::Option) } else { Ok(self.query) }
+    }
+
+    /// A URL that leads there, as the user that stands before the hosts.
+    fn logged_in(&self, address: Address) -> Result<RedisUrl, InvalidRedisUrl> {
+        let (user, password) = match self.login.split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (self.login, None),
+        };
+        let mut url = RedisUrl::of(address);
+        url.user = Some(user).filter(|user| !user.is_empty()).map(decoded).transpose()?;
+        url.password = password.map(decoded).transpose()?.map(Zeroizing::new);
+        Ok(url)
+    }
 }
 
 fn database(text: &str) -> Result<u32, InvalidRedisUrl> {
@@ -249,7 +305,28 @@ fn decoded(text: &str) -> Result<String, InvalidRedisUrl> {
 impl RedisUrl {
     /// A server at a host and port.
     pub fn at(host: impl Into<String>, port: u16) -> Self {
-        Self::of(Address::Tcp { host: host.into(), port })
+        Self::of(Address::Tcp(HostPort::new(host, port)))
+    }
+
+    /// The primary of a service, wherever these sentinels (host and port of each) say it is. Name all there are, three at
+    /// least: what most of them say counts.
+    ///
+    /// # Errors
+    /// There are none or more than 16, or the service has no name.
+    ///
+    /// ```
+    /// use cloakroom_redis::RedisUrl;
+    ///
+    /// let url = RedisUrl::at_sentinels([("a.internal", 26379), ("b.internal", 26379)], "sessions")?;
+    /// assert_eq!(url, "redis-sentinel://a.internal,b.internal/sessions".parse()?);
+    /// # Ok::<(), cloakroom_redis::InvalidRedisUrl>(())
+    /// ```
+    pub fn at_sentinels<H: Into<String>>(
+        sentinels: impl IntoIterator<Item = (H, u16)>,
+        service: &str,
+    ) -> Result<Self, InvalidRedisUrl> {
+        let sentinels = sentinels.into_iter().map(|(host, port)| HostPort::new(host, port));
+        Ok(Self::of(Address::Sentinels(Group::new(sentinels, service)?)))
     }
 
     /// The cluster that these nodes (host and port of each) belong to. A few that are not all on one machine are enough: they
@@ -268,7 +345,7 @@ impl RedisUrl {
     pub fn at_cluster<H: Into<String>>(
         nodes: impl IntoIterator<Item = (H, u16)>,
     ) -> Result<Self, InvalidRedisUrl> {
-        let nodes = nodes.into_iter().map(|(host, port)| Place::new(host, port));
+        let nodes = nodes.into_iter().map(|(host, port)| HostPort::new(host, port));
         Ok(Self::of(Address::Cluster(Seeds::new(nodes)?)))
     }
 
@@ -284,40 +361,49 @@ impl RedisUrl {
         self
     }
 
-    fn of(address: Address) -> Self {
+    pub(crate) fn of(address: Address) -> Self {
         RedisUrl { address, user: None, password: None, db: 0, tls: None }
     }
 
     /// The login as the library takes it.
     pub(crate) fn login(&self) -> RedisConnectionInfo {
-        // RESP3, because it pushes: the end of a connection is told when it happens, not at the next call. Older servers
-        // answer `CLIENT SETINFO` with an error in their statistics.
-        let mut login = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_db(i64::from(self.db))
-            .set_skip_set_lib_name();
-        if let Some(user) = &self.user {
-            login = login.set_username(user);
-        }
-        if let Some(password) = &self.password {
-            login = login.set_password(password.as_str());
-        }
-        login
+        login(self.user.as_deref(), self.password.as_ref()).set_db(i64::from(self.db))
     }
+}
+
+impl Group {
+    /// The login to a sentinel.
+    pub(crate) fn login(&self) -> RedisConnectionInfo {
+        login(self.user.as_deref(), self.password.as_ref())
+    }
+}
+
+fn login(user: Option<&str>, password: Option<&Zeroizing<String>>) -> RedisConnectionInfo {
+    // RESP3, because it pushes: the end of a connection is told when it happens, not at the next call. Older servers
+    // answer `CLIENT SETINFO` with an error in their statistics.
+    let mut login =
+        RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+    if let Some(user) = user {
+        login = login.set_username(user);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password.as_str());
+    }
+    login
 }
 
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
         match &self.address {
-            Address::Tcp { host, port } if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}")?,
-            Address::Tcp { host, port } => write!(f, "{scheme}://{host}:{port}")?,
+            Address::Tcp(at) => write!(f, "{scheme}://{at}")?,
             Address::Unix(path) => write!(f, "redis+unix:{}", path.display())?,
+            Address::Sentinels(group) => write!(f, "{scheme}-sentinel://{group}")?,
             Address::Cluster(seeds) => write!(f, "{scheme}-cluster://{seeds}")?,
         }
         match (&self.address, self.db) {
             (_, 0) => Ok(()),
-            (Address::Tcp { .. } | Address::Cluster(_), db) => write!(f, "/{db}"),
+            (Address::Tcp(_) | Address::Sentinels(_) | Address::Cluster(_), db) => write!(f, "/{db}"),
             (Address::Unix(_), db) => write!(f, "?db={db}"),
         }
     }
@@ -343,12 +429,12 @@ mod tests {
         let plain = read("redis://localhost").unwrap();
         assert_eq!(plain, RedisUrl::at("localhost", 6379));
         let full = read("redis://shop:p%40ss%2Fword@db.example:7000/3").unwrap();
-        assert_eq!(full.address, Address::Tcp { host: "db.example".into(), port: 7000 });
+        assert_eq!(full.address, Address::Tcp(HostPort::new("db.example", 7000)));
         assert_eq!(full.user.as_deref(), Some("shop"));
         assert_eq!(full.password.as_ref().map(|p| p.as_str()), Some("p@ss/word"));
         assert_eq!(full.db, 3);
         let only_password = read("redis://:secret@[::1]:1/").unwrap();
-        assert_eq!(only_password.address, Address::Tcp { host: "::1".into(), port: 1 });
+        assert_eq!(only_password.address, Address::Tcp(HostPort::new("::1", 1)));
         assert_eq!((only_password.user, only_password.db), (None, 0));
         for socket in
             ["redis+unix:/run/r.sock?db=2&user=u&password=p%20w", "unix:///run/r.sock?db=2&user=u&pass=p%20w"]
@@ -378,6 +464,25 @@ mod tests {
     }
 
     #[test]
+    fn a_url_names_sentinels_and_their_service() {
+        let full = read("redis-sentinel://shop:p%40ss@a:7,[::1],c/my%20").err();
+        assert_eq!(full, Some(InvalidRedisUrl::Service));
+        let text =
+            "redis-sentinel://shop:p%40ss:w@a:7,[::1],c/sessions/3?sentinel_user=u&sentinel_password=hu%73h";
+        let full = read(text).unwrap();
+        assert_eq!(full.to_string(), "redis-sentinel://a:7,[::1]:26379,c:26379/sessions/3");
+        assert_eq!((full.user.as_deref(), full.db), (Some("shop"), 3));
+        assert_eq!(full.password.as_ref().map(|p| p.as_str()), Some("p@ss:w"));
+        let Address::Sentinels(group) = &full.address else { panic!("{full:?}") };
+        assert_eq!(group.user.as_deref(), Some("u"));
+        assert_eq!(group.password.as_ref().map(|p| p.as_str()), Some("hush"));
+        let over_tls = read("rediss-sentinel://a/s?ca=x.pem").unwrap();
+        assert_eq!(over_tls.to_string(), "rediss-sentinel://a:26379/s");
+        assert_eq!(over_tls.tls.and_then(|files| files.ca), Some("x.pem".into()));
+        assert_eq!(read("valkey-sentinel://a/s/"), RedisUrl::at_sentinels([("a", 26379)], "s"));
+    }
+
+    #[test]
     fn a_url_names_nodes_of_a_cluster() {
         let full = read("redis-cluster://shop:p%40ss:w@a:7,[::1]:8,c,a:7/0").unwrap();
         assert_eq!(full.to_string(), "redis-cluster://a:7,[::1]:8,c:6379");
@@ -396,7 +501,6 @@ mod tests {
             ("", InvalidRedisUrl::Scheme),
             ("localhost", InvalidRedisUrl::Scheme),
             ("http://localhost", InvalidRedisUrl::Scheme),
-            ("redis-sentinel://localhost", InvalidRedisUrl::Topology),
             ("redis-cluster:a", InvalidRedisUrl::Seeds),
             ("redis-cluster://", InvalidRedisUrl::Seeds),
             ("redis-cluster://a,", InvalidRedisUrl::Seeds),
@@ -408,6 +512,15 @@ mod tests {
             ("redis-cluster://a/1", InvalidRedisUrl::ClusterDatabase),
             ("redis-cluster://a?ca=/ca.pem", InvalidRedisUrl::Option),
             ("redis-cluster://a#x", InvalidRedisUrl::Option),
+            ("redis-sentinel:a/s", InvalidRedisUrl::Sentinels),
+            ("redis-sentinel:///s", InvalidRedisUrl::Sentinels),
+            ("redis-sentinel://a,b", InvalidRedisUrl::Service),
+            ("redis-sentinel://a,b/s/x", InvalidRedisUrl::Database),
+            ("redis-sentinel://a/s/0/1", InvalidRedisUrl::Database),
+            ("redis-sentinel://a/s?ca=/ca.pem", InvalidRedisUrl::Option),
+            ("redis-sentinel://a/s?db=1", InvalidRedisUrl::Option),
+            ("redis-sentinel://a/s#x", InvalidRedisUrl::Option),
+            ("redis-sentinel://u:%ff@a/s", InvalidRedisUrl::Encoding),
             ("redis:localhost", InvalidRedisUrl::Host),
             ("redis://", InvalidRedisUrl::Host),
             ("redis://host:port", InvalidRedisUrl::Host),
@@ -433,12 +546,15 @@ mod tests {
             "redis://shop:hush@host:1/2",
             "redis+unix:/s?db=2&user=shop&password=hush",
             "redis-cluster://shop:hush@a,b",
+            "redis-sentinel://shop:hush@a,b/s/2",
+            "redis-sentinel://a/s?sentinel_user=shop&sentinel_password=hush",
         ] {
             let url = read(text).unwrap();
             for shown in [format!("{url:?}"), format!("{url:#?}"), url.to_string()] {
                 assert!(!shown.contains("hush") && !shown.contains("shop"), "{shown}");
             }
-            assert_eq!(url.to_string().parse::<RedisUrl>().unwrap().address, url.address);
+            let again: RedisUrl = url.to_string().parse().unwrap();
+            assert_eq!(again.to_string(), url.to_string());
         }
     }
 }

@@ -10,6 +10,7 @@ use cloakroom::{NearCache, StoreKey};
 use cloakroom_redis::{RedisBuilder, RedisStore};
 use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
 use cloakroom_testing::{ManualClock, RecallStore};
+use support::sentinels::Group;
 use support::{Kind, Server};
 
 /// Whether commits come with the record that they replace, as the engine's do.
@@ -91,6 +92,33 @@ mod valkey {
         let server = Server::start(Kind::Valkey);
         let builder = server.builder();
         on(server, builder, WithTheRecord)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+/// By a sentinel that knows the server. It is the same server, also when it was started again: so patient is the sentinel.
+fn by_a_sentinel(kind: Kind) -> Subject {
+    let mut group = Group::alone(kind);
+    let (builder, server) = (group.builder(), group.servers.remove(0));
+    on(server, builder, WithTheRecord).keep(group)
+}
+
+mod redis_by_a_sentinel {
+    use super::*;
+
+    async fn subject() -> Subject {
+        by_a_sentinel(Kind::Redis)
+    }
+
+    cloakroom_testing::conformance_tests!(subject);
+}
+
+mod valkey_by_a_sentinel {
+    use super::*;
+
+    async fn subject() -> Subject {
+        by_a_sentinel(Kind::Valkey)
     }
 
     cloakroom_testing::conformance_tests!(subject);

@@ -13,6 +13,7 @@ mod counting;
 mod cross_site;
 mod ending;
 mod expiry;
+mod failover;
 mod fixation;
 mod holders;
 mod ids;

@@ -125,8 +125,9 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
     for (store, why) in [
         ("rediss://127.0.0.1?insecure=1", "ca, certificate and key"),
         ("rediss://127.0.0.1?ca=/nowhere/ca.pem", "/nowhere/ca.pem cannot be read"),
-        ("redis-sentinel://127.0.0.1", "not built"),
-        ("redis-cluster://127.0.0.1", "not built"),
+        ("redis-sentinel://127.0.0.1", "the service that sentinels look after"),
+        ("redis-sentinel:///shop", "between 1 and 16 hosts"),
+        ("redis-cluster://127.0.0.1/1", "database 0"),
         ("redis:127.0.0.1", "host"),
         ("redis://127.0.0.1/sessions", "number"),
         ("redis+unix:", "path"),

@@ -1,27 +1,18 @@
 //! Who serves which slots, as a node tells (`CLUSTER SLOTS`). What a node says is not trusted to make sense: bounds are checked,
 //! and what cannot be read is refused as a whole.
 
-use std::fmt;
-
 use redis::Value;
 
 use super::slot::SLOTS;
+use crate::host::HostPort;
 
 /// Longest name of a host (RFC 1035 §2.3.4).
 const LONGEST_HOST: usize = 253;
 
 /// Where a node is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct Place {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
+pub(crate) type Place = HostPort;
 
-impl Place {
-    pub(crate) fn new(host: impl Into<String>, port: u16) -> Self {
-        Place { host: host.into(), port }
-    }
-
+impl HostPort {
     /// `slot host:port`, as a redirection has it; told by the node at `asked`.
     pub(super) fn of_redirection(details: &str, asked: &Place) -> Option<Self> {
         let (slot, place) = details.split_once(' ')?;
@@ -38,15 +29,6 @@ impl Place {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_' | b'%'));
         (fits && port > 0).then(|| Place::new(host, port))
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.host.contains(':') {
-            true => write!(f, "[{}]:{}", self.host, self.port),
-            false => write!(f, "{}:{}", self.host, self.port),
-        }
     }
 }
 

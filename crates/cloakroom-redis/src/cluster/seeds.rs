@@ -29,30 +29,12 @@ impl Seeds {
 
     /// `host:port,[address]:port,host`.
     pub(crate) fn read(text: &str) -> Result<Self, InvalidRedisUrl> {
-        text.split(',').map(place).collect::<Result<Vec<_>, _>>().and_then(Self::new)
+        let each: Option<Vec<_>> = text.split(',').map(|one| Place::read(one, PORT)).collect();
+        Self::new(each.ok_or(InvalidRedisUrl::Seeds)?)
     }
 
     pub(crate) fn places(&self) -> &[Place] {
         &self.0
-    }
-}
-
-fn place(text: &str) -> Result<Place, InvalidRedisUrl> {
-    let (host, behind) = match text.strip_prefix('[') {
-        Some(address) => address.split_once(']').ok_or(InvalidRedisUrl::Seeds)?,
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
-    };
-    let port = match behind.strip_prefix(':') {
-        Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => {
-            port.parse().map_err(|_| InvalidRedisUrl::Seeds)?
-        }
-        None if behind.is_empty() => PORT,
-        _ => return Err(InvalidRedisUrl::Seeds),
-    };
-    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_');
-    match !host.is_empty() && host.bytes().all(fits) && port > 0 {
-        true => Ok(Place::new(host, port)),
-        false => Err(InvalidRedisUrl::Seeds),
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod proxy;
+pub mod sentinels;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub enum Kind {
 
 impl Kind {
     /// The program. A missing one is a failure, never a skip.
-    fn program(self) -> PathBuf {
+    pub fn program(self) -> PathBuf {
         let (variable, names): (_, &[&str]) = match self {
             Kind::Redis => {
                 ("CLOAKROOM_REDIS_SERVER", &["/usr/bin/redis-server", "/usr/local/bin/redis-server"])
@@ -111,6 +112,10 @@ impl Server {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("sock")
     }
@@ -189,13 +194,7 @@ impl Server {
 
     /// Sends a line on a connection of its own; answers with all that comes within a moment.
     pub fn raw(&self, line: &str) -> String {
-        use std::io::{Read, Write};
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        raw(self.port, &format!("{line}\r\nQUIT"), false)
     }
 
     /// How often each command was called, since `CONFIG RESETSTAT`.
@@ -223,6 +222,20 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Sends lines on a connection of its own, and their end as well if it is to be heard; answers with all that comes within a moment.
+pub fn raw(port: u16, lines: &str, end: bool) -> String {
+    use std::io::{Read, Write};
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(format!("{lines}\r\n").as_bytes()).unwrap();
+    if end {
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+    }
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 pub fn free_port() -> u16 {

@@ -79,6 +79,8 @@ macro_rules! across_processes {
             fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
             #[test]
             fn near_axum() { run(super::$case(Place::NEAR_AXUM)) }
+            #[test]
+            fn sentinel_axum() { run(super::$case(Place::SENTINEL_AXUM)) }
         }
     )* };
 }
@@ -125,6 +127,8 @@ macro_rules! on_redis {
             fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
             #[test]
             fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
+            #[test]
+            fn sentinel_hyper() { run(super::$case(Place::SENTINEL_HYPER)) }
         }
     )* };
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use super::servers::proxy::Proxy;
+use super::servers::sentinels::Group;
 use super::servers::{Kind, Server};
 use super::{Request, Response, Visitor, signal, sleep_ms};
 
@@ -30,6 +31,9 @@ impl Place {
     pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper", near_cache: false };
     pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum", near_cache: false };
     pub const VALKEY_HYPER: Place = Place { store: "valkey", framework: "hyper", near_cache: false };
+    /// A server that a sentinel knows.
+    pub const SENTINEL_AXUM: Place = Place { store: "sentinel", framework: "axum", near_cache: false };
+    pub const SENTINEL_HYPER: Place = Place { store: "sentinel", framework: "hyper", near_cache: false };
     pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
 
     /// Starts a probe here, on a free port, over an empty store.
@@ -39,7 +43,7 @@ impl Place {
 
     /// Whether the sessions are in a server's hands.
     pub fn is_served(self) -> bool {
-        matches!(self.store, "redis" | "valkey")
+        matches!(self.store, "redis" | "valkey" | "sentinel")
     }
 
     /// Asks until it is so. What another process did shows with the next request; behind a near cache, some time later.
@@ -57,7 +61,19 @@ impl Place {
             "valkey" => Some(Arc::new(Server::start(Kind::Valkey))),
             _ => None,
         };
-        Data { dir: Arc::new(tempfile::tempdir().unwrap()), server }
+        let mut data = Data { dir: Arc::new(tempfile::tempdir().unwrap()), server, group: None };
+        if self.store == "sentinel" {
+            let mut group = Group::alone(Kind::Redis);
+            data.server = Some(Arc::new(group.servers.remove(0)));
+            data.group = Some(Arc::new(group));
+        }
+        data
+    }
+
+    /// Starts a probe here over the servers of this group, wherever their primary is.
+    pub fn start_over(self, group: &Arc<Group>, flags: &[&str]) -> Probe {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        self.start_on(Data { dir, server: None, group: Some(group.clone()) }, flags, command())
     }
 
     /// As `start`, with everything logged that the library has to say.
@@ -72,6 +88,7 @@ impl Place {
 
     fn start_on(self, data: Data, flags: &[&str], command: Command) -> Probe {
         let store = match (self.store, &data.server) {
+            ("sentinel", _) => data.group.as_ref().unwrap().url(),
             ("sqlite", _) => format!("sqlite:{}", data.dir.path().join("sessions.db").display()),
             // By either way in.
             (_, Some(server)) if self.framework == "axum" => server.url(),
@@ -82,7 +99,7 @@ impl Place {
     }
 
     fn start_at(self, store: &str, data: Data, flags: &[&str], mut command: Command) -> Probe {
-        let Data { dir, server } = data;
+        let Data { dir, server, group } = data;
         let mut child = command
             .args(["--store", store, "--framework", self.framework])
             .args(self.near_cache.then_some("--near-cache"))
@@ -98,7 +115,7 @@ impl Place {
             let _ = child.stderr.unwrap().read_to_string(&mut why);
             panic!("the probe did not start: {line:?} {why}");
         };
-        Probe { place: self, address: address.parse().unwrap(), child, dir, server }
+        Probe { place: self, address: address.parse().unwrap(), child, dir, server, group }
     }
 }
 
@@ -128,12 +145,15 @@ pub struct Probe {
     child: Child,
     pub dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
+    group: Option<Arc<Group>>,
 }
 
 /// Where the sessions of a probe are, for one process after or beside the other.
 struct Data {
     dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
+    /// Sentinels, and their servers.
+    group: Option<Arc<Group>>,
 }
 
 impl Probe {
@@ -196,14 +216,16 @@ impl Probe {
 
     /// Starts another process over the same store; for stores that outlive one.
     pub fn start_again(&self, flags: &[&str]) -> Probe {
-        let data = Data { dir: Arc::clone(&self.dir), server: self.server.clone() };
-        self.place.start_on(data, flags, command())
+        self.place.start_on(self.data(), flags, command())
     }
 
     /// As `start_again`, with a wire to the server that can be cut.
     pub fn start_behind(&self, wire: &Proxy, flags: &[&str]) -> Probe {
-        let data = Data { dir: Arc::clone(&self.dir), server: self.server.clone() };
-        self.place.start_at(&wire.url(), data, flags, command())
+        self.place.start_at(&wire.url(), self.data(), flags, command())
+    }
+
+    fn data(&self) -> Data {
+        Data { dir: Arc::clone(&self.dir), server: self.server.clone(), group: self.group.clone() }
     }
 
     /// The server that keeps the sessions.

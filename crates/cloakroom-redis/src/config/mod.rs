@@ -1,0 +1,170 @@
+//! The driver `redis`: a store from `cloakroom.toml` and the environment.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cloakroom::config::{Connection, Driver, Environment, OpenError};
+use cloakroom::store::Store;
+use cloakroom::{NearCache, NearCacheBuilder};
+
+mod server;
+mod variables;
+
+use self::variables::Variables;
+use crate::target::TlsFiles;
+use crate::{RedisBuilder, RedisStore};
+
+const NAME: &str = "redis";
+const ALIASES: &[&str] = &["valkey"];
+const KEYS: &[&str] = &[
+    "url",
+    "host",
+    "port",
+    "socket",
+    "sentinels",
+    "service",
+    "sentinel_user",
+    "sentinel_password",
+    "tls",
+    "ca",
+    "certificate",
+    "key",
+    "user",
+    "password",
+    "database",
+    "prefix",
+    "deadline",
+    "connect_timeout",
+    "connections",
+    NEAR,
+    NEAR_ENTRIES,
+    NEAR_BYTES,
+    NEAR_LIFETIME,
+];
+const NEAR: &str = "near_cache";
+const NEAR_ENTRIES: &str = "near_cache_entries";
+const NEAR_BYTES: &str = "near_cache_bytes";
+const NEAR_LIFETIME: &str = "near_cache_lifetime";
+const HOST: &str = "127.0.0.1";
+const PORT: u16 = 6379;
+
+/// The driver `redis` (`valkey` is the same), for [`Drivers`](cloakroom::config::Drivers).
+///
+/// | in a connection's table | variable | |
+/// |---|---|---|
+/// | `url` | `REDIS_URL` | as a [`RedisUrl`](crate::RedisUrl), in place of host, port, socket and sentinels |
+/// | `host`, `port` | `REDIS_HOST`, `REDIS_PORT` | `127.0.0.1` and 6379 unless told |
+/// | `socket` | `REDIS_SOCKET` | the path of a socket, in place of host and port |
+/// | `sentinels`, `service` | `REDIS_SENTINELS`, `REDIS_SENTINEL_SERVICE` | a list of `HOST:PORT` (in the variable separated by commas), and what they call the service: in place of host and port |
+/// | `sentinel_user`, `sentinel_password` | `REDIS_SENTINEL_USERNAME`, `REDIS_SENTINEL_PASSWORD` | as whom to ask the sentinels |
+/// | `tls` | `REDIS_TLS` | `true`: TLS to host and port, or to sentinels and primary; a URL says it by `rediss://` |
+/// | `ca` | `REDIS_TLS_CA` | [`RedisBuilder::ca`], over the URL's |
+/// | `certificate`, `key` | `REDIS_TLS_CERTIFICATE`, `REDIS_TLS_KEY` | [`RedisBuilder::client_certificate`], over the URL's |
+/// | `user`, `password` | `REDIS_USERNAME`, `REDIS_PASSWORD` | over the URL's |
+/// | `database` | `REDIS_DB` | over the URL's |
+/// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
+/// | `deadline`, `connect_timeout`, `connections` | | as in [`RedisBuilder`] |
+/// | `near_cache` | | `true` puts a [`NearCache`] in front of the store |
+/// | `near_cache_entries`, `near_cache_bytes`, `near_cache_lifetime` | | beside it: as in [`NearCacheBuilder`] |
+///
+/// The variables are those of the connection called `redis` (or `valkey`), with or without a table, and stand over it. A
+/// connection of another name has what its table says and nothing else; a value there may be `{ env = "NAME" }`.
+///
+/// The store connects when a session is first asked for, so a server that is away is no error here.
+///
+/// ```
+/// use cloakroom::config::{Configuration, Drivers, Environment};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let env = Environment::of([("SESSION_DRIVER", "redis"), ("REDIS_HOST", "sessions.internal")]);
+/// let read = Configuration::parse("cloakroom.toml", b"", &env).unwrap();
+/// let store = Drivers::none().with(cloakroom_redis::driver(&env)).open(&read).await.unwrap();
+/// assert_eq!(store.name(), "redis");
+/// # }
+/// ```
+pub fn driver(env: &Environment) -> Driver {
+    let env = env.clone();
+    let driver = move |connection: Connection| {
+        let opened = open(&connection, &Variables(&env));
+        async move { opened }
+    };
+    Driver::new(NAME, KEYS, driver).aliases(ALIASES)
+}
+
+fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisBuilder, OpenError> {
+    let mut url = server::of_table(connection)?;
+    let mut prefix = connection.text("prefix")?;
+    let file = |key: &str| connection.text(key).map(|path| path.map(PathBuf::from));
+    let mut files = TlsFiles { ca: file("ca")?, certificate: file("certificate")?, key: file("key")? };
+    if connection.name() == NAME || ALIASES.contains(&connection.name()) {
+        url = server::over(url, variables)?;
+        prefix = variables.text("REDIS_PREFIX")?.or(prefix);
+        let over = TlsFiles {
+            ca: variables.file("REDIS_TLS_CA")?,
+            certificate: variables.file("REDIS_TLS_CERTIFICATE")?,
+            key: variables.file("REDIS_TLS_KEY")?,
+        };
+        files = over.or(files);
+    }
+    let mut settings = RedisBuilder::new(url);
+    settings.tls_files = files;
+    if let Some(prefix) = prefix {
+        settings = settings.prefix(prefix);
+    }
+    if let Some(deadline) = connection.duration("deadline")? {
+        settings = settings.call_deadline(deadline);
+    }
+    if let Some(timeout) = connection.duration("connect_timeout")? {
+        settings = settings.connect_timeout(timeout);
+    }
+    if let Some(connections) = connection.number("connections")? {
+        settings = settings.connections(connections);
+    }
+    Ok(settings)
+}
+
+/// The store, behind a cache where the table asks for one.
+fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Arc<dyn Store>, OpenError> {
+    let store = settings(connection, variables)?.build()?;
+    Ok(match near_cache(connection, &store)? {
+        Some(cache) => Arc::new(cache.build()),
+        None => Arc::new(store),
+    })
+}
+
+/// The settings of the cache that the table asks for.
+fn near_cache(
+    connection: &Connection,
+    store: &RedisStore,
+) -> Result<Option<NearCacheBuilder<RedisStore>>, OpenError> {
+    let wanted = connection.flag(NEAR)?;
+    let entries = connection.number(NEAR_ENTRIES)?;
+    let (bytes, lifetime) = (connection.size(NEAR_BYTES)?, connection.duration(NEAR_LIFETIME)?);
+    let given = [
+        (NEAR_ENTRIES, entries.is_some()),
+        (NEAR_BYTES, bytes.is_some()),
+        (NEAR_LIFETIME, lifetime.is_some()),
+    ];
+    if wanted.is_none()
+        && let Some((key, _)) = given.iter().find(|(_, given)| *given)
+    {
+        return Err(connection.refuse(key, "stands without near_cache = true").into());
+    }
+    if entries == Some(0) {
+        return Err(connection.refuse(NEAR_ENTRIES, "is zero; accepted: a whole number from 1").into());
+    }
+    let mut cache = NearCache::builder(store.clone());
+    if let Some(entries) = entries {
+        cache = cache.max_entries(entries);
+    }
+    if let Some(bytes) = bytes {
+        cache = cache.max_bytes(bytes);
+    }
+    if let Some(lifetime) = lifetime {
+        cache = cache.lifetime(lifetime);
+    }
+    Ok((wanted == Some(true)).then_some(cache))
+}
+
+#[cfg(test)]
+mod tests;
