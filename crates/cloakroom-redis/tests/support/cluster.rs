@@ -61,6 +61,8 @@ impl Cluster {
                 &bus,
                 "--cluster-node-timeout",
                 "1000",
+                "--cluster-require-full-coverage",
+                "no",
                 "--cluster-replica-validity-factor",
                 "0",
                 "--repl-diskless-sync-delay",

@@ -1,0 +1,295 @@
+//! A cluster that changes under load: slots move from node to node, a primary is killed and its replica takes over.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cloakroom::record::Record;
+use cloakroom::store::{Committed, Created, Loaded, Renamed, Store, StoreErrorKind};
+use cloakroom::{NearCache, StoreKey};
+use cloakroom_redis::RedisStore;
+use cloakroom_testing::requests;
+use support::cluster::Cluster;
+use support::{Kind, name_of};
+
+fn number(record: &Record) -> u64 {
+    let value = record.payload.get("n").unwrap_or_default();
+    std::str::from_utf8(value).unwrap().parse().unwrap_or(0)
+}
+
+/// Counts up in one session, one after the other, as long as it is told to.
+struct Counter {
+    store: RedisStore,
+    key: StoreKey,
+    before: StoreKey,
+    record: Arc<Record>,
+    /// Numbers that were acknowledged and are not there any more.
+    lost: u64,
+    losses: u32,
+    /// The longest time without an acknowledgement.
+    gap: Duration,
+    /// The longest that an answer to a commit took.
+    slowest: Duration,
+    last: Instant,
+    errors: Vec<String>,
+}
+
+impl Counter {
+    async fn begin(store: &RedisStore, key: StoreKey) -> Self {
+        let created = store.create(requests::create(key, requests::data(&[("n", b"0")]))).await.unwrap();
+        let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+        Counter {
+            store: store.clone(),
+            key,
+            before: key,
+            record: snapshot.record,
+            lost: 0,
+            losses: 0,
+            gap: Duration::ZERO,
+            slowest: Duration::ZERO,
+            last: Instant::now(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn acknowledged(&mut self, record: Arc<Record>) {
+        self.record = record;
+        self.gap = self.gap.max(self.last.elapsed());
+        self.last = Instant::now();
+    }
+
+    async fn count(&mut self) {
+        let next = number(&self.record) + 1;
+        let data = requests::data(&[("n", next.to_string().as_bytes())]);
+        let mut request = requests::commit(self.key, self.record.version, data);
+        request.base = Some(self.record.clone());
+        let asked = Instant::now();
+        loop {
+            match self.store.commit(request.clone()).await {
+                Ok(Committed::Committed(snapshot)) => {
+                    self.slowest = self.slowest.max(asked.elapsed());
+                    assert_eq!(number(&snapshot.record), next);
+                    return self.acknowledged(snapshot.record);
+                }
+                // Nobody else writes here: what was acknowledged is gone.
+                Ok(Committed::Conflict(snapshot)) => return self.found(snapshot.record),
+                // The change of its id as well.
+                Ok(Committed::Missing) => return self.back_to_the_id_before().await,
+                Ok(other) => panic!("{other:?}"),
+                // As the engine does: the same again, under the same operation.
+                Err(error) => {
+                    assert_ne!(error.kind(), StoreErrorKind::Corrupt, "{error}");
+                    self.errors.push(error.to_string());
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, record: Arc<Record>) {
+        self.lost += number(&self.record) - number(&record);
+        self.losses += 1;
+        self.record = record;
+    }
+
+    async fn back_to_the_id_before(&mut self) {
+        self.key = self.before;
+        let Ok(Loaded::Live(found)) = self.store.load(self.key).await else { panic!("a session is gone") };
+        self.found(found.record);
+    }
+
+    async fn change_id(&mut self) {
+        let to = requests::successor(self.key);
+        let rename = requests::rename(self.key, to, self.record.version, self.record.payload.clone());
+        loop {
+            match self.store.rename(rename.clone()).await {
+                Ok(Renamed::Conflict(snapshot)) => return self.found(snapshot.record),
+                Ok(Renamed::Missing) => return self.back_to_the_id_before().await,
+                Ok(Renamed::Renamed { snapshot, .. }) => {
+                    (self.before, self.key) = (self.key, to);
+                    return self.acknowledged(snapshot.record);
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => self.errors.push(error.to_string()),
+            }
+        }
+    }
+}
+
+fn count_on(mut counter: Counter, go_on: Arc<AtomicBool>) -> tokio::task::JoinHandle<Counter> {
+    tokio::spawn(async move {
+        for n in 1_u32.. {
+            if !go_on.load(Ordering::Relaxed) {
+                break;
+            }
+            counter.count().await;
+            if n % 50 == 0 {
+                counter.change_id().await;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        counter
+    })
+}
+
+/// Moves a slot, as `redis-cli --cluster reshard` does, with time for requests at each stage.
+fn move_slot(cluster: &Cluster, slot: u16, from: usize, to: usize, linger: Duration) {
+    let (source, target) = (&cluster.nodes[from], &cluster.nodes[to]);
+    let ok = |answer: String| assert!(answer.starts_with("+OK") || answer.starts_with("+NOKEY"), "{answer}");
+    ok(target.raw(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", cluster.id(from))));
+    ok(source.raw(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", cluster.id(to))));
+    std::thread::sleep(linger);
+    loop {
+        let answer = source.raw(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
+        let keys: Vec<&str> =
+            answer.lines().filter(|line| line.contains(':') && line.contains('{')).collect();
+        if keys.is_empty() {
+            break;
+        }
+        // One by one, so that some are here and some are there.
+        for key in keys {
+            ok(source.raw(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", target.port())));
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    std::thread::sleep(linger);
+    ok(target.raw(&format!("CLUSTER SETSLOT {slot} NODE {}", cluster.id(to))));
+    ok(source.raw(&format!("CLUSTER SETSLOT {slot} NODE {}", cluster.id(to))));
+}
+
+/// Of a slot on its way.
+const LONG: Duration = Duration::from_millis(800);
+
+async fn sessions_are_served_while_slots_move(kind: Kind) {
+    let cluster = Arc::new(Cluster::start(kind));
+    let store = cluster.store();
+    let near = NearCache::new(cluster.store());
+    let go_on = Arc::new(AtomicBool::new(true));
+    let mut running = Vec::new();
+    let mut slots = Vec::new();
+    for _ in 0..8 {
+        let key = requests::key();
+        slots.push(cluster.slot(&name_of(&key)));
+        running.push(count_on(Counter::begin(&store, key).await, go_on.clone()));
+    }
+    let reading = {
+        let (near, go_on) = (near.clone(), go_on.clone());
+        let key = requests::key();
+        let mut counter = Counter::begin(&store, key).await;
+        let slot = cluster.slot(&name_of(&key));
+        slots.push(slot);
+        tokio::spawn(async move {
+            while go_on.load(Ordering::Relaxed) {
+                counter.count().await;
+                let written = Instant::now();
+                // What another process wrote shows soon, wherever the slot is on its way to.
+                loop {
+                    let Loaded::Live(found) = near.load(key).await.unwrap() else {
+                        panic!("it is not there")
+                    };
+                    assert!(written.elapsed() < LONG / 2, "it stays outdated, or waits");
+                    if number(&found.record) == number(&counter.record) {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                near.load(key).await.unwrap();
+            }
+            counter
+        })
+    };
+    let moving = {
+        let cluster = cluster.clone();
+        tokio::task::spawn_blocking(move || {
+            for round in 0..2 {
+                for (n, slot) in slots.iter().enumerate() {
+                    let from = (cluster.first_owner(*slot) + round) % 3;
+                    // One of them, where nobody changes an id, for so long that it is noticed who waits for the end of it.
+                    let linger = if n + 1 == slots.len() { LONG } else { Duration::from_millis(15) };
+                    move_slot(&cluster, *slot, from, (from + 1) % 3, linger);
+                }
+            }
+        })
+    };
+    moving.await.unwrap();
+    go_on.store(false, Ordering::Relaxed);
+    running.push(reading);
+    let mut counted = 0;
+    for counter in running {
+        let counter = counter.await.unwrap();
+        let Loaded::Live(found) = store.load(counter.key).await.unwrap() else { panic!("a session is gone") };
+        assert_eq!(counter.lost, 0);
+        assert_eq!(number(&found.record), number(&counter.record), "acknowledged and there");
+        assert!(counter.errors.is_empty(), "{:?}", counter.errors);
+        assert!(counter.slowest < LONG / 2, "held up for {:?}", counter.slowest);
+        counted += number(&found.record);
+    }
+    assert!(counted > 500, "there was hardly any load: {counted}");
+    assert!(near.counts().hits > 0, "{:?}", near.counts());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn redis_serves_sessions_while_their_slots_move() {
+    sessions_are_served_while_slots_move(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn valkey_serves_sessions_while_their_slots_move() {
+    sessions_are_served_while_slots_move(Kind::Valkey).await;
+}
+
+async fn a_replica_takes_over(kind: Kind) {
+    let cluster = Arc::new(Cluster::start(kind));
+    let store = cluster.store();
+    let go_on = Arc::new(AtomicBool::new(true));
+    let mut running = Vec::new();
+    for _ in 0..12 {
+        let key = requests::key();
+        let home = cluster.first_owner(cluster.slot(&name_of(&key)));
+        running.push((home, count_on(Counter::begin(&store, key).await, go_on.clone())));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.nodes[0].kill();
+    let taken_over = || cluster.nodes[3].raw("ROLE").contains("master");
+    let began = Instant::now();
+    while !taken_over() {
+        assert!(began.elapsed() < Duration::from_secs(30), "no replica takes over");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let took_over = began.elapsed();
+    // Served again, and then some.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    go_on.store(false, Ordering::Relaxed);
+    let mut lost = 0;
+    for (home, counter) in running {
+        let counter = tokio::time::timeout(Duration::from_secs(20), counter).await.unwrap().unwrap();
+        assert!(counter.last.elapsed() < Duration::from_secs(20));
+        let Loaded::Live(found) = store.load(counter.key).await.unwrap() else { panic!("a session is gone") };
+        assert_eq!(number(&found.record), number(&counter.record), "acknowledged and there");
+        if home == 0 {
+            // Once: what the replica had not received.
+            assert!(counter.losses <= 1, "lost {} times", counter.losses);
+            let late = counter.gap.saturating_sub(took_over);
+            assert!(late < Duration::from_millis(1_500), "served {late:?} after the replica took over");
+            lost += counter.lost;
+        } else {
+            assert_eq!(counter.lost, 0);
+            assert!(counter.errors.is_empty(), "of another node: {:?}", counter.errors);
+            assert!(counter.gap < Duration::from_secs(2), "held up by another node: {:?}", counter.gap);
+        }
+    }
+    println!("lost to asynchronous replication: {lost} acknowledged writes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_replica_of_redis_takes_over_under_load() {
+    a_replica_takes_over(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_replica_of_valkey_takes_over_under_load() {
+    a_replica_takes_over(Kind::Valkey).await;
+}
