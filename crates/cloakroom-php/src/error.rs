@@ -160,7 +160,8 @@ pub enum EncodeError {
     /// What was written does not read back as what was to be written. Nothing was handed out.
     ///
     /// So ends what another format carries and this one turns into something else: two elements of an array under the text `"5"`
-    /// and the integer 5, which igbinary can tell apart. Anything else that ends so is a defect of this library.
+    /// and the integer 5, which igbinary can tell apart. Or an igbinary payload that no PHP writes: an array that a reference inside of it leads to.
+    /// Anything else that ends so is a defect of this library.
     #[error("what was written does not read back the same; nothing was handed out")]
     Unverified,
 }

@@ -167,7 +167,7 @@ const fn all_of(text: &[u8], end: usize) -> Result<(), DecodeError> {
 fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, Vec<u8>), DecodeError> {
     let attempt = |wrap: bool| {
         let mut reader = serialize::Reader::new(text);
-        let mut builder = Builder::new(text, limits).map_err(|excess| reader.excess(excess))?;
+        let mut builder = Builder::new(text, 20, limits).map_err(|excess| reader.excess(excess))?;
         if wrap {
             builder.wrap();
         }

@@ -20,6 +20,8 @@ struct Reader<'b> {
     known: Vec<Known>,
     /// Whether a string came by its number.
     string_ids: bool,
+    /// Whether a value is a reference to the whole.
+    refers_to_root: bool,
     limits: Limits,
 }
 
@@ -30,13 +32,15 @@ pub(crate) struct Read {
     pub(crate) end: usize,
     /// Whether strings that came before are told by number. Where none came twice, this is not known and true.
     pub(crate) compact: bool,
+    /// Whether a value is a reference to the whole.
+    pub(crate) refers_to_root: bool,
 }
 
 /// Reads the header and one value.
 pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
     let (doc, reader) = run(input, limits)?;
     // Without a single number the strings are literal, or none came twice: that is looked into when it matters.
-    Ok(Read { doc, end: reader.at, compact: reader.string_ids })
+    Ok(Read { doc, end: reader.at, compact: reader.string_ids, refers_to_root: reader.refers_to_root })
 }
 
 /// Whether a payload that tells no string by number has one twice: then it was written that way on purpose.
@@ -50,9 +54,16 @@ pub(crate) fn repeats_strings(input: &[u8], limits: Limits) -> bool {
 }
 
 fn run(input: &[u8], limits: Limits) -> Result<(Document, Reader<'_>), DecodeError> {
-    let mut reader =
-        Reader { input, at: 0, strings: Vec::new(), known: Vec::new(), string_ids: false, limits };
-    let mut builder = Builder::new(input, limits).map_err(|excess| reader.excess(excess))?;
+    let mut reader = Reader {
+        input,
+        at: 0,
+        strings: Vec::with_capacity((input.len() / 16).min(1024)),
+        known: Vec::with_capacity((input.len() / 48).min(1024)),
+        string_ids: false,
+        refers_to_root: false,
+        limits,
+    };
+    let mut builder = Builder::new(input, 6, limits).map_err(|excess| reader.excess(excess))?;
     match input {
         [0, 0, 0, 1 | 2, _, ..] => reader.at = 4,
         [0, 0, 0, 1 | 2] | [] | [0] | [0, 0] | [0, 0, 0] => {
@@ -75,7 +86,7 @@ impl<'b> Reader<'b> {
         DecodeError::new(excess.into(), self.at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn byte(&mut self) -> Result<u8, DecodeError> {
         match self.input.get(self.at) {
             Some(byte) => {
@@ -87,8 +98,12 @@ impl<'b> Reader<'b> {
     }
 
     /// A big-endian number of 1, 2, 4 or 8 bytes.
-    #[inline]
+    #[inline(always)]
     fn number(&mut self, width: usize) -> Result<u64, DecodeError> {
+        if width == 1 {
+            // Nearly always.
+            return self.byte().map(u64::from);
+        }
         let Some(bytes) = self.input.get(self.at..self.at + width) else { return self.wrong(Wrong::End) };
         self.at += width;
         Ok(bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)))
@@ -122,7 +137,7 @@ impl<'b> Reader<'b> {
     }
 
     /// A string after its tag, if the tag is one of a string.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, tag: u8) -> Result<Option<Span>, DecodeError> {
         Ok(Some(match tag {
             tag::EMPTY => Span { at: self.at as u32, len: 0 },
@@ -143,7 +158,7 @@ impl<'b> Reader<'b> {
     }
 
     /// An integer after its tag, if the tag is one of an integer: a sign in the lowest bit, then the magnitude.
-    #[inline]
+    #[inline(always)]
     fn integer(&mut self, tag: u8) -> Result<Option<i64>, DecodeError> {
         let width = match tag {
             tag::INT..tag::FLOAT => 1 << ((tag - tag::INT) / 2),
@@ -172,14 +187,79 @@ impl<'b> Reader<'b> {
         while b.depth() > 0 {
             if b.left() == 0 {
                 b.end();
-            } else if self.key(b)? {
-                self.begin(b)?;
+                continue;
+            }
+            match self.quick_key() {
+                Some(name) => b.name(name),
+                None if self.key(b)? => {}
+                None => continue,
+            }
+            match self.quick_value() {
+                Some(node) => b.place(node).map_err(|excess| self.excess(excess))?,
+                None => self.begin(b)?,
             }
         }
         Ok(())
     }
 
+    /// A short string that is here, or that came before.
+    #[inline(always)]
+    fn quick_string(&mut self, tag: u8, n: u8, rest: &[u8]) -> Option<Span> {
+        if tag == tag::STRING_ID {
+            let span = *self.strings.get(usize::from(n))?;
+            self.string_ids = true;
+            self.at += 2;
+            return Some(span);
+        }
+        // Where the table has room: it grows where its size is looked at.
+        if rest.len() < usize::from(n) || self.strings.len() == self.strings.capacity() {
+            return None;
+        }
+        let span = Span { at: self.at as u32 + 2, len: n.into() };
+        self.strings.push(span);
+        self.at += 2 + usize::from(n);
+        Some(span)
+    }
+
+    /// A key as most are. `None`, and nothing is taken, for the others.
+    #[inline(always)]
+    fn quick_key(&mut self) -> Option<Name> {
+        let [tag, n, rest @ ..] = self.input.get(self.at..)? else { return None };
+        match *tag {
+            tag @ (tag::STRING_ID | tag::STRING) => self.quick_string(tag, *n, rest).map(Name::Str),
+            tag::INT => {
+                self.at += 2;
+                Some(Name::Int((*n).into()))
+            }
+            _ => None,
+        }
+    }
+
+    /// A value as most are. `None`, and nothing is taken, for the others.
+    #[inline(always)]
+    fn quick_value(&mut self) -> Option<Node> {
+        let [tag, n, rest @ ..] = self.input.get(self.at..)? else { return None };
+        match *tag {
+            tag @ (tag::STRING_ID | tag::STRING) => self.quick_string(tag, *n, rest).map(Node::Str),
+            tag::INT => {
+                self.at += 2;
+                Some(Node::Int((*n).into()))
+            }
+            tag::FALSE | tag::TRUE => {
+                self.at += 1;
+                Some(Node::Bool(*tag == tag::TRUE))
+            }
+            tag::FLOAT => {
+                let bits = self.input.get(self.at + 1..)?.first_chunk()?;
+                self.at += 9;
+                Some(Node::Float(u64::from_be_bytes(*bits)))
+            }
+            _ => None,
+        }
+    }
+
     /// A key; false for an element that has neither key nor value.
+    #[inline(always)]
     fn key(&mut self, b: &mut Builder<'_>) -> Result<bool, DecodeError> {
         let at = self.at;
         let tag = self.byte()?;
@@ -202,6 +282,7 @@ impl<'b> Reader<'b> {
     }
 
     /// Places a container, in a cell where it is a PHP reference, and gives it a number.
+    #[inline(always)]
     fn register(
         &mut self,
         b: &mut Builder<'_>,
@@ -304,15 +385,18 @@ impl<'b> Reader<'b> {
         let id = self.number(width)?;
         let place = usize::try_from(id).ok().and_then(|id| self.known.get(id).copied());
         let Some(known) = place else { return self.wrong(Wrong::BackReference) };
-        if id == 0 && !reference && matches!(known, Known::Array(_)) {
-            // The session in itself, by value.
-            return self.wrong(Wrong::Cycle);
-        }
         let plain = match known {
             Known::Array(array) => Node::Array(array),
             Known::Object(object) => Node::Object(object),
             Known::Cell(cell) => b.cell(cell),
         };
+        if id == 0 && matches!(plain, Node::Array(_)) {
+            if !reference {
+                // The session in itself, by value.
+                return self.wrong(Wrong::Cycle);
+            }
+            self.refers_to_root = true;
+        }
         let node = match known {
             Known::Cell(cell) if reference => Node::Ref(cell),
             _ if reference => {

@@ -9,12 +9,25 @@ use crate::value::{Body, Document, Entry, Name, Node, ObjectId, Span};
 
 const NONE: u32 = u32::MAX;
 
+/// A string that begins here has this length and number.
+#[derive(Clone, Copy)]
+struct Place {
+    len: u32,
+    id: u32,
+}
+
+/// Of a longer text no places are kept.
+const LONG: usize = 1 << 20;
+
 struct Writer<'d> {
     doc: &'d Document,
     out: Vec<u8>,
     /// Whether a string that came before is written by its number.
     compact: bool,
     strings: HashMap<&'d [u8], u32, foldhash::fast::RandomState>,
+    /// The number of a string by where it stands in the text, which is quicker to look up: where the payload told strings by number, all that
+    /// are the same stand at the same place. As long as the text, or empty where that would be too much.
+    places: Vec<Place>,
     next_string: u32,
     cells: Vec<u32>,
     arrays: Vec<u32>,
@@ -32,7 +45,12 @@ pub(crate) fn write(doc: &Document, compact: bool, limits: Limits) -> Result<Vec
         doc,
         out,
         compact,
-        strings: HashMap::default(),
+        strings: HashMap::with_capacity_and_hasher((doc.text.len() / 24).min(1024), Default::default()),
+        places: if compact && doc.text.len() <= LONG {
+            vec![Place { len: 0, id: 0 }; doc.text.len()]
+        } else {
+            Vec::new()
+        },
         next_string: 0,
         cells: vec![NONE; doc.cells.len()],
         arrays: vec![NONE; doc.arrays.len()],
@@ -141,7 +159,19 @@ impl<'d> Writer<'d> {
             return Ok(());
         }
         if self.compact {
-            if let Some(id) = self.known(text) {
+            let place = self.places.get(span.at as usize).filter(|place| place.len == span.len);
+            let known = match place {
+                Some(place) => Some(place.id),
+                None => {
+                    let next = self.next_string;
+                    let known = self.known(text);
+                    if let Some(place) = self.places.get_mut(span.at as usize) {
+                        *place = Place { len: span.len, id: known.unwrap_or(next) };
+                    }
+                    known
+                }
+            };
+            if let Some(id) = known {
                 self.sized(tag::STRING_ID, id);
                 return Ok(());
             }

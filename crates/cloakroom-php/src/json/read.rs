@@ -25,7 +25,7 @@ pub(crate) fn read(text: Vec<u8>, limits: Limits) -> Result<Document, DecodeErro
     if let Err(error) = std::str::from_utf8(&text) {
         return Err(DecodeError::new(Wrong::Expected("UTF-8"), error.valid_up_to()));
     }
-    let mut builder = Builder::new(&text, limits).map_err(|excess| reader.excess(excess))?;
+    let mut builder = Builder::new(&text, 12, limits).map_err(|excess| reader.excess(excess))?;
     reader.value(&mut builder)?;
     reader.blank();
     if reader.at < text.len() {

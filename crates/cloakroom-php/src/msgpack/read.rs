@@ -45,7 +45,7 @@ pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
 fn attempt(input: &[u8], limits: Limits, wrap: bool) -> Result<Option<Read>, DecodeError> {
     let mut reader =
         Reader { input, at: 0, open: Vec::new(), cells: Vec::new(), wants_cells: false, refers: false };
-    let mut builder = Builder::new(input, limits).map_err(|excess| reader.excess(excess))?;
+    let mut builder = Builder::new(input, 8, limits).map_err(|excess| reader.excess(excess))?;
     if wrap {
         builder.wrap();
     }

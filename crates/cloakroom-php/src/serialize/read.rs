@@ -217,9 +217,67 @@ impl<'b> Reader<'b> {
         Ok(count as u32)
     }
 
+    /// A short string as most are, with its tag. `None`, and nothing is taken, for the others.
+    #[inline(always)]
+    fn quick_string(&mut self, rest: &[u8]) -> Option<Span> {
+        let digit = |byte: u8| usize::from(byte - b'0');
+        let (start, len) = match *rest {
+            [b's', b':', a @ b'0'..=b'9', b':', b'"', ..] => (5, digit(a)),
+            [b's', b':', a @ b'0'..=b'9', b @ b'0'..=b'9', b':', b'"', ..] => (6, 10 * digit(a) + digit(b)),
+            _ => return None,
+        };
+        if rest.get(start + len..)?.first_chunk() != Some(b"\";") {
+            return None;
+        }
+        let span = Span { at: (self.at + start) as u32, len: len as u32 };
+        self.at += start + len + 2;
+        Some(span)
+    }
+
+    /// The same for an integer without a sign.
+    #[inline(always)]
+    fn quick_integer(&mut self, rest: &[u8]) -> Option<i64> {
+        let [b'i', b':', digits @ ..] = rest else { return None };
+        let mut n = 0;
+        for (count, byte) in digits.iter().take(12).enumerate() {
+            match byte {
+                b'0'..=b'9' => n = 10 * n + i64::from(byte - b'0'),
+                b';' if count > 0 => {
+                    self.at += 3 + count;
+                    return Some(n);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// A key, which becomes the name of the next value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn key(&mut self, b: &mut Builder<'_>) -> Result<Name, DecodeError> {
+        let rest = self.rest();
+        let quick = match rest.first() {
+            Some(b's') => self.quick_string(rest).map(|span| {
+                let text = rest.get(span.at as usize + rest.len() - self.end..).unwrap_or_default();
+                // What does not begin like an integer is none.
+                match text.first() {
+                    Some(b'-' | b'0'..=b'9') if !b.in_object() => b.array_name(span),
+                    _ => Name::Str(span),
+                }
+            }),
+            Some(b'i') => self.quick_integer(rest).map(Name::Int),
+            _ => None,
+        };
+        match quick {
+            Some(name) => {
+                b.name(name);
+                Ok(name)
+            }
+            None => self.any_key(b),
+        }
+    }
+
+    fn any_key(&mut self, b: &mut Builder<'_>) -> Result<Name, DecodeError> {
         let tag = self.byte()?;
         if tag != b'i' && tag != b's' && tag != b'S' {
             self.at -= 1;
@@ -255,7 +313,10 @@ impl<'b> Reader<'b> {
     pub(crate) fn value(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
         let floor = b.depth();
         loop {
-            self.begin(b)?;
+            match self.quick_value() {
+                Some(node) => self.put(b, node)?,
+                None => self.begin(b)?,
+            }
             loop {
                 if b.depth() == floor {
                     return Ok(());
@@ -270,7 +331,22 @@ impl<'b> Reader<'b> {
         }
     }
 
-    #[inline]
+    /// A value as most are. `None`, and nothing is taken, for the others.
+    #[inline(always)]
+    fn quick_value(&mut self) -> Option<Node> {
+        let rest = self.rest();
+        match rest {
+            [b's', ..] => self.quick_string(rest).map(Node::Str),
+            [b'i', ..] => self.quick_integer(rest).map(Node::Int),
+            [b'b', b':', bit @ (b'0' | b'1'), b';', ..] => {
+                self.at += 4;
+                Some(Node::Bool(*bit == b'1'))
+            }
+            _ => None,
+        }
+    }
+
+    #[inline(always)]
     fn put(&mut self, b: &mut Builder<'_>, node: Node) -> Result<(), DecodeError> {
         self.slot += 1;
         let placed = if b.wraps() {

@@ -41,6 +41,8 @@ impl<'d> Writer<'d> {
         self.out.extend_from_slice(itoa::Buffer::new().format(n).as_bytes());
     }
 
+    /// `LEN:"bytes"`
+    #[inline]
     fn quoted(&mut self, span: Span) {
         self.number(span.len);
         self.out.extend_from_slice(b":\"");
@@ -50,6 +52,7 @@ impl<'d> Writer<'d> {
 
     pub(crate) fn name(&mut self, name: Name) {
         match name {
+            Name::Int(n @ 0..10) => self.out.extend_from_slice(&[b'i', b':', b'0' + n as u8, b';']),
             Name::Int(n) => {
                 self.out.extend_from_slice(b"i:");
                 self.number(n);
@@ -60,7 +63,19 @@ impl<'d> Writer<'d> {
         }
     }
 
+    #[inline]
     fn string(&mut self, span: Span) {
+        if span.len < 100 {
+            // As most are: fewer pieces.
+            let (tens, ones) = (b'0' + (span.len / 10) as u8, b'0' + (span.len % 10) as u8);
+            match tens {
+                b'0' => self.out.extend_from_slice(&[b's', b':', ones, b':', b'"']),
+                _ => self.out.extend_from_slice(&[b's', b':', tens, ones, b':', b'"']),
+            }
+            self.out.extend_from_slice(self.doc.bytes(span));
+            self.out.extend_from_slice(b"\";");
+            return;
+        }
         self.out.extend_from_slice(b"s:");
         self.quoted(span);
         self.out.push(b';');

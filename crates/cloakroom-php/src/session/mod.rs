@@ -96,7 +96,9 @@ impl Session {
             _ if text.is_empty() => return Ok(Self { changed: false, limits, ..Self::new(format) }),
             Format::Igbinary => {
                 let read = igbinary::read(&text, limits)?;
-                (read.doc, Vec::new(), text::Source::default(), read.compact)
+                let mut source = text::Source::default();
+                source.read_only = read.refers_to_root.then_some(ReadOnly::Root);
+                (read.doc, Vec::new(), source, read.compact)
             }
             Format::Msgpack => {
                 let read = msgpack::read(&text, limits)?;

@@ -56,7 +56,7 @@ type Decoded = (Document, Vec<u8>, Source);
 /// `None` where values need cells and have none.
 fn attempt(format: Format, text: &[u8], limits: Limits, wrap: bool) -> Result<Option<Decoded>, DecodeError> {
     let mut reader = Reader::new(text);
-    let mut builder = Builder::new(text, limits).map_err(|excess| reader.excess(excess))?;
+    let mut builder = Builder::new(text, 20, limits).map_err(|excess| reader.excess(excess))?;
     if wrap {
         builder.wrap();
     }

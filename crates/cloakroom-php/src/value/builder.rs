@@ -19,8 +19,8 @@ struct Frame {
     owner: Owner,
     /// Where its entries begin among the pending ones.
     start: usize,
-    /// How many entries are still announced.
-    left: u32,
+    /// How many entries of the frame around it are still announced.
+    around: u32,
 }
 
 // What one more of each can take at worst: twice its size while a table grows, beside the table it grew out of. An entry waits in one
@@ -30,6 +30,43 @@ const ARRAY: usize = 3 * (size_of::<Run>() + size_of::<Frame>() + 16);
 const OBJECT: usize = 3 * (size_of::<ObjectData>() + size_of::<Frame>() + 16);
 const CELL: usize = 3 * (size_of::<Node>() + 16);
 
+/// So many names are compared with one another; of more, a table is made.
+const FEW: usize = 24;
+
+/// So many sorts of arrays are remembered.
+const SHAPES: usize = 8;
+
+/// Whether both have the very same names, told by where they stand. Of other names that are equal this may say no.
+#[inline]
+fn has_names_of(entries: &[Entry], checked: &[Entry]) -> bool {
+    entries.len() == checked.len()
+        && entries.iter().zip(checked).all(|(a, b)| match (a.name, b.name) {
+            (Name::Str(a), Name::Str(b)) => a == b,
+            _ => false,
+        })
+}
+
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// The same for the same name, and hardly ever for another one.
+#[inline]
+fn print(name: &[u8]) -> u32 {
+    let len = name.len() as u64;
+    let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => {
+                (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+            }
+            _ => (name.iter().fold(0, |print, byte| print << 8 | u64::from(*byte)), 0),
+        },
+    };
+    ((first ^ last.rotate_left(32)).wrapping_add(len).wrapping_mul(MIX) >> 32) as u32
+}
+
+/// A table starts with room for what a payload of this length usually has, and not for more than this.
+const ROOM: usize = 4096;
+
 /// Where a builder stood, to go back to.
 pub(crate) struct Mark {
     entries: usize,
@@ -38,6 +75,7 @@ pub(crate) struct Mark {
     cells: usize,
     pending: usize,
     frames: usize,
+    announced: u32,
     references: usize,
 }
 
@@ -49,6 +87,11 @@ pub(crate) struct Builder<'t> {
     extra: Vec<u8>,
     pending: Vec<Entry>,
     frames: Vec<Frame>,
+    /// How many entries of the innermost frame are still announced.
+    announced: u32,
+    /// Runs that have no name twice, by how long they are: where names are told by number, the next array of the same sort has the very
+    /// same ones.
+    checked: [Run; SHAPES],
     name: Name,
     /// Whether every value gets a cell, because a later one may refer to it. What no reference named is unwrapped in the end.
     wrap: bool,
@@ -60,8 +103,14 @@ pub(crate) struct Builder<'t> {
 }
 
 impl<'t> Builder<'t> {
-    pub(crate) fn new(text: &'t [u8], limits: Limits) -> Result<Self, Excess> {
-        Self::resume(Document::default(), text, limits).map_err(|(_, excess)| excess)
+    /// Starts a document. An entry takes about so many bytes in this format.
+    pub(crate) fn new(text: &'t [u8], entry: usize, limits: Limits) -> Result<Self, Excess> {
+        let mut builder = Self::resume(Document::default(), text, limits).map_err(|(_, excess)| excess)?;
+        let room = (text.len() / entry).min(ROOM);
+        builder.doc.entries.reserve(room);
+        builder.doc.arrays.reserve(room / 8);
+        builder.pending.reserve(room / 4);
+        Ok(builder)
     }
 
     /// Goes on with a document whose own text was taken out and is handed in beside it. Gives it back where there is no room.
@@ -75,7 +124,9 @@ impl<'t> Builder<'t> {
             text,
             extra: Vec::new(),
             pending: Vec::new(),
-            frames: Vec::new(),
+            frames: Vec::with_capacity(8),
+            announced: 0,
+            checked: [Run::default(); SHAPES],
             name: Name::Hole,
             wrap: false,
             references: Vec::new(),
@@ -93,7 +144,7 @@ impl<'t> Builder<'t> {
         self.wrap
     }
 
-    #[inline]
+    #[inline(always)]
     fn charge(&mut self, bytes: usize) -> Result<(), Excess> {
         self.left = self.left.checked_sub(bytes).ok_or(Excess::from(self.limits))?;
         Ok(())
@@ -124,16 +175,14 @@ impl<'t> Builder<'t> {
     }
 
     /// Names the next value.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn name(&mut self, name: Name) {
         self.name = name;
-        if let Some(frame) = self.frames.last_mut() {
-            frame.left = frame.left.saturating_sub(1);
-        }
+        self.announced = self.announced.saturating_sub(1);
     }
 
     /// Puts a value under the name that was said last, or makes it the root.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&mut self, node: Node) -> Result<(), Excess> {
         self.charge(ENTRY)?;
         if self.frames.is_empty() {
@@ -194,7 +243,8 @@ impl<'t> Builder<'t> {
         if self.frames.len() >= self.limits.depth() {
             return Err(Excess::Depth(self.limits.depth()));
         }
-        self.frames.push(Frame { owner, start: self.pending.len(), left });
+        self.frames.push(Frame { owner, start: self.pending.len(), around: self.announced });
+        self.announced = left;
         Ok(())
     }
 
@@ -203,9 +253,9 @@ impl<'t> Builder<'t> {
     }
 
     /// How many entries of the innermost array or object are still announced.
-    #[inline]
-    pub(crate) fn left(&self) -> u32 {
-        self.frames.last().map_or(0, |frame| frame.left)
+    #[inline(always)]
+    pub(crate) const fn left(&self) -> u32 {
+        self.announced
     }
 
     /// Whether the innermost frame is an object, whose names are no keys of arrays.
@@ -222,14 +272,21 @@ impl<'t> Builder<'t> {
     /// Closes the innermost array or object.
     pub(crate) fn end(&mut self) {
         let Some(frame) = self.frames.pop() else { return };
+        self.announced = frame.around;
         let entries = self.pending.get(frame.start..).unwrap_or_default();
-        if self.may_repeat(entries) && self.merge_repeated(frame.start) {
+        let shape = entries.len() % SHAPES;
+        let known = !entries.is_empty()
+            && self.checked.get(shape).is_some_and(|run| has_names_of(entries, self.doc.run(*run)));
+        if !known && self.may_repeat(entries) && self.merge_repeated(frame.start) {
             self.duplicates = true;
         }
         let at = self.doc.entries.len();
         self.doc.entries.extend_from_slice(self.pending.get(frame.start..).unwrap_or_default());
         self.pending.truncate(frame.start);
         let run = Run { at: at as u32, len: (self.doc.entries.len() - at) as u32 };
+        if !known && let Some(checked) = self.checked.get_mut(shape) {
+            *checked = run;
+        }
         match frame.owner {
             Owner::Array(array) => {
                 if let Some(place) = self.doc.arrays.get_mut(array.0 as usize) {
@@ -241,33 +298,37 @@ impl<'t> Builder<'t> {
     }
 
     /// Whether two entries may have one name; cheap, and never wrongly no.
+    #[inline]
     fn may_repeat(&self, entries: &[Entry]) -> bool {
-        let mut seen = 0_u64;
+        // As most arrays are: a list, or in the order of its integers.
         let mut last = None;
-        for entry in entries {
-            let bit = match entry.name {
-                Name::Hole => continue,
-                Name::Int(n) => {
-                    if last.is_none_or(|last| last < n) {
-                        last = Some(n);
-                        continue;
-                    }
-                    return true;
-                }
-                Name::Str(span) => {
-                    let bytes = self.bytes(span);
-                    let ends = match bytes {
-                        [] => 0,
-                        [one] => u32::from(*one),
-                        [first, .., last] => u32::from(*first) + 7 * u32::from(*last),
-                    };
-                    1 << ((span.len + 3 * ends) & 63)
-                }
+        let ascending = entries.iter().all(|entry| match entry.name {
+            Name::Int(n) if last.is_none_or(|last| last < n) => {
+                last = Some(n);
+                true
+            }
+            _ => false,
+        });
+        if ascending {
+            return false;
+        }
+        let mut prints = [0_u32; FEW];
+        let Some(prints) = prints.get_mut(..entries.len()) else { return true };
+        for (at, entry) in entries.iter().enumerate() {
+            let print = match entry.name {
+                // Holes have no name, and every one is another.
+                Name::Hole => at as u32,
+                Name::Int(n) => ((n as u64).wrapping_mul(MIX) >> 32) as u32,
+                Name::Str(span) => print(self.bytes(span)),
             };
-            if seen & bit != 0 {
+            let (before, rest) = prints.split_at_mut(at);
+            // No early end: this way it is done for several at once.
+            if before.iter().fold(false, |found, other| found | (*other == print)) {
                 return true;
             }
-            seen |= bit;
+            if let Some(place) = rest.first_mut() {
+                *place = print;
+            }
         }
         false
     }
@@ -276,17 +337,19 @@ impl<'t> Builder<'t> {
     fn merge_repeated(&mut self, start: usize) -> bool {
         use std::collections::hash_map::{Entry as Slot, HashMap};
         #[derive(PartialEq, Eq, Hash)]
-        enum Known {
+        enum Known<'k> {
             Int(i64),
-            Str(Vec<u8>),
+            Str(&'k [u8]),
         }
-        let mut first: HashMap<Known, usize, foldhash::fast::RandomState> = HashMap::default();
-        let mut kept: Vec<Entry> = Vec::new();
-        for entry in self.pending.get(start..).unwrap_or_default() {
+        let entries = self.pending.get(start..).unwrap_or_default();
+        let mut first: HashMap<Known<'_>, usize, foldhash::fast::RandomState> =
+            HashMap::with_capacity_and_hasher(entries.len(), foldhash::fast::RandomState::default());
+        let mut kept: Vec<Entry> = Vec::with_capacity(entries.len());
+        for entry in entries {
             let known = match entry.name {
                 Name::Hole => None,
                 Name::Int(n) => Some(Known::Int(n)),
-                Name::Str(span) => Some(Known::Str(self.bytes(span).to_vec())),
+                Name::Str(span) => Some(Known::Str(self.bytes(span))),
             };
             match known.map(|known| first.entry(known)) {
                 Some(Slot::Occupied(place)) => {
@@ -301,7 +364,7 @@ impl<'t> Builder<'t> {
                 None => kept.push(*entry),
             }
         }
-        let repeated = kept.len() < self.pending.len() - start;
+        let repeated = kept.len() < entries.len();
         if repeated {
             self.pending.truncate(start);
             self.pending.append(&mut kept);
@@ -317,6 +380,7 @@ impl<'t> Builder<'t> {
             cells: self.doc.cells.len(),
             pending: self.pending.len(),
             frames: self.frames.len(),
+            announced: self.announced,
             references: self.references.len(),
         }
     }
@@ -329,6 +393,8 @@ impl<'t> Builder<'t> {
         self.doc.cells.truncate(mark.cells);
         self.pending.truncate(mark.pending);
         self.frames.truncate(mark.frames);
+        self.announced = mark.announced;
+        self.checked = [Run::default(); SHAPES];
         self.references.truncate(mark.references);
     }
 

@@ -141,6 +141,7 @@ impl Document {
         Value::new(self, self.root)
     }
 
+    #[inline]
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         let at = span.at as usize;
         self.text.get(at..at + span.len as usize).unwrap_or_default()
