@@ -2,9 +2,11 @@
 //!
 //! Big-endian, a byte of type before each value, strings and arrays that came before by number.
 
+mod check;
 mod read;
 mod write;
 
+pub(crate) use check::is;
 pub(crate) use read::{read, repeats_strings};
 pub(crate) use write::write;
 

@@ -13,7 +13,7 @@ enum Known {
     Cell(CellId),
 }
 
-struct Reader<'b> {
+pub(super) struct Reader<'b> {
     input: &'b [u8],
     at: usize,
     strings: Vec<Span>,
@@ -54,30 +54,54 @@ pub(crate) fn repeats_strings(input: &[u8], limits: Limits) -> bool {
 }
 
 fn run(input: &[u8], limits: Limits) -> Result<(Document, Reader<'_>), DecodeError> {
-    let mut reader = Reader {
-        input,
-        at: 0,
-        strings: Vec::with_capacity((input.len() / 16).min(1024)),
-        known: Vec::with_capacity((input.len() / 48).min(1024)),
-        string_ids: false,
-        refers_to_root: false,
-        limits,
-    };
+    let mut reader = Reader::new(input, limits);
     let mut builder = Builder::new(input, 6, limits).map_err(|excess| reader.excess(excess))?;
-    match input {
-        [0, 0, 0, 1 | 2, _, ..] => reader.at = 4,
-        [0, 0, 0, 1 | 2] | [] | [0] | [0, 0] | [0, 0, 0] => {
-            reader.at = input.len();
-            return reader.wrong(Wrong::End);
-        }
-        _ => return reader.wrong(Wrong::Expected("igbinary's header, version 1 or 2")),
-    }
+    reader.header()?;
     reader.value(&mut builder)?;
     let (doc, _) = builder.finish();
     Ok((doc, reader))
 }
 
 impl<'b> Reader<'b> {
+    fn new(input: &'b [u8], limits: Limits) -> Self {
+        Self {
+            input,
+            at: 0,
+            strings: Vec::with_capacity((input.len() / 16).min(1024)),
+            known: Vec::with_capacity((input.len() / 48).min(1024)),
+            string_ids: false,
+            refers_to_root: false,
+            limits,
+        }
+    }
+
+    /// At the value, if there is a header.
+    pub(super) fn after_header(input: &'b [u8], limits: Limits) -> Option<Self> {
+        let mut reader = Self::new(input, limits);
+        reader.header().ok().map(|()| reader)
+    }
+
+    fn header(&mut self) -> Result<(), DecodeError> {
+        match self.input {
+            [0, 0, 0, 1 | 2, _, ..] => self.at = 4,
+            [0, 0, 0, 1 | 2] | [] | [0] | [0, 0] | [0, 0, 0] => {
+                self.at = self.input.len();
+                return self.wrong(Wrong::End);
+            }
+            _ => return self.wrong(Wrong::Expected("igbinary's header, version 1 or 2")),
+        }
+        Ok(())
+    }
+
+    pub(super) const fn is_at_end(&self) -> bool {
+        self.at >= self.input.len()
+    }
+
+    #[inline(always)]
+    pub(super) fn text(&self, span: Span) -> &'b [u8] {
+        self.input.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default()
+    }
+
     const fn wrong<T>(&self, kind: Wrong) -> Result<T, DecodeError> {
         Err(DecodeError::new(kind, self.at))
     }
@@ -87,7 +111,7 @@ impl<'b> Reader<'b> {
     }
 
     #[inline(always)]
-    fn byte(&mut self) -> Result<u8, DecodeError> {
+    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
         match self.input.get(self.at) {
             Some(byte) => {
                 self.at += 1;
@@ -138,7 +162,7 @@ impl<'b> Reader<'b> {
 
     /// A string after its tag, if the tag is one of a string.
     #[inline(always)]
-    fn string(&mut self, tag: u8) -> Result<Option<Span>, DecodeError> {
+    pub(super) fn string(&mut self, tag: u8) -> Result<Option<Span>, DecodeError> {
         Ok(Some(match tag {
             tag::EMPTY => Span { at: self.at as u32, len: 0 },
             tag::STRING_ID..tag::STRING => {
@@ -159,7 +183,7 @@ impl<'b> Reader<'b> {
 
     /// An integer after its tag, if the tag is one of an integer: a sign in the lowest bit, then the magnitude.
     #[inline(always)]
-    fn integer(&mut self, tag: u8) -> Result<Option<i64>, DecodeError> {
+    pub(super) fn integer(&mut self, tag: u8) -> Result<Option<i64>, DecodeError> {
         let width = match tag {
             tag::INT..tag::FLOAT => 1 << ((tag - tag::INT) / 2),
             tag::INT64 | 0x21 => 8,
@@ -174,7 +198,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn count(&mut self, width: usize) -> Result<u32, DecodeError> {
+    pub(super) fn count(&mut self, width: usize) -> Result<u32, DecodeError> {
         let count = self.number(width)?;
         if count > (self.input.len() - self.at) as u64 {
             return self.wrong(Wrong::Count);
@@ -223,7 +247,7 @@ impl<'b> Reader<'b> {
 
     /// A key as most are. `None`, and nothing is taken, for the others.
     #[inline(always)]
-    fn quick_key(&mut self) -> Option<Name> {
+    pub(super) fn quick_key(&mut self) -> Option<Name> {
         let [tag, n, rest @ ..] = self.input.get(self.at..)? else { return None };
         match *tag {
             tag @ (tag::STRING_ID | tag::STRING) => self.quick_string(tag, *n, rest).map(Name::Str),
@@ -237,7 +261,7 @@ impl<'b> Reader<'b> {
 
     /// A value as most are. `None`, and nothing is taken, for the others.
     #[inline(always)]
-    fn quick_value(&mut self) -> Option<Node> {
+    pub(super) fn quick_value(&mut self) -> Option<Node> {
         let [tag, n, rest @ ..] = self.input.get(self.at..)? else { return None };
         match *tag {
             tag @ (tag::STRING_ID | tag::STRING) => self.quick_string(tag, *n, rest).map(Node::Str),

@@ -9,15 +9,20 @@ use crate::value::{Body, Document, Entry, Name, Node, ObjectId, Span};
 
 const NONE: u32 = u32::MAX;
 
-/// A string that begins here has this length and number.
+/// A string that stands here has this number.
 #[derive(Clone, Copy)]
 struct Place {
-    len: u32,
+    span: Span,
     id: u32,
 }
 
-/// Of a longer text no places are kept.
-const LONG: usize = 1 << 20;
+/// How many of them are remembered; a power of two. No string that is looked up is empty, so an empty one stands for none.
+const PLACES: usize = 256;
+const NOWHERE: Place = Place { span: Span { at: 0, len: 0 }, id: 0 };
+
+const fn slot(span: Span) -> usize {
+    (span.at.wrapping_mul(0x9e37_79b9) >> 24) as usize % PLACES
+}
 
 struct Writer<'d> {
     doc: &'d Document,
@@ -25,9 +30,9 @@ struct Writer<'d> {
     /// Whether a string that came before is written by its number.
     compact: bool,
     strings: HashMap<&'d [u8], u32, foldhash::fast::RandomState>,
-    /// The number of a string by where it stands in the text, which is quicker to look up: where the payload told strings by number, all that
-    /// are the same stand at the same place. As long as the text, or empty where that would be too much.
-    places: Vec<Place>,
+    /// The numbers of strings by where they stand in the text, which is quicker to look up: where the payload told strings by number, all that are
+    /// the same stand at the same place.
+    places: [Place; PLACES],
     next_string: u32,
     cells: Vec<u32>,
     arrays: Vec<u32>,
@@ -46,11 +51,7 @@ pub(crate) fn write(doc: &Document, compact: bool, limits: Limits) -> Result<Vec
         out,
         compact,
         strings: HashMap::with_capacity_and_hasher((doc.text.len() / 24).min(1024), Default::default()),
-        places: if compact && doc.text.len() <= LONG {
-            vec![Place { len: 0, id: 0 }; doc.text.len()]
-        } else {
-            Vec::new()
-        },
+        places: [NOWHERE; PLACES],
         next_string: 0,
         cells: vec![NONE; doc.cells.len()],
         arrays: vec![NONE; doc.arrays.len()],
@@ -106,6 +107,7 @@ impl<'d> Writer<'d> {
     }
 
     /// A tag for the width that a number needs, and the number.
+    #[inline]
     fn sized(&mut self, tag: u8, n: u32) {
         let bytes = n.to_be_bytes();
         let [_, _, high, low] = bytes;
@@ -119,6 +121,7 @@ impl<'d> Writer<'d> {
         }
     }
 
+    #[inline]
     fn integer(&mut self, n: i64) {
         let negative = u8::from(n < 0);
         let magnitude = n.unsigned_abs();
@@ -152,21 +155,22 @@ impl<'d> Writer<'d> {
         }
     }
 
+    #[inline]
     fn string(&mut self, span: Span) -> Result<(), EncodeError> {
-        let text = self.doc.bytes(span);
-        if text.is_empty() {
+        if span.len == 0 {
             self.out.push(tag::EMPTY);
             return Ok(());
         }
+        let text = self.doc.bytes(span);
         if self.compact {
-            let place = self.places.get(span.at as usize).filter(|place| place.len == span.len);
+            let place = self.places.get(slot(span)).filter(|place| place.span == span);
             let known = match place {
                 Some(place) => Some(place.id),
                 None => {
                     let next = self.next_string;
                     let known = self.known(text);
-                    if let Some(place) = self.places.get_mut(span.at as usize) {
-                        *place = Place { len: span.len, id: known.unwrap_or(next) };
+                    if let Some(place) = self.places.get_mut(slot(span)) {
+                        *place = Place { span, id: known.unwrap_or(next) };
                     }
                     known
                 }

@@ -17,6 +17,9 @@ pub(crate) fn write(out: &mut Vec<u8>, float: f64) {
     if float == 0.0 {
         return out.push(b'0');
     }
+    if write_price(out, float.abs()) {
+        return;
+    }
     // `d.ddde±x`: at most 17 digits, a point, an `e`, a sign and three digits. Writing to a vector cannot fail.
     let mut text = Vec::with_capacity(32);
     let _ = write!(text, "{:e}", float.abs());
@@ -52,6 +55,30 @@ pub(crate) fn write(out: &mut Vec<u8>, float: f64) {
             out.extend(std::iter::repeat_n(b'0', whole - count));
         }
     }
+}
+
+/// Numbers with up to four decimals and 15 digits, as most are, need no search for the shortest text: of the texts so short, no two are
+/// the same double.
+fn write_price(out: &mut Vec<u8>, float: f64) -> bool {
+    let scale: u32 = if (float * 100.0).round() / 100.0 == float { 100 } else { 10_000 };
+    let scaled = (float * f64::from(scale)).round();
+    // Both are whole and exact, so the quotient is the double that is nearest to the text.
+    if scaled >= 1e15 || scaled / f64::from(scale) != float {
+        return false;
+    }
+    let scaled = scaled as u64;
+    let (whole, mut decimals) = (scaled / u64::from(scale), scaled % u64::from(scale));
+    out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+    let mut unit = u64::from(scale) / 10;
+    if decimals > 0 {
+        out.push(b'.');
+    }
+    while decimals > 0 {
+        out.push(b'0' + (decimals / unit) as u8);
+        decimals %= unit;
+        unit /= 10;
+    }
+    true
 }
 
 /// Where two shortest texts are equally near, PHP takes the one that ends in an even digit, and Rust the greater one.
@@ -114,6 +141,27 @@ mod tests {
             super::write(&mut out, float);
             assert_eq!(String::from_utf8(out).unwrap(), text);
             assert_eq!(super::read(text.as_bytes()).unwrap().is_nan(), float.is_nan());
+        }
+    }
+
+    /// The short way and the long way are one.
+    #[test]
+    fn prices_are_written_as_any_double() {
+        let mut seed = 1_u64;
+        for n in 0..200_000_u64 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let scale = [1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6][(n % 7) as usize];
+            let float = (seed >> (11 + n % 50)) as f64 / scale;
+            let mut out = Vec::new();
+            super::write(&mut out, float);
+            let text = format!("{float:?}");
+            let text = text.strip_suffix(".0").unwrap_or(&text);
+            // Of more digits, PHP and Rust may write another one in the end.
+            if text.bytes().filter(u8::is_ascii_digit).count() < 16 && !text.contains('e') {
+                assert_eq!(String::from_utf8(out).unwrap(), text);
+            } else {
+                assert_eq!(super::read(&out), Some(float));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The grammar of [`serialize()`](https://www.php.net/manual/en/function.serialize.php), which three of PHP's session formats share.
 
+mod check;
 mod float;
 mod read;
 mod write;

@@ -68,8 +68,13 @@ impl<'b> Reader<'b> {
         DecodeError::new(excess.into(), self.at)
     }
 
+    #[inline(always)]
+    pub(crate) fn text(&self, span: Span) -> &'b [u8] {
+        self.input.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default()
+    }
+
     #[inline]
-    fn rest(&self) -> &'b [u8] {
+    pub(super) fn rest(&self) -> &'b [u8] {
         self.input.get(self.at..self.end).unwrap_or_default()
     }
 
@@ -129,7 +134,7 @@ impl<'b> Reader<'b> {
     }
 
     #[inline]
-    fn integer(&mut self) -> Result<i64, DecodeError> {
+    pub(super) fn integer(&mut self) -> Result<i64, DecodeError> {
         let negative = match self.rest().first() {
             Some(sign @ (b'-' | b'+')) => {
                 self.at += 1;
@@ -219,7 +224,7 @@ impl<'b> Reader<'b> {
 
     /// A short string as most are, with its tag. `None`, and nothing is taken, for the others.
     #[inline(always)]
-    fn quick_string(&mut self, rest: &[u8]) -> Option<Span> {
+    pub(super) fn quick_string(&mut self, rest: &[u8]) -> Option<Span> {
         let digit = |byte: u8| usize::from(byte - b'0');
         let (start, len) = match *rest {
             [b's', b':', a @ b'0'..=b'9', b':', b'"', ..] => (5, digit(a)),
@@ -236,7 +241,7 @@ impl<'b> Reader<'b> {
 
     /// The same for an integer without a sign.
     #[inline(always)]
-    fn quick_integer(&mut self, rest: &[u8]) -> Option<i64> {
+    pub(super) fn quick_integer(&mut self, rest: &[u8]) -> Option<i64> {
         let [b'i', b':', digits @ ..] = rest else { return None };
         let mut n = 0;
         for (count, byte) in digits.iter().take(12).enumerate() {
@@ -333,7 +338,7 @@ impl<'b> Reader<'b> {
 
     /// A value as most are. `None`, and nothing is taken, for the others.
     #[inline(always)]
-    fn quick_value(&mut self) -> Option<Node> {
+    pub(super) fn quick_value(&mut self) -> Option<Node> {
         let rest = self.rest();
         match rest {
             [b's', ..] => self.quick_string(rest).map(Node::Str),

@@ -13,6 +13,9 @@ use crate::{igbinary, msgpack};
 const INTEGER_NAME: &str = "it is an integer, which PHP drops here";
 const NUMBER_AS_TEXT: &str = "it is a number as text, which PHP would make an integer";
 
+/// More than a byte of a payload can take of memory.
+const BYTE: usize = 128;
+
 fn integer_refusal(name: &[u8]) -> Option<&'static str> {
     integer_key(name).map(|_| INTEGER_NAME)
 }
@@ -396,6 +399,18 @@ impl Session {
         };
         if bytes.len() > self.limits.memory() {
             return Err(EncodeError::Memory(self.limits.memory()));
+        }
+        // What is small enough never comes near the limit of memory.
+        let is_tree = !self.doc.shared && self.doc.cells.is_empty() && self.doc.objects.is_empty();
+        if is_tree && bytes.len() < self.limits.memory() / BYTE {
+            let is_it = match format {
+                Format::Igbinary => igbinary::is(&self.doc, &bytes, self.limits),
+                Format::Msgpack => false,
+                _ => text::is(self, format, &bytes),
+            };
+            if is_it {
+                return Ok(bytes);
+            }
         }
         match Self::decode_within(format, bytes.as_slice(), self.limits) {
             Ok(read) if same(&self.doc, &read.doc) => Ok(bytes),

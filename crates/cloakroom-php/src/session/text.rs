@@ -234,3 +234,31 @@ pub(super) fn encode(session: &Session, format: Format, fresh: bool) -> Result<V
     }
     Ok(writer.out)
 }
+
+/// Whether these bytes are read as this session, told without building it. Sometimes no where they are.
+pub(super) fn is(session: &Session, format: Format, bytes: &[u8]) -> bool {
+    let (doc, entries) = (&session.doc, session.entries());
+    let whole = format == Format::PhpSerialize;
+    let mut reader = Reader::new(bytes);
+    // The session itself is a level.
+    let depth = session.limits.depth().saturating_sub(1);
+    if whole && !reader.is_root(entries.len()) {
+        return false;
+    }
+    for entry in entries {
+        let is_name = match (format, entry.name) {
+            (Format::PhpSerialize, name) => reader.is_key(doc, name),
+            (Format::PhpBinary, Name::Str(span)) => {
+                php_binary::name(&mut reader).is_ok_and(|name| reader.text(name) == doc.bytes(span))
+            }
+            (_, Name::Str(span)) => {
+                php::name(&mut reader, bytes).is_ok_and(|name| reader.text(name) == doc.bytes(span))
+            }
+            _ => false,
+        };
+        if !is_name || !reader.is_value(doc, entry.node, depth) {
+            return false;
+        }
+    }
+    if whole { reader.is_end() } else { reader.is_at_end() }
+}
