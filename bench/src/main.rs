@@ -3,6 +3,7 @@
 mod alloc;
 mod durable;
 mod machine;
+mod php;
 mod report;
 mod requests;
 mod served;
@@ -18,10 +19,10 @@ use report::Report;
 static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 const USAGE: &str = "\
-cargo run --release -- [--quick] [--only requests|durable|served] [--json FILE] [--dir FOLDER] [--server PROGRAM] [--check]
+cargo run --release -- [--quick] [--only requests|durable|served|php] [--json FILE] [--dir FOLDER] [--server PROGRAM] [--check]
 
   --quick   fewer and shorter rounds: to see that it works, not to quote
-  --only    one of the three tables
+  --only    one of the four tables
   --json    where the results go, the picture beside them (results/latest.json)
   --dir     where the databases are made (target, so that they are on a real disk)
   --server  the server of the third table (redis-server)
@@ -61,10 +62,10 @@ fn options() -> Result<Options, String> {
             "--quick" => options.quick = true,
             "--check" => options.check = true,
             "--only" => match value()? {
-                only if ["requests", "durable", "served"].contains(&only.as_str()) => {
+                only if ["requests", "durable", "served", "php"].contains(&only.as_str()) => {
                     options.only = Some(only)
                 }
-                other => return Err(format!("--only takes requests, durable or served, not {other}")),
+                other => return Err(format!("--only takes requests, durable, served or php, not {other}")),
             },
             "--json" => options.json = value()?.into(),
             "--server" => options.server = value()?,
@@ -108,8 +109,13 @@ fn main() -> ExitCode {
         }
     };
     let wanted = |what: &str| options.only.as_deref().is_none_or(|only| only == what);
-    let mut report =
-        Report { machine: machine::Machine::here(), requests: Vec::new(), durable: Vec::new(), served: None };
+    let mut report = Report {
+        machine: machine::Machine::here(),
+        requests: Vec::new(),
+        durable: Vec::new(),
+        served: None,
+        php: Vec::new(),
+    };
     if wanted("requests") {
         let effort = if options.quick {
             requests::Effort { rounds: 30, batch: 200 }
@@ -135,6 +141,20 @@ fn main() -> ExitCode {
         };
         report.served = match served::run(effort, &options.server) {
             Ok(served) => Some(served),
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::FAILURE;
+            }
+        };
+    }
+    if wanted("php") {
+        let effort = if options.quick {
+            php::Effort { rounds: 3, length: 2_000_000 }
+        } else {
+            php::Effort { rounds: 21, length: 30_000_000 }
+        };
+        report.php = match php::run(effort) {
+            Ok(rows) => rows,
             Err(problem) => {
                 eprintln!("{problem}");
                 return ExitCode::FAILURE;

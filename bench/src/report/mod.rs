@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::{durable, requests, served};
+use crate::{durable, php, requests, served};
 
 /// Everything that was measured in one run.
 #[derive(Serialize)]
@@ -21,6 +21,8 @@ pub struct Report {
     pub durable: Vec<durable::Row>,
     /// Sessions on a server.
     pub served: Option<served::Served>,
+    /// PHP's formats beside PHP's own functions.
+    pub php: Vec<php::Row>,
 }
 
 impl Report {
@@ -45,6 +47,7 @@ impl Report {
         self.requests.iter().all(requests::Row::holds)
             && self.durable.iter().all(durable::Row::holds)
             && self.served.iter().flat_map(|served| &served.rows).all(served::Row::holds)
+            && self.php.iter().all(php::Row::holds)
             && self.served.iter().flat_map(|served| &served.near).all(|row| row.of_raw.holds())
     }
 }

@@ -28,6 +28,34 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if let Some(there) = &report.served {
         served(out, there)?;
     }
+    if !report.php.is_empty() {
+        php(out, report)?;
+    }
+    Ok(())
+}
+
+fn php(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "\nPHP's formats: time beside PHP's own functions")?;
+    writeln!(
+        out,
+        "{:14}{:>6}{:>9}  {:22}{:>13}{:>13}{:>9}{:>9}",
+        "", "items", "bytes", "", "PHP", "cloakroom", "times", "promise"
+    )?;
+    for row in &report.php {
+        writeln!(
+            out,
+            "{:14}{:>6}{:>9}  {:22}{:>10.0} ns{:>10.0} ns{:>9.2}{:>9} {}",
+            row.format,
+            row.items,
+            row.bytes,
+            row.work.name(),
+            row.php_ns.median,
+            row.rust_ns.median,
+            row.times_php.median,
+            row.at_least.map_or_else(String::new, |least| format!("≥ {least}")),
+            row.at_least.map_or("", |_| mark(row.holds())),
+        )?;
+    }
     Ok(())
 }
 
