@@ -175,6 +175,15 @@ impl SessionError {
         self
     }
 
+    /// As the outcome of a write that was asked for and not answered before this came in the way of finding out.
+    pub(crate) fn in_doubt(mut self) -> Self {
+        use ErrorKind::{Decode, Full, LockTimeout, Unavailable};
+        if matches!(self.kind, Unavailable | LockTimeout | Full | Decode) {
+            self.kind = ErrorKind::Unknown;
+        }
+        self
+    }
+
     /// Whether the write that failed may have been made all the same.
     pub(crate) fn leaves_doubt(&self) -> bool {
         matches!(self.kind, ErrorKind::Unknown | ErrorKind::Config)

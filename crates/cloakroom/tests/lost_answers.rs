@@ -5,7 +5,7 @@ mod house;
 
 use std::time::Duration;
 
-use cloakroom::{ErrorKind, Mode, SessionConfig};
+use cloakroom::{ErrorKind, Mode, SessionConfig, SessionError};
 use cloakroom_testing::{Fault, Op};
 use house::House;
 
@@ -92,4 +92,50 @@ async fn c1_a_write_whose_answer_got_lost_is_made_once_however_the_session_moves
         }
         assert_eq!(house.faults.injected().len(), 2);
     }
+}
+
+/// The first try was made and its answer got lost; the second is refused, because the store is away by then. That nothing was
+/// changed would be a lie, on which a client would do it a second time.
+#[tokio::test]
+async fn c9_a_refusal_of_the_second_try_does_not_say_that_the_first_did_nothing() {
+    async fn work(op: Op, session: &cloakroom::Session) -> Result<(), SessionError> {
+        match op {
+            Op::Commit => session.update("n", |n: Option<u32>| n.unwrap_or(0) + 1).await.map(|_| ()),
+            Op::Create => session.put("n", 1).await,
+            Op::Rename => session.login("ann").await,
+            Op::End => session.destroy().await,
+            _ => session.revoke_others().await.map(|_| ()),
+        }
+    }
+    for op in [Op::Commit, Op::Create, Op::Rename, Op::End, Op::Revoke] {
+        for (lost, known) in [(true, ErrorKind::Unknown), (false, ErrorKind::Unavailable)] {
+            let house = House::new(SessionConfig::new());
+            let id = house.visit(None, |s| async move { s.login("ann").await }).await.id().unwrap();
+            let ids: &[&str] = if op == Op::Create { &[] } else { &[&id] };
+            let session = house.arrive(ids).open().await.unwrap();
+            if lost {
+                house.faults.at_op(op, 1, Fault::LoseAnswer);
+                house.faults.at_op(op, 2, Fault::Unavailable);
+            } else {
+                house.faults.at_op(op, 1, Fault::Unavailable);
+            }
+            let refused = work(op, &session).await.unwrap_err();
+            assert_eq!(refused.kind(), known, "{op:?}, its first answer lost: {lost}");
+        }
+    }
+}
+
+/// The same where finding out takes a read: the session got another id meanwhile, and the store is away.
+#[tokio::test]
+async fn c9_nor_does_a_read_that_fails_while_finding_out() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let late = house.arrive(&[&id]).open().await.unwrap();
+    house.faults.at_op(Op::Commit, 1, Fault::LoseAnswer);
+    house.faults.at_op(Op::Commit, 2, Fault::Delay(Duration::from_millis(100)));
+    let writing = tokio::spawn(async move { late.put("n", 2).await });
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    house.visit(Some(&id), |s| async move { s.regenerate().await }).await;
+    house.faults.always(Some(Op::Load), Fault::Unavailable);
+    assert_eq!(writing.await.unwrap().unwrap_err().kind(), ErrorKind::Unknown);
 }

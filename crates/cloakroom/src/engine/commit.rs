@@ -129,8 +129,25 @@ impl Engine {
     pub(crate) async fn commit<F>(
         self: &Arc<Self>,
         write: Write<'_>,
+        first: Option<FirstCommit>,
+        merge: F,
+    ) -> Result<Landed, SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        let mut doubt = None;
+        let landed = self.commit_or_doubt(write, first, merge, &mut doubt).await;
+        // Whatever came in the way of finding out whether it was done: it may have been.
+        landed.map_err(|error| if doubt.is_some() { error.in_doubt() } else { error })
+    }
+
+    /// As [`commit`](Self::commit). What is in `doubt` at the end was asked for, and nobody knows whether it was done.
+    async fn commit_or_doubt<F>(
+        self: &Arc<Self>,
+        write: Write<'_>,
         mut first: Option<FirstCommit>,
         mut merge: F,
+        doubt: &mut Option<(Commit, usize)>,
     ) -> Result<Landed, SessionError>
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
@@ -146,19 +163,18 @@ impl Engine {
         // An unanswered request is asked again as it was: merged anew it could say something else, and the store answers for
         // what it was asked first.
         let mut again: Option<(Commit, usize)> = None;
-        // The request that was never answered, until it is known whether it was done.
-        let mut doubt: Option<(Commit, usize)> = None;
 
         loop {
             if again.is_none()
-                && let Some((mut asked, overwritten)) = doubt.take()
+                && let Some((asked, overwritten)) = doubt.as_ref()
             {
                 // It was done, and the session has gone on since; or nothing newer was seen yet.
                 if record.knows(asked.op) || (own.is_none() && record.version == asked.expected) {
-                    asked.key = key;
-                    again = Some((asked, overwritten));
-                } else if is_forgotten(&asked, &record) {
+                    again = Some((Commit { key, ..asked.clone() }, *overwritten));
+                } else if is_forgotten(asked, &record) {
                     return Err(SessionError::new(ErrorKind::Unknown));
+                } else {
+                    *doubt = None;
                 }
             }
             let (request, overwritten, answer) = match (first.take(), again.take()) {
@@ -203,8 +219,8 @@ impl Engine {
                 Err(error) if error.kind() == StoreErrorKind::Unknown => {
                     // The same operation again: if it was done, the store says so; if not, it is done now.
                     asks += 1;
+                    *doubt = Some((request.clone(), overwritten));
                     if asks < ASKS && Instant::now() < deadline {
-                        doubt = Some((request.clone(), overwritten));
                         again = Some((request, overwritten));
                         continue;
                     }
@@ -213,7 +229,12 @@ impl Engine {
                     }
                     return Err(error.into());
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if let (Some(held), Some(_)) = (&mut own, &doubt) {
+                        held.mark_unresolved();
+                    }
+                    return Err(error.into());
+                }
             };
             match answer {
                 Committed::Committed(snapshot) => {
@@ -275,14 +296,14 @@ impl Engine {
                         at = Some((id, successor));
                         continue;
                     }
-                    if let Some((mut asked, overwritten)) = doubt.take()
-                        && let Some(at) = self.where_done(&asked, to).await?
-                    {
-                        // It was done before the session got the new id, where its store answers for it.
-                        asked.key = at;
-                        (key, rule) = (at, MergeRule::CheckAll);
-                        again = Some((asked, overwritten));
-                        continue;
+                    if let Some((asked, overwritten)) = doubt.as_ref() {
+                        if let Some(at) = self.where_done(asked, to).await? {
+                            // It was done before the session got the new id, where its store answers for it.
+                            (key, rule) = (at, MergeRule::CheckAll);
+                            again = Some((Commit { key, ..asked.clone() }, *overwritten));
+                            continue;
+                        }
+                        *doubt = None;
                     }
                     self.metrics.resurrections_prevented.one();
                     if kind == WriteKind::Awaited {

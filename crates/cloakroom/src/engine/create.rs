@@ -5,7 +5,7 @@ use super::{Effect, Engine, Event, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, RecordId, SessionId, StoreKey};
 use crate::payload::Payload;
-use crate::store::{BindUser, Create, Created, Snapshot, StoreErrorKind, StoreFuture, Summary};
+use crate::store::{BindUser, Create, Created, Snapshot, StoreError, StoreErrorKind, StoreFuture, Summary};
 
 /// Ids that are tried before it is clear that something else is wrong. One always suffices.
 pub(super) const TRIES: u32 = 4;
@@ -54,7 +54,8 @@ impl Engine {
             let created = match self.call(Effect::Writes, answer).await {
                 // The same operation again: if it was done, the store says so; if not, it is done now.
                 Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                    self.call(Effect::Writes, self.store.create(request.clone())).await?
+                    let again = self.call(Effect::Writes, self.store.create(request.clone())).await;
+                    again.map_err(StoreError::in_doubt)?
                 }
                 other => other?,
             };

@@ -7,7 +7,7 @@ use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
 use crate::ids::{Candidate, OpId, SessionId, StoreKey, UserId};
 use crate::settings::OnObsoleteId;
-use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, StoreFuture};
+use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, StoreError, StoreFuture};
 
 /// What was found for them.
 #[derive(Default)]
@@ -198,7 +198,7 @@ impl Engine {
         let mut ended = self.call(Effect::Writes, self.store.end(request)).await;
         if matches!(&ended, Err(e) if e.kind() == crate::store::StoreErrorKind::Unknown) {
             // The same operation again tells whether it was done.
-            ended = self.call(Effect::Writes, self.store.end(request)).await;
+            ended = self.call(Effect::Writes, self.store.end(request)).await.map_err(StoreError::in_doubt);
         }
         let ended = ended?;
         if let Ended::Ended(summary) = &ended {
@@ -227,7 +227,7 @@ impl Engine {
         let revoked = match self.call(Effect::Writes, self.store.revoke(request.clone())).await {
             Err(error) if error.kind() == crate::store::StoreErrorKind::Unknown => {
                 self.ended.announce_all();
-                self.call(Effect::Writes, self.store.revoke(request)).await
+                self.call(Effect::Writes, self.store.revoke(request)).await.map_err(StoreError::in_doubt)
             }
             other => other,
         }?;

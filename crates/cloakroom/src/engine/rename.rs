@@ -77,7 +77,9 @@ impl Engine {
         let (mut asks, mut tries) = (0, 0);
         loop {
             // An unanswered request is asked again as it was, new id included.
-            let (ask, new_id) = match request.take() {
+            let again = request.take();
+            let in_doubt = again.is_some();
+            let (ask, new_id) = match again {
                 Some(again) => again,
                 None => {
                     let merged = merge(&known.record, rule)?;
@@ -96,6 +98,7 @@ impl Engine {
                     }
                     return Err(error.into());
                 }
+                Err(error) if in_doubt => return Err(error.in_doubt().into()),
                 Err(error) => return Err(error.into()),
             };
             match answer {

@@ -39,6 +39,15 @@ impl StoreError {
         self
     }
 
+    /// As the outcome of a write that was asked for before and not answered then: that it is refused now says nothing about
+    /// whether it was made before.
+    #[must_use]
+    pub(crate) fn in_doubt(mut self) -> Self {
+        self.kind = StoreErrorKind::Unknown;
+        self.what.push_str("; an earlier try was not answered, and may have done it");
+        self
+    }
+
     /// What kind of trouble.
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
