@@ -229,8 +229,8 @@ impl Probe {
     }
 
     /// The server that keeps the sessions.
-    pub fn server(&self) -> &Server {
-        self.server.as_deref().unwrap()
+    pub fn server(&self) -> &Arc<Server> {
+        self.server.as_ref().unwrap()
     }
 
     /// What the probe wrote to standard error, all of it; ends it.
