@@ -9,6 +9,7 @@ use cloakroom::store::{StoreError, StoreErrorKind};
 use redis::RedisError;
 
 use crate::layout::Malformed;
+use crate::permissions;
 
 /// Whether a call that was sent and not answered may have had an effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,10 +41,6 @@ pub(crate) fn refused(place: &str, code: &str) -> StoreError {
         "BUSY" => (StoreErrorKind::Unavailable, "is busy with somebody's script"),
         "NOAUTH" => (StoreErrorKind::Unavailable, "asks for a password: give the connection one"),
         "WRONGPASS" => (StoreErrorKind::Unavailable, "does not accept the user and password it was given"),
-        "NOPERM" => (
-            StoreErrorKind::Unavailable,
-            "does not let this user do that: see the permissions in the manual of the Redis store",
-        ),
         "NOPROTO" => (StoreErrorKind::Unavailable, "does not speak RESP3: Redis 7 or later is needed"),
         "WRONGTYPE" => {
             (StoreErrorKind::Corrupt, "holds something under a key of ours that we did not store there")
@@ -111,6 +108,9 @@ pub(crate) fn no_login(error: &RedisError, tls: bool) -> String {
         return why.to_owned();
     }
     if let Some(code) = error.code() {
+        if let Some(why) = permissions::refused(code, error.detail(), None) {
+            return why;
+        }
         let sentence = refused("", code).to_string();
         return sentence.trim_start().to_owned();
     }

@@ -44,6 +44,7 @@ mod layout;
 mod link;
 mod names;
 mod node;
+mod permissions;
 mod replace;
 mod route;
 mod scripts;

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use cloakroom::clock::Clock;
 use cloakroom::store::StoreError;
+use redis::ServerError;
 
 use crate::cluster::{Cluster, Place};
 use crate::error;
 use crate::link::{Link, OnPush};
+use crate::permissions;
 use crate::route::Route;
 use crate::time::ServerTime;
 use crate::tracking::Tracking;
@@ -34,6 +36,8 @@ pub(crate) struct Node {
     pub(crate) at: Option<Place>,
     /// For people: where, never as whom.
     pub(crate) place: Arc<str>,
+    /// Of the store's keys, to name it where the user may not use them.
+    prefix: Arc<str>,
     pub(crate) time: ServerTime,
     links: Vec<Link>,
     next_link: AtomicUsize,
@@ -43,6 +47,7 @@ pub(crate) struct Node {
 
 /// What all nodes of a store have in common.
 pub(crate) struct NodeSettings {
+    pub(crate) prefix: Arc<str>,
     pub(crate) connections: usize,
     pub(crate) connect_timeout: Duration,
     pub(crate) clock: Option<Arc<dyn Clock>>,
@@ -72,6 +77,7 @@ impl NodeSettings {
             ear: link(Some(self.heard.clone()), None),
             time: ServerTime::new(self.clock.clone()),
             place: place.clone(),
+            prefix: self.prefix.clone(),
         })
     }
 }
@@ -88,6 +94,14 @@ impl Node {
     pub(crate) fn wake(&self) {
         for link in &self.links {
             let _ = link.ready();
+        }
+    }
+
+    /// Why it does not do what it was asked to.
+    pub(crate) fn refuses(&self, told: &ServerError) -> StoreError {
+        match permissions::refused(told.code(), told.details(), Some(&self.prefix)) {
+            Some(why) => error::unavailable(&self.place, &why),
+            None => error::refused(&self.place, told.code()),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::host::HostPort;
 use crate::sentinels::{Follower, Sentinels};
 use crate::target::{Address, TlsFiles};
 use crate::tls::Tls;
-use crate::{BuildError, RedisUrl, error};
+use crate::{BuildError, RedisUrl, error, permissions};
 
 /// The way to a server, and as whom.
 pub(crate) struct Route {
@@ -190,7 +190,7 @@ impl Route {
                 _ => false,
             },
             Value::ServerError(told) if told.code() == "NOPERM" => {
-                return Err("does not let this user ask whether it is a primary: it needs +role".to_owned());
+                return Err(permissions::refused(told.code(), told.details(), None).unwrap_or_default());
             }
             _ => false,
         };

@@ -14,6 +14,7 @@ use crate::layout;
 use crate::link::{Link, Open};
 use crate::names::Names;
 use crate::node::{Node, Nodes};
+use crate::permissions;
 use crate::scripts::Source;
 use crate::signals::Signals;
 use crate::tracking::{self, Tracking};
@@ -216,12 +217,22 @@ impl Shared {
     ) -> Result<Told<Value>, StoreError> {
         let spot = invocation.spot;
         let told = self.ask(deadline, effect, spot, &Asking::One(&invocation.command)).await?;
-        match &told.value {
-            Value::ServerError(error) if error.code() == "NOSCRIPT" => {}
-            _ => return told.accepted(),
+        if !matches!(&told.value, Value::ServerError(error) if error.code() == "NOSCRIPT") {
+            return self.of_script(told, deadline).await;
         }
         let by_text = invocation.by_text();
-        self.ask(deadline, effect, spot, &Asking::One(&by_text)).await?.accepted()
+        let told = self.ask(deadline, effect, spot, &Asking::One(&by_text)).await?;
+        self.of_script(told, deadline).await
+    }
+
+    /// What a script answered, or why it could not do what it does.
+    async fn of_script(&self, told: Told<Value>, deadline: Deadline) -> Result<Told<Value>, StoreError> {
+        match &told.value {
+            Value::ServerError(error) if permissions::is_hidden(error) => {
+                Err(self.not_permitted(told.by, deadline).await)
+            }
+            _ => told.accepted(),
+        }
     }
 
     /// Asks a command that reads.
@@ -272,6 +283,19 @@ impl Shared {
         }
         let asking = Asking::Told { commands, telling: &telling };
         self.ask(deadline, Effect::Reads, spot, &asking).await?.several()
+    }
+
+    /// Asks this node several commands that read; refusals are among the answers.
+    pub(crate) async fn try_all(
+        &self,
+        node: Arc<Node>,
+        deadline: Deadline,
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>, StoreError> {
+        match self.ask_node(node, deadline, Effect::Reads, &Asking::Many(commands)).await?.value {
+            Value::Array(answers) => Ok(answers),
+            _ => Err(error::strange(&self.place, Effect::Reads)),
+        }
     }
 
     /// Asks whoever has the keys of that spot.
@@ -347,7 +371,7 @@ impl Told<Value> {
     /// The answer, if it is not that the server will not.
     pub(crate) fn accepted(self) -> Result<Self, StoreError> {
         match &self.value {
-            Value::ServerError(told) => Err(error::refused(&self.by.place, told.code())),
+            Value::ServerError(told) => Err(self.by.refuses(told)),
             _ => Ok(self),
         }
     }
@@ -357,7 +381,7 @@ impl Told<Value> {
         let Told { value, by, asked } = self;
         let Value::Array(answers) = value else { return Err(error::strange(&by.place, Effect::Reads)) };
         match answers.iter().find_map(|answer| match answer {
-            Value::ServerError(told) => Some(error::refused(&by.place, told.code())),
+            Value::ServerError(told) => Some(by.refuses(told)),
             _ => None,
         }) {
             Some(refused) => Err(refused),

@@ -8,6 +8,7 @@
 //! connection wakes everybody. Beyond that the engine tries again by itself every now and then.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::permissions;
 use crate::shared::Shared;
 
 /// A channel that nobody has waited on for so long is left.
@@ -30,6 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct Signals {
     board: Mutex<HashMap<StoreKey, Channel>>,
+    /// Whether the scripts may tell was found out.
+    checked: AtomicBool,
+    /// A warning was given.
+    told_deaf: AtomicBool,
 }
 
 /// What is known of one session's lease.
@@ -166,14 +172,27 @@ impl Shared {
         let mut subscribe = redis::cmd("SSUBSCRIBE");
         subscribe.arg(self.names.channel(key));
         match tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&subscribe)).await {
-            Ok(Ok(Value::ServerError(_))) => {
-                // Another node has the slot by now: the look at the lease finds out which.
-                if self.nodes.cluster().is_some() {
+            Ok(Ok(Value::ServerError(told))) => {
+                if let Some(why) =
+                    permissions::refused(told.code(), told.details(), Some(self.names.prefix()))
+                {
+                    self.deaf(&why);
+                } else if self.nodes.cluster().is_some() {
+                    // Another node has the slot by now: the look at the lease finds out which.
                     self.is_free(key).await;
                 }
                 false
             }
-            Ok(Ok(_)) => true,
+            Ok(Ok(_)) => {
+                // The scripts tell by courtesy: what keeps them from it shows nowhere else.
+                if !self.signals.checked.swap(true, Ordering::Relaxed)
+                    && let Some(missing) = self.missing(node.clone(), self.deadline()).await
+                    && missing.iter().any(|missing| missing == "+spublish")
+                {
+                    self.deaf("does not let this user do what the store needs: give it +spublish (ACL SETUSER; NOPERM)");
+                }
+                true
+            }
             Ok(Err(_)) => {
                 link.lost(&open);
                 false
@@ -182,6 +201,13 @@ impl Shared {
                 link.silent(&open);
                 false
             }
+        }
+    }
+
+    /// Said once: those who wait look by themselves every now and then.
+    fn deaf(&self, why: &str) {
+        if !self.signals.told_deaf.swap(true, Ordering::Relaxed) {
+            tracing::warn!(target: "cloakroom", "waiting for a lease is by timed tries only: {} {why}", self.place);
         }
     }
 

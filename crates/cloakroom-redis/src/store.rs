@@ -75,6 +75,7 @@ impl RedisStore {
         let shared = Arc::new_cyclic(|store: &Weak<Shared>| {
             let weak = store.clone();
             let nodes = NodeSettings {
+                prefix: settings.prefix.as_str().into(),
                 connections: settings.connections,
                 connect_timeout: settings.connect_timeout,
                 clock: settings.clock.clone(),

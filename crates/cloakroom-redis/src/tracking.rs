@@ -29,8 +29,8 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, Value};
 
-use crate::error;
 use crate::names::Names;
+use crate::{error, permissions};
 
 /// Who is told, and over which connections.
 pub(crate) struct Tracking {
@@ -166,7 +166,10 @@ impl Line {
             if !matches!(told.code(), "NOPERM" | "ERR") {
                 return Err(error::no_login(&told.into(), false));
             }
-            let why = error::refused(&self.0.tracking.place, told.code());
+            let why = permissions::refused(told.code(), told.details(), None).map_or_else(
+                || error::refused(&self.0.tracking.place, told.code()).to_string(),
+                |why| format!("{} {why}", self.0.tracking.place),
+            );
             tracing::warn!(target: "cloakroom", "the near cache keeps nothing, for want of client tracking: {why}");
             return Ok(false);
         }
