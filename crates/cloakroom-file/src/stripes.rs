@@ -1,0 +1,205 @@
+//! The locks: one on each directory of sessions, on each directory of users, and on the file of what is to be redone.
+//!
+//! A lock excludes the other threads of this process (a mutex) and all other processes (`flock`, which the operating system
+//! takes back from a process that dies). Several are taken in one order, so nobody waits in a circle.
+
+use std::fs::{File, Metadata, TryLockError};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cloakroom::{StoreKey, UserId};
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::error::Trouble;
+use crate::layout::{ENTRY_DIRS, Layout, USER_DIRS, entry_dir_of, user_dir_of};
+
+const REDO: usize = ENTRY_DIRS + USER_DIRS;
+const COUNT: usize = REDO + 1;
+
+/// Which locks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Set(u128);
+
+impl Set {
+    pub(crate) const REDO: Set = Set(1 << REDO);
+
+    pub(crate) fn entry(key: &StoreKey) -> Set {
+        Set::entry_dir(entry_dir_of(key))
+    }
+
+    pub(crate) fn entry_dir(n: usize) -> Set {
+        Set(1 << (n % ENTRY_DIRS))
+    }
+
+    pub(crate) fn user(user: &UserId) -> Set {
+        Set::user_dir(user_dir_of(user))
+    }
+
+    pub(crate) fn user_dir(n: usize) -> Set {
+        Set(1 << (ENTRY_DIRS + n % USER_DIRS))
+    }
+
+    #[must_use]
+    pub(crate) fn and(self, other: Set) -> Set {
+        Set(self.0 | other.0)
+    }
+
+    pub(crate) fn holds(self, other: Set) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) fn touches(self, other: Set) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) fn to_bits(self) -> u128 {
+        self.0
+    }
+
+    /// `None`: there are no such locks.
+    pub(crate) fn from_bits(bits: u128) -> Option<Set> {
+        (bits >> COUNT == 0).then_some(Set(bits))
+    }
+
+    fn each(self) -> impl Iterator<Item = usize> {
+        (0..COUNT).filter(move |n| self.0 >> n & 1 == 1)
+    }
+}
+
+/// A file or directory as such, whatever its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Identity { device: metadata.dev(), inode: metadata.ino() }
+    }
+}
+
+/// All locks of a store.
+#[derive(Debug)]
+pub(crate) struct Stripes(Vec<Stripe>);
+
+#[derive(Debug)]
+struct Stripe {
+    path: PathBuf,
+    identity: Identity,
+    /// Opened when it is first locked.
+    file: Mutex<Option<File>>,
+}
+
+impl Stripes {
+    /// Of a store whose directories are all there.
+    pub(crate) fn of(layout: &Layout) -> std::io::Result<Self> {
+        let paths = (0..ENTRY_DIRS)
+            .map(|n| layout.entry_dir(n))
+            .chain((0..USER_DIRS).map(|n| layout.user_dir(n)))
+            .chain([layout.redo()]);
+        let stripe = |path: PathBuf| {
+            let identity = Identity::of(&path.symlink_metadata()?);
+            Ok(Stripe { path, identity, file: Mutex::new(None) })
+        };
+        paths.map(stripe).collect::<std::io::Result<_>>().map(Stripes)
+    }
+
+    /// Takes all of these, waiting until `deadline`; tries once in any case.
+    pub(crate) fn lock(&self, set: Set, deadline: Instant) -> Result<Held<'_>, Trouble> {
+        let mut held = Held { set: Set::default(), guards: Vec::new() };
+        for n in set.each() {
+            // A set has no bits beyond.
+            let Some(stripe) = self.0.get(n) else { continue };
+            let mut file = stripe.file.try_lock_until(deadline).ok_or(Trouble::Busy)?;
+            let opened = match file.take() {
+                Some(opened) => opened,
+                None => stripe.open()?,
+            };
+            let opened = file.insert(opened);
+            lock_file(opened, deadline)?;
+            held.guards.push((n, file));
+            held.set = held.set.and(Set(1 << n));
+            stripe.check_place()?;
+        }
+        Ok(held)
+    }
+
+    /// An answer of "no such file" from below this directory means what it says only if the directory is the one that was
+    /// there when the store was opened.
+    pub(crate) fn check_place(&self, set: Set) -> Result<(), Trouble> {
+        set.each().filter_map(|n| self.0.get(n)).try_for_each(Stripe::check_place)
+    }
+}
+
+impl Stripe {
+    fn open(&self) -> Result<File, Trouble> {
+        match File::open(&self.path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Trouble::Gone),
+            other => Ok(other?),
+        }
+    }
+
+    fn check_place(&self) -> Result<(), Trouble> {
+        match self.path.symlink_metadata() {
+            Ok(there) if Identity::of(&there) == self.identity => Ok(()),
+            Ok(_) => Err(Trouble::Gone),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Trouble::Gone),
+            Err(error) => Err(Trouble::Io(error)),
+        }
+    }
+}
+
+/// `flock` itself has no deadline. What holds it does so for a few flushes of the disk, unless it was stopped.
+pub(crate) fn lock_file(file: &File, deadline: Instant) -> Result<(), Trouble> {
+    let mut pause = Duration::from_micros(50);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(Trouble::Busy),
+            Err(TryLockError::WouldBlock) => {
+                // Unequal, so that two that wait do not go on meeting.
+                let jitter = u32::from(cloakroom::OpId::generate().as_u64() as u8);
+                std::thread::sleep(pause * (128 + jitter) / 256);
+                pause = (pause * 2).min(Duration::from_millis(2));
+            }
+            Err(TryLockError::Error(error)) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(TryLockError::Error(error)) => return Err(Trouble::Io(error)),
+        }
+    }
+}
+
+/// Locks that are held, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held<'s> {
+    set: Set,
+    guards: Vec<(usize, MutexGuard<'s, Option<File>>)>,
+}
+
+impl Held<'_> {
+    pub(crate) fn set(&self) -> Set {
+        self.set
+    }
+
+    /// Flushes these directories, which must be held.
+    pub(crate) fn sync(&self, set: Set) -> std::io::Result<()> {
+        for n in set.each() {
+            let held = self.guards.iter().find(|(held, _)| *held == n).and_then(|(_, file)| file.as_ref());
+            let file = held.ok_or_else(|| std::io::Error::other("a directory was not locked"))?;
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        for (_, file) in &mut self.guards {
+            // If it cannot be unlocked it is closed, which does the same.
+            if file.as_ref().is_some_and(|file| file.unlock().is_err()) {
+                **file = None;
+            }
+        }
+    }
+}
