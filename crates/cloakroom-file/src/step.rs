@@ -174,3 +174,118 @@ impl Disk {
 fn dirs_of(record: &Record) -> Set {
     record.files.iter().fold(Set::default(), |set, staged| set.and(Set::entry(&staged.key)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use cloakroom::OpId;
+    use cloakroom::clock::SystemClock;
+    use cloakroom::store::{Ending, Loaded};
+
+    use super::*;
+    use crate::FileStore;
+    use crate::purge::Round;
+
+    fn disk(path: &Path) -> Disk {
+        crate::open::open(&FileStore::builder(path)).unwrap()
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(5)
+    }
+
+    fn key(n: u8) -> StoreKey {
+        StoreKey::from_bytes([n; 35])
+    }
+
+    fn marker() -> Entry {
+        let until = Timestamp::NEVER;
+        Entry::Marker { ending: Ending::Destroyed, op: OpId::generate(), until }
+    }
+
+    fn is_there(disk: &Disk, n: u8) -> bool {
+        let asked = Asked { deadline: soon(), abandoned: &|| false };
+        let found = match disk.load(&SystemClock, &key(n)).unwrap() {
+            Some(found) => found,
+            None => {
+                let keys = vec![key(n)];
+                let load = crate::reading::load_locked;
+                disk.step(&SystemClock, &asked, Set::entry(&key(n)), &keys, load).unwrap().remove(0)
+            }
+        };
+        found == Loaded::Ended(Ending::Destroyed)
+    }
+
+    /// A process that dies over a step of three files, after putting so many of them in place.
+    fn die_after(path: &Path, in_place: usize) {
+        let disk = disk(path);
+        let files: Vec<Staged> = (1..=3).map(|n| disk.stage(&key(n), &marker()).unwrap()).collect();
+        let locks = (1..=3).fold(Set::REDO, |set, n| set.and(Set::entry(&key(n))));
+        let record = Record { locks, files };
+        disk.redo.write(&record, true).unwrap();
+        for staged in record.files.iter().take(in_place) {
+            disk.put_in_place(staged).unwrap();
+        }
+    }
+
+    #[test]
+    fn c6_what_a_process_had_committed_before_it_died_is_finished_by_whoever_comes_near() {
+        for in_place in 0..=3 {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("sessions");
+            die_after(&path, in_place);
+            let disk = disk(&path);
+            // Neither a purge nor a step elsewhere takes the files for leftovers.
+            assert!(!is_there(&disk, 9), "another session is not held up");
+            assert!(is_there(&disk, 3) && is_there(&disk, 1) && is_there(&disk, 2));
+            assert!(disk.redo.is_empty().unwrap());
+        }
+    }
+
+    #[test]
+    fn c6_a_purge_finishes_what_was_committed_and_removes_what_was_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions");
+        die_after(&path, 1);
+        let disk = disk(&path);
+        let uncommitted = disk.stage(&key(4), &marker()).unwrap();
+        while disk.purge(&SystemClock, &mut Round::default(), 100, soon).unwrap().more {}
+        assert!(disk.redo.is_empty().unwrap());
+        assert!(is_there(&disk, 1) && is_there(&disk, 2) && is_there(&disk, 3) && !is_there(&disk, 4));
+        assert!(disk.put_in_place(&uncommitted).is_err(), "it is still there");
+    }
+
+    #[test]
+    fn c6_a_record_that_was_cut_short_was_never_committed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions");
+        die_after(&path, 0);
+        let record = std::fs::read(path.join("redo")).unwrap();
+        std::fs::write(path.join("redo"), &record[..record.len() - 1]).unwrap();
+        let disk = disk(&path);
+        assert!(!is_there(&disk, 1) && !is_there(&disk, 2) && !is_there(&disk, 3));
+        assert!(disk.redo.is_empty().unwrap(), "it goes on slowing down every read");
+        // While somebody holds the lock on it, it may be a record that is being written.
+        std::fs::write(path.join("redo"), &record[..8]).unwrap();
+        let writer = disk.stripes.lock(Set::REDO, soon()).unwrap();
+        assert!(!is_there(&disk, 1));
+        assert!(!disk.redo.is_empty().unwrap());
+        drop(writer);
+    }
+
+    #[test]
+    fn a_step_elsewhere_is_not_held_up_by_one_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sessions");
+        let disk = disk(&path);
+        let busy = Set::entry(&key(1)).and(Set::REDO);
+        let held = disk.lock(busy, soon()).unwrap();
+        let files = vec![disk.stage(&key(1), &marker()).unwrap()];
+        disk.redo.write(&Record { locks: busy, files }, true).unwrap();
+        assert!(disk.lock(Set::entry(&key(2)), Instant::now()).is_ok());
+        assert!(matches!(disk.lock(Set::entry(&key(1)), Instant::now()), Err(Trouble::Busy)));
+        drop(held);
+    }
+}
