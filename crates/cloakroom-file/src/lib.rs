@@ -63,6 +63,7 @@ mod step;
 mod store;
 mod stripes;
 mod table;
+mod turns;
 mod users;
 
 pub use builder::{Durability, FileBuilder};

@@ -30,7 +30,7 @@ pub(crate) fn open(settings: &FileBuilder) -> Result<Disk, OpenError> {
 
     let root = File::open(path).map_err(failed)?;
     // One process at a time decides what this directory is.
-    lock_file(&root, Instant::now() + settings.busy_timeout).map_err(|trouble| match trouble {
+    lock_file(&root, Instant::now() + settings.busy_timeout, None).map_err(|trouble| match trouble {
         Trouble::Io(error) => failed(error),
         _ => OpenError::new(OpenErrorKind::Busy, path),
     })?;

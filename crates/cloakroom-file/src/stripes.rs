@@ -1,7 +1,7 @@
 //! The locks: one on each directory of sessions, on each directory of users, and on the file of what is to be redone.
 //!
 //! A lock excludes the other threads of this process (a mutex) and all other processes (`flock`, which the operating system
-//! takes back from a process that dies). Several are taken in one order, so nobody waits in a circle.
+//! takes back from a process that dies). Several are taken in one order, so nobody waits in a circle; processes take turns.
 
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
@@ -13,6 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::Trouble;
 use crate::layout::{ENTRY_DIRS, Layout, USER_DIRS, entry_dir_of, user_dir_of};
+use crate::turns::{Turn, Turns, Waiting};
 
 const REDO: usize = ENTRY_DIRS + USER_DIRS;
 const COUNT: usize = REDO + 1;
@@ -82,14 +83,24 @@ impl Identity {
 
 /// All locks of a store.
 #[derive(Debug)]
-pub(crate) struct Stripes(Vec<Stripe>);
+pub(crate) struct Stripes {
+    each: Vec<Stripe>,
+    turns: Turns,
+}
 
 #[derive(Debug)]
 struct Stripe {
     path: PathBuf,
     identity: Identity,
+    kept: Mutex<Kept>,
+}
+
+/// What is kept of a lock from one time to the next.
+#[derive(Debug)]
+struct Kept {
     /// Opened when it is first locked.
-    file: Mutex<Option<File>>,
+    file: Option<File>,
+    turn: Turn,
 }
 
 impl Stripes {
@@ -101,9 +112,10 @@ impl Stripes {
             .chain([layout.redo()]);
         let stripe = |path: PathBuf| {
             let identity = Identity::of(&path.symlink_metadata()?);
-            Ok(Stripe { path, identity, file: Mutex::new(None) })
+            Ok(Stripe { path, identity, kept: Mutex::new(Kept { file: None, turn: Turn::new() }) })
         };
-        paths.map(stripe).collect::<std::io::Result<_>>().map(Stripes)
+        let each = paths.map(stripe).collect::<std::io::Result<_>>()?;
+        Ok(Stripes { each, turns: Turns::new(layout.format()) })
     }
 
     /// Takes all of these, waiting until `deadline`; tries once in any case.
@@ -111,15 +123,15 @@ impl Stripes {
         let mut held = Held { set: Set::default(), guards: Vec::new() };
         for n in set.each() {
             // A set has no bits beyond.
-            let Some(stripe) = self.0.get(n) else { continue };
-            let mut file = stripe.file.try_lock_until(deadline).ok_or(Trouble::Busy)?;
-            let opened = match file.take() {
+            let Some(stripe) = self.each.get(n) else { continue };
+            let mut kept = stripe.kept.try_lock_until(deadline).ok_or(Trouble::Busy)?;
+            let opened = match kept.file.take() {
                 Some(opened) => opened,
                 None => stripe.open()?,
             };
-            let opened = file.insert(opened);
-            lock_file(opened, deadline)?;
-            held.guards.push((n, file));
+            self.turns.respect(&mut kept.turn, deadline);
+            lock_file(kept.file.insert(opened), deadline, Some(&self.turns))?;
+            held.guards.push((n, kept));
             held.set = held.set.and(Set(1 << n));
             stripe.check_place()?;
         }
@@ -129,7 +141,7 @@ impl Stripes {
     /// An answer of "no such file" from below this directory means what it says only if the directory is the one that was
     /// there when the store was opened.
     pub(crate) fn check_place(&self, set: Set) -> Result<(), Trouble> {
-        set.each().filter_map(|n| self.0.get(n)).try_for_each(Stripe::check_place)
+        set.each().filter_map(|n| self.each.get(n)).try_for_each(Stripe::check_place)
     }
 }
 
@@ -152,13 +164,17 @@ impl Stripe {
 }
 
 /// `flock` itself has no deadline. What holds it does so for a few flushes of the disk, unless it was stopped.
-pub(crate) fn lock_file(file: &File, deadline: Instant) -> Result<(), Trouble> {
+pub(crate) fn lock_file(file: &File, deadline: Instant, turns: Option<&Turns>) -> Result<(), Trouble> {
+    let mut waiting: Option<Waiting<'_>> = None;
     let mut pause = Duration::from_micros(50);
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
             Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(Trouble::Busy),
             Err(TryLockError::WouldBlock) => {
+                if let Some(turns) = turns {
+                    waiting.get_or_insert_with(|| turns.wait()).show();
+                }
                 // Unequal, so that two that wait do not go on meeting.
                 let jitter = u32::from(cloakroom::OpId::generate().as_u64() as u8);
                 std::thread::sleep(pause * (128 + jitter) / 256);
@@ -174,7 +190,7 @@ pub(crate) fn lock_file(file: &File, deadline: Instant) -> Result<(), Trouble> {
 #[derive(Debug)]
 pub(crate) struct Held<'s> {
     set: Set,
-    guards: Vec<(usize, MutexGuard<'s, Option<File>>)>,
+    guards: Vec<(usize, MutexGuard<'s, Kept>)>,
 }
 
 impl Held<'_> {
@@ -185,7 +201,8 @@ impl Held<'_> {
     /// Flushes these directories, which must be held.
     pub(crate) fn sync(&self, set: Set) -> std::io::Result<()> {
         for n in set.each() {
-            let held = self.guards.iter().find(|(held, _)| *held == n).and_then(|(_, file)| file.as_ref());
+            let held =
+                self.guards.iter().find(|(held, _)| *held == n).and_then(|(_, kept)| kept.file.as_ref());
             let file = held.ok_or_else(|| std::io::Error::other("a directory was not locked"))?;
             file.sync_all()?;
         }
@@ -195,11 +212,12 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        for (_, file) in &mut self.guards {
+        for (_, kept) in &mut self.guards {
             // If it cannot be unlocked it is closed, which does the same.
-            if file.as_ref().is_some_and(|file| file.unlock().is_err()) {
-                **file = None;
+            if kept.file.as_ref().is_some_and(|file| file.unlock().is_err()) {
+                kept.file = None;
             }
+            kept.turn.ends();
         }
     }
 }
