@@ -182,8 +182,8 @@ pub enum ReadOnly {
     /// A value refers to the whole session; PHP reads that, and cannot write it.
     #[error("a value refers to the whole session")]
     Root,
-    /// A variable occurs twice, and values are referred to by number.
-    #[error("it has back references and a variable twice")]
+    /// A key occurs twice, and values are referred to by number. PHP writes no such thing, and what it makes of one is its own affair.
+    #[error("it has back references and a key twice")]
     Duplicate,
 }
 

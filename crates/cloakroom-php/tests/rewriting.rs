@@ -293,12 +293,17 @@ fn a_variable_that_is_tied_to_another_is_not_changed_in_igbinary_either() {
 
 #[test]
 fn sessions_that_cannot_be_changed_safely_say_why() {
-    let cases: [(Format, &[u8], ReadOnly); 7] = [
+    let cases: [(Format, &[u8], ReadOnly); 8] = [
         (Format::Igbinary, b"\0\0\0\x02\x14\x01\x11\x01a\x25\x01\x00", ReadOnly::Root),
-        (Format::Igbinary, b"\0\0\0\x02\x25\x14\x01\x11\x01a\x25\x01\x00", ReadOnly::Root),
         (Format::Php, br#"a|C:1:"L":4:{i:1;}b|i:1;c|R:2;"#, ReadOnly::OpaqueNumbers),
         (Format::Php, br#"a|C:1:"L":9:{x{r:1;}yz}b|i:1;"#, ReadOnly::OpaqueNumbers),
         (Format::Php, br#"a|i:1;b|R:1;a|i:2;"#, ReadOnly::Duplicate),
+        (Format::Php, br#"a|a:3:{i:0;i:1;i:0;i:2;i:1;R:2;}"#, ReadOnly::Duplicate),
+        (
+            Format::Igbinary,
+            b"\0\0\0\x02\x14\x02\x11\x01a\x25\x06\x01\x0e\x00\x25\x01\x01",
+            ReadOnly::Duplicate,
+        ),
         (Format::PhpSerialize, br#"a:1:{s:1:"a";R:1;}"#, ReadOnly::Root),
         (
             Format::Msgpack,

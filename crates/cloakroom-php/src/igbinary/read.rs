@@ -22,6 +22,8 @@ pub(super) struct Reader<'b> {
     string_ids: bool,
     /// Whether a value is a reference to the whole.
     refers_to_root: bool,
+    /// Whether a key came twice.
+    duplicates: bool,
     limits: Limits,
 }
 
@@ -34,13 +36,21 @@ pub(crate) struct Read {
     pub(crate) compact: bool,
     /// Whether a value is a reference to the whole.
     pub(crate) refers_to_root: bool,
+    /// Whether a key came twice.
+    pub(crate) duplicates: bool,
 }
 
 /// Reads the header and one value.
 pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
     let (doc, reader) = run(input, limits)?;
     // Without a single number the strings are literal, or none came twice: that is looked into when it matters.
-    Ok(Read { doc, end: reader.at, compact: reader.string_ids, refers_to_root: reader.refers_to_root })
+    Ok(Read {
+        doc,
+        end: reader.at,
+        compact: reader.string_ids,
+        refers_to_root: reader.refers_to_root,
+        duplicates: reader.duplicates,
+    })
 }
 
 /// Whether a payload that tells no string by number has one twice: then it was written that way on purpose.
@@ -58,6 +68,7 @@ fn run(input: &[u8], limits: Limits) -> Result<(Document, Reader<'_>), DecodeErr
     let mut builder = Builder::new(input, 6, limits).map_err(|excess| reader.excess(excess))?;
     reader.header()?;
     reader.value(&mut builder)?;
+    reader.duplicates = builder.duplicates;
     let (doc, _) = builder.finish();
     Ok((doc, reader))
 }
@@ -71,6 +82,7 @@ impl<'b> Reader<'b> {
             known: Vec::with_capacity((input.len() / 48).min(1024)),
             string_ids: false,
             refers_to_root: false,
+            duplicates: false,
             limits,
         }
     }

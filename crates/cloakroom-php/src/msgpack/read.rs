@@ -255,14 +255,13 @@ impl<'b> Reader<'b> {
                 1 if !reference && object.is_none() => reference = true,
                 2 | 4 | 5 if left == 1 && !reference && object.is_none() => return self.back(b, tag),
                 3 if left == 1 && !reference && object.is_none() => return self.opaque(b),
-                0x80..=0x9f | 0xdc..=0xdf if left == 0 => {
-                    let Some(object) = object else { break };
-                    return self.list_body(b, object, tag, reference);
-                }
-                _ => match self.string(tag)? {
-                    Some(class) if object.is_none() => {
+                _ => match (self.string(tag)?, object) {
+                    (Some(class), None) => {
                         let body = Body::Properties(Run::default());
                         object = Some(b.new_object(class, body).map_err(|excess| self.excess(excess))?);
+                    }
+                    (None, Some(object)) if left == 0 && matches!(tag, 0x80..=0x9f | 0xdc..=0xdf) => {
+                        return self.list_body(b, object, tag, reference);
                     }
                     _ => {
                         self.at = at;
@@ -278,6 +277,10 @@ impl<'b> Reader<'b> {
             b.enter_object(object, left).map_err(|excess| self.excess(excess))?;
             self.open.push(Open::Map);
             return Ok(());
+        }
+        if reference && left == 0 {
+            // PHP makes null of it; it writes an empty array without a mark.
+            return self.wrong(Wrong::Unsupported("a reference to nothing"));
         }
         let array = b.new_array().map_err(|excess| self.excess(excess))?;
         self.put(b, Node::Array(array), reference)?;

@@ -99,8 +99,17 @@ impl Session {
             _ if text.is_empty() => return Ok(Self { changed: false, limits, ..Self::new(format) }),
             Format::Igbinary => {
                 let read = igbinary::read(&text, limits)?;
+                if matches!(read.doc.root, Node::Ref(_)) {
+                    // PHP refuses that too.
+                    return Err(DecodeError::new(Wrong::NotASession, 4));
+                }
                 let mut source = text::Source::default();
-                source.read_only = read.refers_to_root.then_some(ReadOnly::Root);
+                let Document { shared, cells, objects, .. } = &read.doc;
+                if read.refers_to_root {
+                    source.read_only = Some(ReadOnly::Root);
+                } else if read.duplicates && (*shared || !cells.is_empty() || !objects.is_empty()) {
+                    source.read_only = Some(ReadOnly::Duplicate);
+                }
                 (read.doc, Vec::new(), source, read.compact)
             }
             Format::Msgpack => {

@@ -66,6 +66,7 @@ fn attempt(format: Format, text: &[u8], limits: Limits, wrap: bool) -> Result<Op
         return Ok(None);
     }
     read?;
+    let duplicates = builder.duplicates;
     let (mut doc, extra) = builder.finish();
     let in_reference = matches!(doc.root, Node::Ref(_));
     doc.root = doc.resolve(doc.root);
@@ -76,7 +77,7 @@ fn attempt(format: Format, text: &[u8], limits: Limits, wrap: bool) -> Result<Op
         Some(ReadOnly::Root)
     } else if reader.has_opaque && (refers || reader.opaque_refers) {
         Some(ReadOnly::OpaqueNumbers)
-    } else if count != raws.len() && refers {
+    } else if (duplicates || count != raws.len()) && refers {
         Some(ReadOnly::Duplicate)
     } else {
         None

@@ -3,6 +3,7 @@
 //! `CLOAKROOM_LONG` makes it 100,000 sessions a format and direction, `CLOAKROOM_SEED` repeats a run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod differential;
 #[cfg(all(feature = "amp", feature = "laravel"))]
 mod envelopes;
 mod invent;
@@ -22,9 +23,13 @@ fn batches() -> usize {
     sessions / BATCH
 }
 
+/// The short form is the same every time; a long one takes another way each time.
 fn seed() -> u64 {
     let given = std::env::var("CLOAKROOM_SEED").ok().and_then(|seed| seed.parse().ok());
-    given.unwrap_or_else(|| std::hash::RandomState::new().build_hasher().finish())
+    given.unwrap_or_else(|| match std::env::var_os("CLOAKROOM_LONG") {
+        Some(_) => std::hash::RandomState::new().build_hasher().finish(),
+        None => 1,
+    })
 }
 
 /// Says what to do to see it again, and what was sent.

@@ -33,7 +33,8 @@ class Customer extends Account {
 }
 
 class Packed {
-    public function __construct(public array $items = []) {}
+    public array $items = [];
+    public function __construct(array $items = []) { $this->items = $items; }
     public function __serialize(): array { return $this->items; }
     public function __unserialize(array $items): void { $this->items = $items; }
 }

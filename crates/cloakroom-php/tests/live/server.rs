@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use cloakroom_php::Format;
 
 pub(crate) struct Php {
+    format: Format,
     process: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
@@ -34,32 +35,36 @@ impl Php {
             .expect("php is needed, with its extensions: apt-get install php-cli php-igbinary php-msgpack");
         let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, input, output }
+        Self { format, process, input, output }
     }
 
     /// Reads the whole request before it answers, so neither side waits for the other to listen.
     fn ask(&mut self, texts: &[&[u8]]) -> Vec<Vec<u8>> {
+        self.try_ask(texts).expect("PHP listens and answers; what ended it stands above")
+    }
+
+    fn try_ask(&mut self, texts: &[&[u8]]) -> std::io::Result<Vec<Vec<u8>>> {
         let mut request = (texts.len() as u32).to_be_bytes().to_vec();
         for text in texts {
             request.extend_from_slice(&(text.len() as u32).to_be_bytes());
             request.extend_from_slice(text);
         }
-        self.input.write_all(&request).expect("PHP listens; what ended it stands above");
-        self.input.flush().unwrap();
-        let count = self.number();
+        self.input.write_all(&request)?;
+        self.input.flush()?;
+        let count = self.number()?;
         (0..count).map(|_| self.text()).collect()
     }
 
-    fn number(&mut self) -> u32 {
+    fn number(&mut self) -> std::io::Result<u32> {
         let mut bytes = [0; 4];
-        self.output.read_exact(&mut bytes).expect("PHP answers; what ended it stands above");
-        u32::from_be_bytes(bytes)
+        self.output.read_exact(&mut bytes)?;
+        Ok(u32::from_be_bytes(bytes))
     }
 
-    fn text(&mut self) -> Vec<u8> {
-        let mut text = vec![0; self.number() as usize];
-        self.output.read_exact(&mut text).expect("PHP answers in full");
-        text
+    fn text(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut text = vec![0; self.number()? as usize];
+        self.output.read_exact(&mut text)?;
+        Ok(text)
     }
 
     fn seen(answer: Vec<Vec<u8>>) -> Vec<Seen> {
@@ -79,6 +84,24 @@ impl Php {
         let mut request: Vec<&[u8]> = vec![b"read"];
         request.extend(payloads.iter().map(Vec::as_slice));
         Self::seen(self.ask(&request))
+    }
+
+    /// Has PHP read what may be its end: `None` for what was, and another process goes on.
+    pub(crate) fn read_one_by_one(&mut self, payloads: &[Vec<u8>]) -> Vec<Option<Seen>> {
+        let mut request: Vec<&[u8]> = vec![b"read"];
+        request.extend(payloads.iter().map(Vec::as_slice));
+        if let Ok(answer) = self.try_ask(&request) {
+            return Self::seen(answer).into_iter().map(Some).collect();
+        }
+        *self = Self::start(self.format);
+        let one = |payload: &Vec<u8>| match self.try_ask(&[b"read", payload]) {
+            Ok(answer) => Self::seen(answer).pop(),
+            Err(_) => {
+                *self = Self::start(self.format);
+                None
+            }
+        };
+        payloads.iter().map(one).collect()
     }
 
     /// Has PHP put these sessions, as `serialize()` text, into an envelope; or take them out of one.
