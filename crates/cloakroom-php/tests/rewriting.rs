@@ -252,6 +252,26 @@ fn one_element_changes_and_what_stands_beside_it_stays() {
     assert_eq!(changed(reference, &["a", "q"], "new").unwrap(), r#"a|a:2:{s:1:"p";s:3:"new";s:1:"q";R:2;}"#);
 }
 
+/// In igbinary `01` says that an array is a copy which still shares memory. Who writes into one does not write into the other.
+#[test]
+fn a_copy_of_an_array_does_not_change_with_it() {
+    let header = b"\0\0\0\x02\x14\x02\x11\x01a";
+    let cases: [(&[u8], &[Key<'_>], &[u8]); 3] = [
+        (b"\x14\0\x11\x01b\x01\x01", &["a".into(), "x".into()], b"\x14\x01\x11\x01x\x06\x09\x11\x01b\x14\0"),
+        (b"\x14\0\x11\x01b\x01\x01", &["b".into(), "x".into()], b"\x14\0\x11\x01b\x14\x01\x11\x01x\x06\x09"),
+        (
+            b"\x14\x01\x06\0\x14\x01\x06\0\x06\x01\x11\x01b\x01\x01",
+            &["a".into(), 0.into(), 0.into()],
+            b"\x14\x01\x06\0\x14\x01\x06\0\x06\x09\x11\x01b\x14\x01\x06\0\x14\x01\x06\0\x06\x01",
+        ),
+    ];
+    for (before, path, after) in cases {
+        let mut session = Session::decode(Format::Igbinary, [header, before].concat()).unwrap();
+        session.set_at(path, &9).unwrap();
+        assert_eq!(session.encode().unwrap(), [header, after].concat(), "{path:?}");
+    }
+}
+
 #[test]
 fn a_path_leads_into_arrays_only() {
     let payload = br#"a|a:1:{s:1:"o";O:4:"User":1:{s:1:"n";i:1;}}n|i:1;"#;

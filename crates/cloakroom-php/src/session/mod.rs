@@ -297,13 +297,12 @@ impl Session {
         for key in inner {
             place = place.get(*key).ok_or(EncodeError::Path)?;
         }
-        let array = place.array_id().ok_or(EncodeError::Path)?;
-        // One that stands elsewhere too would change there as well.
-        if self.doc.shared {
-            return Err(EncodeError::ReadOnly(ReadOnly::Tied));
-        }
+        let mut array = place.array_id().ok_or(EncodeError::Path)?;
         let at = place.as_array().and_then(|array| array.iter().position(|(key, _)| key == *last));
         let node = crate::serde::append(&mut self.doc, value, self.limits)?;
+        if self.doc.shared {
+            array = self.separate(index, inner)?;
+        }
         let mut entries = self.doc.array(array).to_vec();
         match at.and_then(|at| entries.get_mut(at)) {
             Some(entry) => match entry.node {
@@ -329,6 +328,35 @@ impl Session {
         }
         self.changed = true;
         Ok(())
+    }
+
+    /// Gives every array on a path entries of its own, as PHP does before it writes into one that is a copy, and answers with the last.
+    fn separate(&mut self, index: usize, inner: &[Key<'_>]) -> Result<ArrayId, EncodeError> {
+        let (mut around, mut at, mut keys) = (self.root, index, inner.iter());
+        loop {
+            let entry = self.doc.run_of(around).at as usize + at;
+            let place = self.doc.entries.get(entry).map_or(Node::Null, |entry| entry.node);
+            let Node::Array(array) = self.doc.resolve(place) else { return Err(EncodeError::Path) };
+            let copy = ArrayId(self.doc.arrays.len() as u32);
+            let entries = self.doc.array(array).to_vec();
+            self.doc.arrays.push(crate::value::Run::default());
+            self.doc.replace_entries(copy, &entries);
+            match place {
+                Node::Ref(cell) => {
+                    if let Some(value) = self.doc.cells.get_mut(cell.0 as usize) {
+                        *value = Node::Array(copy);
+                    }
+                }
+                _ => {
+                    if let Some(entry) = self.doc.entries.get_mut(entry) {
+                        entry.node = Node::Array(copy);
+                    }
+                }
+            }
+            let Some(next) = keys.next() else { return Ok(copy) };
+            let found = entries.iter().position(|entry| key(&self.doc, entry.name) == *next);
+            (around, at) = (copy, found.ok_or(EncodeError::Path)?);
+        }
     }
 
     /// Takes a variable away, and says whether it was there.
