@@ -2,6 +2,7 @@
 
 mod alloc;
 mod durable;
+mod locks;
 mod machine;
 mod php;
 mod report;
@@ -19,13 +20,13 @@ use report::Report;
 static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 const USAGE: &str = "\
-cargo run --release -- [--quick] [--only requests|durable|served|php] [--json FILE] [--dir FOLDER] [--server PROGRAM] [--check]
+cargo run --release -- [--quick] [--only requests|durable|served|php|locks] [--json FILE] [--dir FOLDER] [--server PROGRAM] [--check]
 
   --quick   fewer and shorter rounds: to see that it works, not to quote
-  --only    one of the four tables
+  --only    one of the five tables
   --json    where the results go, the picture beside them (results/latest.json)
   --dir     where the databases are made (target, so that they are on a real disk)
-  --server  the server of the third table (redis-server)
+  --server  the server of the third and the last table (redis-server)
   --check   exit with 1 where a promise does not hold
 
 cargo run --release -- --one SCENARIO bare|cloakroom|tower-sessions REQUESTS
@@ -62,10 +63,12 @@ fn options() -> Result<Options, String> {
             "--quick" => options.quick = true,
             "--check" => options.check = true,
             "--only" => match value()? {
-                only if ["requests", "durable", "served", "php"].contains(&only.as_str()) => {
+                only if ["requests", "durable", "served", "php", "locks"].contains(&only.as_str()) => {
                     options.only = Some(only)
                 }
-                other => return Err(format!("--only takes requests, durable, served or php, not {other}")),
+                other => {
+                    return Err(format!("--only takes requests, durable, served, php or locks, not {other}"));
+                }
             },
             "--json" => options.json = value()?.into(),
             "--server" => options.server = value()?,
@@ -80,6 +83,16 @@ fn options() -> Result<Options, String> {
 fn one() -> Option<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let taken = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [locks::serve::COMMAND, url] => {
+            let served = locks::serve::serve(url);
+            return Some(served.map_or_else(
+                |error| {
+                    eprintln!("{error}");
+                    ExitCode::FAILURE
+                },
+                |()| ExitCode::SUCCESS,
+            ));
+        }
         ["--one", scenario, subject, requests] => {
             requests.parse().ok().and_then(|count| requests::one(scenario, subject, count))
         }
@@ -115,6 +128,7 @@ fn main() -> ExitCode {
         durable: Vec::new(),
         served: None,
         php: Vec::new(),
+        locks: None,
     };
     if wanted("requests") {
         let effort = if options.quick {
@@ -155,6 +169,25 @@ fn main() -> ExitCode {
         };
         report.php = match php::run(effort) {
             Ok(rows) => rows,
+            Err(problem) => {
+                eprintln!("{problem}");
+                return ExitCode::FAILURE;
+            }
+        };
+    }
+    if wanted("locks") {
+        let effort = if options.quick {
+            locks::Effort { rounds: 2, handovers: 20 }
+        } else {
+            locks::Effort { rounds: 7, handovers: 100 }
+        };
+        report.locks = match locks::run(effort, &options.server) {
+            Ok(locks) => Some(locks),
+            // The other tables need nothing of PHP.
+            Err(problem) if options.only.is_none() && !options.check => {
+                eprintln!("the table of locks is left out: {problem}");
+                None
+            }
             Err(problem) => {
                 eprintln!("{problem}");
                 return ExitCode::FAILURE;

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::machine::Machine;
-use crate::{durable, php, requests, served};
+use crate::{durable, locks, php, requests, served};
 
 /// Everything that was measured in one run.
 #[derive(Serialize)]
@@ -23,6 +23,8 @@ pub struct Report {
     pub served: Option<served::Served>,
     /// PHP's formats beside PHP's own functions.
     pub php: Vec<php::Row>,
+    /// Locks, beside PHP.
+    pub locks: Option<locks::Locks>,
 }
 
 impl Report {
@@ -49,5 +51,6 @@ impl Report {
             && self.served.iter().flat_map(|served| &served.rows).all(served::Row::holds)
             && self.php.iter().all(php::Row::holds)
             && self.served.iter().flat_map(|served| &served.near).all(|row| row.of_raw.holds())
+            && self.locks.iter().all(locks::Locks::holds)
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::Report;
 use crate::durable;
+use crate::locks::Locks;
 use crate::served::{Served, Share};
 use crate::stats::Spread;
 
@@ -30,6 +31,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     if !report.php.is_empty() {
         php(out, report)?;
+    }
+    if let Some(there) = &report.locks {
+        locks(out, there)?;
     }
     Ok(())
 }
@@ -162,6 +166,40 @@ fn served(out: &mut String, served: &Served) -> std::fmt::Result {
         out,
         "\nFrom a release to the next holder, in another process: {median:.0} µs ({low:.0} to {high:.0})"
     )
+}
+
+fn locks(out: &mut String, locks: &Locks) -> std::fmt::Result {
+    let Locks { server, php, rows, handovers } = locks;
+    writeln!(
+        out,
+        "\nLocks on {server}, beside {php}: 200 locked increments of one session, 20 at once; milliseconds"
+    )?;
+    writeln!(
+        out,
+        "{:28}{:>10}{:>10}{:>10}{:>10}{:>22}{:>10}{:>8}",
+        "", "held each", "in all", "held", "beyond", "PHP's speed is 1", "others µs", "idle"
+    )?;
+    for row in rows {
+        let (all, held, beyond) = (row.wall_ms.median, row.holds_ms.median, row.beyond_ms.median);
+        let (others, idle) = (row.bystander_us.median, row.idle_us.median);
+        writeln!(
+            out,
+            "{:28}{:>10}{all:>10.1}{held:>10.1}{beyond:>10.1}{:>20.2} ×{others:>10.0}{idle:>8.0}  {:.2} × {}",
+            row.name,
+            row.hold_ms,
+            row.times_php.median,
+            row.bystander_times.median,
+            row.holds.map_or("", mark),
+        )?;
+    }
+    writeln!(out, "\nFrom a release to the next holder, who waits in another process, µs")?;
+    for handover in handovers {
+        let Spread { low, median, high } = handover.us;
+        let promise =
+            handover.at_most.map_or_else(String::new, |most| format!("≤ {most} {}", mark(handover.holds())));
+        writeln!(out, "{:28}{median:>10.0}  ({low:.0} to {high:.0})  {promise}", handover.name)?;
+    }
+    Ok(())
 }
 
 fn fast(share: &Share) -> String {

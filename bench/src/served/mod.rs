@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::facts::Facts;
-use self::server::Server;
+pub use self::server::Server;
 use crate::alloc;
 use crate::requests::Taken;
 use crate::stats::Spread;
