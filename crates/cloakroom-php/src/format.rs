@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError};
 use crate::limits::Limits;
-use crate::value::{Builder, Document, same};
+use crate::value::{Builder, Document, Value, same};
 use crate::{igbinary, msgpack, serialize};
 
 /// How PHP writes a session: the values of
@@ -156,6 +156,27 @@ impl Document {
         let mut document = Self::default();
         document.root = crate::serde::append(&mut document, value, Limits::default())?;
         Ok(document)
+    }
+}
+
+impl Value<'_> {
+    /// This value alone, as `serialize()` would write it: what it shares with values beside it is written out.
+    ///
+    /// ```
+    /// use cloakroom_php::{Format, Session};
+    ///
+    /// let session = Session::decode(Format::Php, b"a|i:1;b|a:1:{i:0;R:1;}")?;
+    /// assert_eq!(session.get("b").unwrap().to_serialized()?, b"a:1:{i:0;i:1;}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Memory`] where arrays that share memory would become too much text.
+    pub fn to_serialized(self) -> Result<Vec<u8>, EncodeError> {
+        let mut writer = serialize::Writer::new(self.document(), Limits::default());
+        writer.value(self.node())?;
+        Ok(writer.out)
     }
 }
 

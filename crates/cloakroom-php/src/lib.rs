@@ -57,6 +57,6 @@ pub use envelope::{AppKey, Cipher, InvalidAppKey, Laravel};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ReadOnly, ValueError};
 pub use format::{Encoding, Format, UnknownFormat};
 pub use limits::Limits;
-pub use serde::from_value;
+pub use serde::{from_value, from_value_seed};
 pub use session::Session;
 pub use value::{Array, Document, Identity, Key, Kind, Object, ObjectKind, Property, Value, Visibility};

@@ -166,6 +166,10 @@ impl Store for PushingStore {
         self.store.name()
     }
 
+    fn conventions(&self) -> Option<cloakroom::store::Conventions> {
+        self.store.conventions()
+    }
+
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         self.store.load(key)
     }

@@ -72,6 +72,10 @@ impl Store for RecallStore {
         self.inner.name()
     }
 
+    fn conventions(&self) -> Option<cloakroom::store::Conventions> {
+        self.inner.conventions()
+    }
+
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         self.then(self.inner.load(key), move |this, loaded| this.keep_loaded(key, loaded))
     }

@@ -230,6 +230,7 @@ impl From<StoreError> for SessionError {
             StoreErrorKind::Unavailable => ErrorKind::Unavailable,
             StoreErrorKind::Unknown => ErrorKind::Unknown,
             StoreErrorKind::Corrupt => ErrorKind::Decode,
+            StoreErrorKind::Refused => ErrorKind::Encode,
             StoreErrorKind::Full => ErrorKind::Full,
         };
         SessionError::caused(kind, error)

@@ -28,9 +28,9 @@ pub struct Scanned {
 /// The scan of the `Cookie` header.
 pub fn scan(headers: &HeaderMap, name: &str) -> Scanned {
     let mut found = cookie::scan::Scanned::default();
-    found.add_cookies(headers, name);
+    found.add_cookies(headers, name, &crate::ids::IdFormat::Own);
     Scanned {
-        candidates: found.candidates().copied().collect(),
+        candidates: found.candidates().cloned().collect(),
         malformed: found.malformed,
         excess: found.excess,
         oversized: found.oversized,

@@ -92,7 +92,9 @@ pub use self::settings::{Limits, Locking, Mode, OnConflict, OnObsoleteId, OnUnav
 pub use self::tower::{
     ReplayBody, ReplayFuture, ReplayLayer, ReplayService, ResponseFuture, SessionLayer, SessionService,
 };
-pub use ids::{Candidate, ID_LEN, MalformedId, OpId, RecordId, SessionId, StoreKey, UserId};
+pub use ids::{
+    Candidate, ID_LEN, IdRules, MalformedId, OpId, PlainId, PlainIds, RecordId, SessionId, StoreKey, UserId,
+};
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};
 pub use near::{NearCache, NearCacheBuilder, NearCacheCounts};

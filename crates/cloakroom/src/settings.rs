@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::codec::Codec;
+use crate::ids::IdFormat;
 use crate::record::Lifetime;
 
 /// Whether requests of one session wait for one another.
@@ -88,7 +89,7 @@ impl Default for Locking {
 }
 
 /// Everything about sessions that is not about HTTP.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) lifetime: Lifetime,
     /// How long the old id stays an alias after an automatic renewal.
@@ -107,6 +108,8 @@ pub(crate) struct Settings {
     pub(crate) on_obsolete_id: OnObsoleteId,
     pub(crate) commit_on_5xx: bool,
     pub(crate) codec: Codec,
+    /// How ids are read and made.
+    pub(crate) ids: IdFormat,
     /// How often the engine asks the store to remove what is past its time.
     pub(crate) purge_every: Option<Duration>,
     /// How often `ended` asks the store.
@@ -135,6 +138,7 @@ impl Default for Settings {
             on_obsolete_id: OnObsoleteId::default(),
             commit_on_5xx: false,
             codec: Codec::default(),
+            ids: IdFormat::Own,
             purge_every: Some(Duration::from_secs(30)),
             ended_poll: Duration::from_secs(2),
         }

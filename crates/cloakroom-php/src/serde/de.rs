@@ -41,6 +41,19 @@ pub fn from_value<'d, T: Deserialize<'d>>(value: Value<'d>) -> Result<T, ValueEr
     T::deserialize(Deserializer { value, depth: DEPTH, visits: &visits })
 }
 
+/// As [`from_value`], for a type that takes more than the value to make.
+///
+/// # Errors
+///
+/// As [`from_value`].
+pub fn from_value_seed<'d, S: de::DeserializeSeed<'d>>(
+    seed: S,
+    value: Value<'d>,
+) -> Result<S::Value, ValueError> {
+    let visits = Cell::new(VISITS);
+    seed.deserialize(Deserializer { value, depth: DEPTH, visits: &visits })
+}
+
 impl de::Error for ValueError {
     fn custom<T: Display>(message: T) -> Self {
         Self { message: message.to_string() }

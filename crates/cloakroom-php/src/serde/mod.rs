@@ -12,8 +12,9 @@
 //!
 //! Nothing else is converted: PHP's `"5"` is no number.
 
+mod copy;
 mod de;
 mod ser;
 
-pub use de::from_value;
+pub use de::{from_value, from_value_seed};
 pub(crate) use ser::append;

@@ -91,6 +91,14 @@ impl<'d> Value<'d> {
         Self { doc, node }
     }
 
+    pub(crate) const fn document(self) -> &'d Document {
+        self.doc
+    }
+
+    pub(crate) const fn node(self) -> Node {
+        self.node
+    }
+
     fn resolved(self) -> Node {
         self.doc.resolve(self.node)
     }

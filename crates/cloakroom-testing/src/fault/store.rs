@@ -100,6 +100,10 @@ impl Store for FaultStore {
         self.inner.name()
     }
 
+    fn conventions(&self) -> Option<cloakroom::store::Conventions> {
+        self.inner.conventions()
+    }
+
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         self.run(Op::Load, &[key], move |store| store.load(key))
     }

@@ -112,6 +112,10 @@ impl Store for SpyStore {
         self.inner.name()
     }
 
+    fn conventions(&self) -> Option<cloakroom::store::Conventions> {
+        self.inner.conventions()
+    }
+
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         let call = self.log.begin(Op::Load, vec![key]);
         self.observe(call, self.inner.load(key), move |log, call, answer| {

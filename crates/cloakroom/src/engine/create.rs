@@ -62,7 +62,7 @@ impl Engine {
             if let Created::Created { snapshot, evicted } = created {
                 return Ok(self.created(id, &request, snapshot, &evicted));
             }
-            id = SessionId::generate();
+            id = self.settings.ids.generate();
             request.key = id.store_key();
             request.op = OpId::generate();
             answer = self.store.create(request.clone());
@@ -72,7 +72,7 @@ impl Engine {
 
     fn new_session(&self, payload: Payload, bind: Option<Binding>) -> (SessionId, Create) {
         let cap = self.settings.sessions_per_user;
-        let id = SessionId::generate();
+        let id = self.settings.ids.generate();
         let request = Create {
             key: id.store_key(),
             op: OpId::generate(),

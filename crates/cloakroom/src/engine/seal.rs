@@ -8,7 +8,7 @@ use aes_gcm::aead::{Aead, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
 use sha2::{Digest, Sha256};
 
-use crate::ids::{Candidate, SessionId, StoreKey};
+use crate::ids::{SessionId, StoreKey};
 use crate::store::SealedId;
 
 const PURPOSE: &[u8] = b"cloakroom: successor of a renewed session id, v1\0";
@@ -26,7 +26,7 @@ pub(crate) fn seal(old: &SessionId, successor: &SessionId) -> Option<SealedId> {
 /// Opens what was sealed under the id that a client presented; `None` unless it is the id of `successor`.
 pub(crate) fn open(old: &SessionId, sealed: &SealedId, successor: StoreKey) -> Option<SessionId> {
     let text = cipher(old.expose().as_bytes())?.decrypt(&nonce(), &*sealed.0).ok()?;
-    let candidate = Candidate::parse(&text).ok()?;
+    let candidate = old.parse_alike(&text).ok()?;
     // The store may have been tampered with: only the id that belongs to the record is ever handed out.
     (candidate.store_key() == successor).then(|| SessionId::proven(&candidate))
 }

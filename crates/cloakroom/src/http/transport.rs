@@ -6,7 +6,7 @@ use super::cookie::CookiePolicy;
 use super::cookie::format;
 use super::cookie::scan::{MAX_COOKIE_BYTES, Scanned, trim};
 use crate::clock::Timestamp;
-use crate::ids::SessionId;
+use crate::ids::{IdFormat, SessionId};
 
 /// How a client holds its id.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -55,11 +55,17 @@ impl Presented {
 pub(crate) struct IdTransport {
     transport: Transport,
     cookie: CookiePolicy,
+    ids: IdFormat,
 }
 
 impl IdTransport {
     pub(crate) fn new(transport: Transport, cookie: CookiePolicy) -> Self {
-        IdTransport { transport, cookie }
+        IdTransport { transport, cookie, ids: IdFormat::Own }
+    }
+
+    /// Reads ids of this form.
+    pub(crate) fn read_as(&mut self, ids: IdFormat) {
+        self.ids = ids;
     }
 
     /// Notes the ids that a request brings, in the place where they stay. Allocates nothing.
@@ -67,13 +73,13 @@ impl IdTransport {
         let name = self.cookie.name(secure);
         let ids = &mut presented.ids;
         match &self.transport {
-            Transport::Cookie => return ids.add_cookies(headers, name),
-            Transport::Header(header) => add_header(ids, headers, header, |value| Some(value)),
-            Transport::Bearer => add_header(ids, headers, &AUTHORIZATION, bearer),
+            Transport::Cookie => return ids.add_cookies(headers, name, &self.ids),
+            Transport::Header(header) => add_header(ids, headers, header, &self.ids, |value| Some(value)),
+            Transport::Bearer => add_header(ids, headers, &AUTHORIZATION, &self.ids, bearer),
         }
         if !ids.saw_nothing() {
             let mut cookies = Scanned::default();
-            cookies.add_cookies(headers, name);
+            cookies.add_cookies(headers, name, &self.ids);
             presented.twice = !cookies.saw_nothing();
         }
     }
@@ -111,7 +117,13 @@ impl IdTransport {
     }
 }
 
-fn add_header(found: &mut Scanned, headers: &HeaderMap, name: &HeaderName, id: fn(&[u8]) -> Option<&[u8]>) {
+fn add_header(
+    found: &mut Scanned,
+    headers: &HeaderMap,
+    name: &HeaderName,
+    ids: &IdFormat,
+    id: fn(&[u8]) -> Option<&[u8]>,
+) {
     let mut size = 0;
     for field in headers.get_all(name) {
         size += field.len();
@@ -120,7 +132,7 @@ fn add_header(found: &mut Scanned, headers: &HeaderMap, name: &HeaderName, id: f
             return;
         }
         if let Some(id) = id(trim(field.as_bytes())) {
-            found.add(id);
+            found.add(id, ids);
         }
     }
 }

@@ -2,13 +2,28 @@ use std::fmt;
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::{ID_BYTES, ID_LEN, StoreKey};
+use super::{ID_BYTES, ID_LEN, PlainId, StoreKey};
 
 /// An id as a client sent it: the right length and alphabet, and nothing more is known of it.
 ///
 /// It can be looked up, and that is all. Parsing never allocates and never touches a store.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Candidate([u8; ID_LEN]);
+#[derive(Clone)]
+pub struct Candidate(Form);
+
+#[derive(Clone)]
+enum Form {
+    Own([u8; ID_LEN]),
+    /// By the rules of another system: see [`PlainIds`](super::PlainIds).
+    Plain(PlainId),
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Candidate {}
 
 /// The value was not of the form this server issues; the reason is deliberately not told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +46,7 @@ impl Candidate {
         let text: [u8; ID_LEN] = value.try_into().map_err(|_| MalformedId)?;
         // 32 characters carry exactly 24 bytes, so there are no trailing bits that two spellings could differ in.
         if text.iter().fold(true, |all, byte| all & is_of_alphabet(*byte)) {
-            Ok(Candidate(text))
+            Ok(Candidate(Form::Own(text)))
         } else {
             Err(MalformedId)
         }
@@ -39,17 +54,36 @@ impl Candidate {
 
     /// The key under which a store would hold the session, if there is one. One SHA-256.
     pub fn store_key(&self) -> StoreKey {
-        StoreKey::of_text(&self.0)
+        match &self.0 {
+            Form::Own(text) => StoreKey::of_text(text),
+            Form::Plain(id) => id.key(),
+        }
     }
 
-    pub(crate) fn text(&self) -> &[u8; ID_LEN] {
-        &self.0
+    pub(super) const fn plain(id: PlainId) -> Self {
+        Candidate(Form::Plain(id))
+    }
+
+    pub(super) fn as_plain(&self) -> Result<&PlainId, &[u8; ID_LEN]> {
+        match &self.0 {
+            Form::Own(text) => Err(text),
+            Form::Plain(id) => Ok(id),
+        }
+    }
+
+    pub(crate) fn text(&self) -> &[u8] {
+        match &self.0 {
+            Form::Own(text) => text,
+            Form::Plain(id) => id.expose().as_bytes(),
+        }
     }
 
     pub(crate) fn bytes(&self) -> [u8; ID_BYTES] {
         let mut out = [0; ID_BYTES];
         // The alphabet and the length were checked by `parse`; were they not, zeros open nothing.
-        let _ = BASE64URL_NOPAD.decode_mut(&self.0, &mut out);
+        if let Form::Own(text) = &self.0 {
+            let _ = BASE64URL_NOPAD.decode_mut(text, &mut out);
+        }
         out
     }
 }

@@ -23,6 +23,13 @@ impl StoreKey {
         StoreKey(key)
     }
 
+    /// The key of an id that another system made, or could have made: see [`PlainIds`](crate::PlainIds).
+    pub fn of_plain(text: &[u8]) -> Self {
+        use sha2::{Digest, Sha256};
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        Self::tagged(&digest, &digest)
+    }
+
     /// A name for what a store keeps of a user, its index of their sessions above all: no id has this key, and it does
     /// not show who the user is. Receipts of the user's revocations have the same slot tag.
     pub fn of_user(user: &UserId) -> Self {

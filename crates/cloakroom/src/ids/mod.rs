@@ -11,6 +11,7 @@
 mod candidate;
 mod key;
 mod op_id;
+mod plain;
 mod record_id;
 mod session_id;
 mod user_id;
@@ -18,6 +19,8 @@ mod user_id;
 pub use candidate::{Candidate, MalformedId};
 pub use key::StoreKey;
 pub use op_id::OpId;
+pub(crate) use plain::IdFormat;
+pub use plain::{IdRules, PlainId, PlainIds};
 pub use record_id::RecordId;
 pub use session_id::SessionId;
 pub use user_id::UserId;

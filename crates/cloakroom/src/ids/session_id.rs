@@ -3,7 +3,7 @@ use std::fmt;
 use rand::Rng;
 use zeroize::{Zeroize, optimization_barrier};
 
-use super::{Candidate, ID_BYTES, ID_LEN, StoreKey, TAG_BYTES};
+use super::{Candidate, ID_BYTES, ID_LEN, PlainId, StoreKey, TAG_BYTES};
 
 /// An id that this server issued. Whoever knows it is the visitor: it is a secret.
 ///
@@ -15,7 +15,14 @@ use super::{Candidate, ID_BYTES, ID_LEN, StoreKey, TAG_BYTES};
 /// assert!(!format!("{id:?}").contains(id.expose()));
 /// ```
 #[derive(Clone)]
-pub struct SessionId([u8; ID_LEN]);
+pub struct SessionId(Form);
+
+#[derive(Clone)]
+enum Form {
+    Own([u8; ID_LEN]),
+    /// By the rules of another system: see [`PlainIds`](super::PlainIds).
+    Plain(PlainId),
+}
 
 impl SessionId {
     /// A new id: 24 bits of slot tag and 168 secret bits from a CSPRNG seeded by the operating system.
@@ -28,9 +35,14 @@ impl SessionId {
     /// A new id of the same line: it inherits this id's slot tag, so that both live in one slot of a cluster.
     #[must_use]
     pub fn successor(&self) -> Self {
+        let text = match &self.0 {
+            Form::Own(text) => text,
+            // No tag is inherited: such a store is no cluster.
+            Form::Plain(id) => return id.ids().generate(),
+        };
         let mut raw = [0u8; ID_BYTES];
         rand::rng().fill_bytes(&mut raw);
-        let mut old = Candidate::parse(&self.0).map(|c| c.bytes()).unwrap_or(raw);
+        let mut old = Candidate::parse(text).map(|c| c.bytes()).unwrap_or(raw);
         for (to, from) in raw.iter_mut().zip(old).take(TAG_BYTES) {
             *to = from;
         }
@@ -42,17 +54,38 @@ impl SessionId {
 
     /// The store knows this candidate: it is one of ours.
     pub(crate) fn proven(candidate: &Candidate) -> Self {
-        SessionId(*candidate.text())
+        SessionId(match candidate.as_plain() {
+            Ok(id) => Form::Plain(id.clone()),
+            Err(text) => Form::Own(*text),
+        })
+    }
+
+    pub(super) const fn plain(id: PlainId) -> Self {
+        SessionId(Form::Plain(id))
+    }
+
+    /// Reads an id of the same form as this one.
+    pub(crate) fn parse_alike(&self, text: &[u8]) -> Result<Candidate, super::MalformedId> {
+        match &self.0 {
+            Form::Own(_) => Candidate::parse(text),
+            Form::Plain(id) => id.ids().parse(text),
+        }
     }
 
     /// The id itself, for the one place that puts it into a cookie or a header. Never log it.
     pub fn expose(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        match &self.0 {
+            Form::Own(text) => std::str::from_utf8(text).unwrap_or_default(),
+            Form::Plain(id) => id.expose(),
+        }
     }
 
     /// The key under which a store holds the session. One SHA-256.
     pub fn store_key(&self) -> StoreKey {
-        StoreKey::of_text(&self.0)
+        match &self.0 {
+            Form::Own(text) => StoreKey::of_text(text),
+            Form::Plain(id) => id.key(),
+        }
     }
 
     fn encode(raw: &[u8; ID_BYTES]) -> Self {
@@ -64,7 +97,7 @@ impl SessionId {
                 *character = character_of(bits >> shift);
             }
         }
-        SessionId(text)
+        SessionId(Form::Own(text))
     }
 }
 
@@ -78,8 +111,10 @@ fn character_of(bits: u32) -> u8 {
 impl Drop for SessionId {
     fn drop(&mut self) {
         // In one go: `zeroize` goes byte by byte, and several copies of an id are dropped with each request.
-        self.0 = [0; ID_LEN];
-        optimization_barrier(&self.0);
+        if let Form::Own(text) = &mut self.0 {
+            *text = [0; ID_LEN];
+            optimization_barrier(text);
+        }
     }
 }
 

@@ -31,13 +31,16 @@ pub(crate) use failure::Replayable;
 pub(crate) use failure::error_response;
 pub use failure::{Discarded, FailureHook};
 
+use crate::codec::Codec;
 use crate::engine::Engine;
 use crate::error::SessionError;
 use crate::http::cache_limiter::CachePolicy;
 use crate::http::transport::IdTransport;
 use crate::http::trusted_proxies::TrustedProxies;
+use crate::ids::IdFormat;
 use crate::request::RequestHead;
 use crate::session::{SessionHandle, Shared};
+use crate::settings::Settings;
 use crate::store::Store;
 
 /// Sessions over one store, with one configuration. Cheap to clone; clones are the same manager.
@@ -97,13 +100,15 @@ impl SessionManager {
     /// # Errors
     /// As [`new`](SessionManager::new).
     pub fn over(store: Arc<dyn Store>, config: SessionConfig) -> Result<Self, SessionError> {
-        let (settings, events, http) = config.prepare()?;
+        let (mut settings, events, mut http) = config.prepare()?;
+        adopt(&*store, &mut settings, &mut http);
         Ok(SessionManager(Arc::new(Inner { engine: Arc::new(Engine::new(store, settings, events)), http })))
     }
 
     /// A manager over `store` with the default configuration, which is known to be valid.
     pub fn with_defaults(store: Arc<dyn Store>) -> Self {
-        let (settings, events, http) = SessionConfig::new().prepare_defaults();
+        let (mut settings, events, mut http) = SessionConfig::new().prepare_defaults();
+        adopt(&*store, &mut settings, &mut http);
         SessionManager(Arc::new(Inner { engine: Arc::new(Engine::new(store, settings, events)), http }))
     }
 
@@ -113,6 +118,15 @@ impl SessionManager {
     /// cookies are `Secure`.
     pub fn open<'a>(&self, head: impl Into<RequestHead<'a>>, peer: Option<SocketAddr>) -> SessionHandle {
         SessionHandle(Shared::new(self.clone(), head.into(), peer))
+    }
+}
+
+/// Where the store's sessions are another system's too, ids and values are as that system has them.
+fn adopt(store: &dyn Store, settings: &mut Settings, http: &mut HttpPolicy) {
+    if let Some(conventions) = store.conventions() {
+        settings.codec = Codec::Foreign(conventions.values);
+        settings.ids = IdFormat::Plain(conventions.ids);
+        http.transport.read_as(settings.ids.clone());
     }
 }
 

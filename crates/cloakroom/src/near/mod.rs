@@ -144,6 +144,10 @@ impl<S: PushStore> Store for NearCache<S> {
         self.store.name()
     }
 
+    fn conventions(&self) -> Option<crate::store::Conventions> {
+        self.store.conventions()
+    }
+
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         match self.cache.look_up(&key) {
             Lookup::Hit(snapshot) => StoreFuture::ready(Ok(Loaded::Live(snapshot))),

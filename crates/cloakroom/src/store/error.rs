@@ -22,6 +22,9 @@ pub enum StoreErrorKind {
     Unknown,
     /// What is stored cannot be understood. It is left as it is.
     Corrupt,
+    /// Did not happen, and will not: the system that these sessions are shared with cannot carry what was to be written, or
+    /// has no way to do what was asked for. The text says why.
+    Refused,
     /// The store is at its configured bound and takes no *new* sessions.
     Full,
 }

@@ -8,6 +8,7 @@
 //! [`Table`](protocol::Table). A store that can read and write entries inside one atomic step has nothing else
 //! to decide; `docs/writing-a-store.md` walks through one.
 
+mod conventions;
 mod error;
 mod future;
 mod outcome;
@@ -16,6 +17,7 @@ mod push;
 mod request;
 pub mod wire;
 
+pub use conventions::{Conventions, ForeignCodec, ForeignError, ForeignValue};
 pub use error::{StoreError, StoreErrorKind};
 pub use future::StoreFuture;
 pub use outcome::{
@@ -55,6 +57,12 @@ pub const MAX_CANDIDATES: usize = 4;
 pub trait Store: Send + Sync + 'static {
     /// A short name for logs and metrics: `memory`, `sqlite`.
     fn name(&self) -> &'static str;
+
+    /// How ids and values look, where the sessions belong to another system as well. `None`: as this library makes them.
+    /// A store around another one hands on what that one says.
+    fn conventions(&self) -> Option<Conventions> {
+        None
+    }
 
     /// Reads what is under `key`. Never waits for a lease.
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded>;

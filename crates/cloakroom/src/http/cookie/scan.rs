@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use crate::http::fields;
-use crate::ids::Candidate;
+use crate::ids::{Candidate, IdFormat};
 use crate::store::MAX_CANDIDATES;
 
 /// `Cookie` fields of more than this many bytes together are not read at all: work per request is bounded, and the
@@ -47,7 +47,7 @@ impl Scanned {
     ///
     /// Allocates nothing where there is one candidate; linear in the size of the header, which is bounded by
     /// [`MAX_COOKIE_BYTES`].
-    pub(crate) fn add_cookies(&mut self, headers: &HeaderMap, name: &str) {
+    pub(crate) fn add_cookies(&mut self, headers: &HeaderMap, name: &str, ids: &IdFormat) {
         let mut size = 0;
         for field in fields::all(headers, &COOKIE) {
             let field = field.as_bytes();
@@ -61,7 +61,7 @@ impl Scanned {
                 let end = memchr::memchr(b';', rest);
                 let pair = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
                 if let Some(value) = value_of(pair, name.as_bytes()) {
-                    self.add(value);
+                    self.add(value, ids);
                 }
                 match end.and_then(|end| rest.get(end + 1..)) {
                     Some(next) => rest = next,
@@ -88,7 +88,7 @@ impl Scanned {
 
     /// The one candidate of nearly every request; `None` when there are none or several.
     pub(crate) fn single(&self) -> Option<Candidate> {
-        self.first.filter(|_| self.further.is_none())
+        self.first.clone().filter(|_| self.further.is_none())
     }
 
     /// Whether nothing at all was sent under the session's name.
@@ -102,8 +102,8 @@ impl Scanned {
     }
 
     /// Takes up one value that was sent under the session's name.
-    pub(crate) fn add(&mut self, value: &[u8]) {
-        match Candidate::parse(value) {
+    pub(crate) fn add(&mut self, value: &[u8], ids: &IdFormat) {
+        match ids.parse(value) {
             Ok(candidate) => self.insert(candidate),
             Err(_) => self.malformed = self.malformed.saturating_add(1),
         }
@@ -123,7 +123,7 @@ impl Scanned {
 /// Whether the candidate is in its place now; else it is one that belongs further on.
 fn keep(place: &mut Option<Candidate>, carried: &mut Candidate) -> bool {
     match place {
-        None => *place = Some(*carried),
+        None => *place = Some(carried.clone()),
         Some(held) if held == carried => {}
         Some(held) => {
             if carried.text() < held.text() {

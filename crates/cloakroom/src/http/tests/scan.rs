@@ -14,12 +14,12 @@ fn candidate(text: &str) -> Candidate {
 }
 
 fn found(scanned: &Scanned) -> Vec<Candidate> {
-    scanned.candidates().copied().collect()
+    scanned.candidates().cloned().collect()
 }
 
 fn scan(headers: &HeaderMap, name: &str) -> Scanned {
     let mut found = Scanned::default();
-    found.add_cookies(headers, name);
+    found.add_cookies(headers, name, &crate::ids::IdFormat::Own);
     found
 }
 
@@ -199,7 +199,7 @@ proptest! {
     fn the_scan_agrees_with_the_cookie_crate(fields in prop::collection::vec(field(), 0..4)) {
         let scanned = scan(&map_of(&fields), NAME);
         let (candidates, malformed) = by_the_cookie_crate(&fields);
-        let kept: Vec<Candidate> = candidates.iter().take(4).copied().collect();
+        let kept: Vec<Candidate> = candidates.iter().take(4).cloned().collect();
         prop_assert_eq!(found(&scanned), kept);
         prop_assert_eq!(scanned.malformed, malformed);
         prop_assert_eq!(scanned.excess, candidates.len() > 4);

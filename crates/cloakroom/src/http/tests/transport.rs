@@ -17,7 +17,7 @@ fn with(transport: Transport) -> IdTransport {
 
 fn ids<const N: usize>(transport: Transport, fields: [(&str, &str); N]) -> (Vec<Candidate>, u16) {
     let scanned = read(&with(transport), &headers(fields), true).unwrap();
-    (scanned.candidates().copied().collect(), scanned.malformed)
+    (scanned.candidates().cloned().collect(), scanned.malformed)
 }
 
 fn read(transport: &IdTransport, headers: &HeaderMap, secure: bool) -> Result<Scanned, PresentedTwice> {

@@ -1,0 +1,266 @@
+//! Ids that another system made, or could have made: for stores whose keys are the ids themselves.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use rand::RngExt;
+use zeroize::Zeroize;
+
+use super::{Candidate, MalformedId, SessionId, StoreKey};
+
+/// What ids of the other system look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdRules {
+    /// What a new id is made of. ASCII; none of it may need encoding in a cookie.
+    pub alphabet: &'static [u8],
+    /// Characters in a new id.
+    pub length: usize,
+    /// What an id that is presented may be made of.
+    pub accepted: &'static [u8],
+    /// How long an id that is presented may be.
+    pub lengths: RangeInclusive<usize>,
+}
+
+impl IdRules {
+    /// Secret bits in a new id.
+    pub fn bits(&self) -> f64 {
+        f64::from(u32::try_from(self.alphabet.len()).unwrap_or(0)).log2()
+            * f64::from(u32::try_from(self.length).unwrap_or(0))
+    }
+}
+
+/// Ids of another system, and the way back from their digests.
+///
+/// Everything in this library goes by digests. A store whose keys are the ids themselves asks here for the id that belongs to
+/// a [`StoreKey`]: [`resolve`](PlainIds::resolve). It is known for as long as a request holds it, and not a moment longer.
+///
+/// Cheap to clone; clones are the same.
+#[derive(Clone)]
+pub struct PlainIds(Arc<Register>);
+
+struct Register {
+    rules: IdRules,
+    held: Mutex<HashMap<StoreKey, Weak<Held>>>,
+}
+
+/// An id in plain, held by somebody.
+struct Held {
+    text: String,
+    key: StoreKey,
+    register: Arc<Register>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.text.zeroize();
+        let mut held = self.register.held.lock();
+        // Somebody may have presented the same id again meanwhile.
+        if held.get(&self.key).is_some_and(|weak| weak.strong_count() == 0) {
+            held.remove(&self.key);
+        }
+    }
+}
+
+/// An id in plain. It is a secret; `Debug` shows a prefix of its digest.
+#[derive(Clone)]
+pub struct PlainId(Arc<Held>);
+
+impl PlainId {
+    /// The id itself. Never log it.
+    pub fn expose(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Its digest.
+    pub fn key(&self) -> StoreKey {
+        self.0.key
+    }
+
+    pub(super) fn ids(&self) -> PlainIds {
+        PlainIds(Arc::clone(&self.0.register))
+    }
+}
+
+impl fmt::Debug for PlainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PlainId({:?})", self.0.key)
+    }
+}
+
+impl PlainIds {
+    /// Ids by these rules.
+    pub fn new(rules: IdRules) -> Self {
+        PlainIds(Arc::new(Register { rules, held: Mutex::default() }))
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &IdRules {
+        &self.0.rules
+    }
+
+    /// The id that belongs to a key, if anybody holds it.
+    pub fn resolve(&self, key: &StoreKey) -> Option<PlainId> {
+        self.0.held.lock().get(key).and_then(Weak::upgrade).map(PlainId)
+    }
+
+    /// Holds an id that the store knows from elsewhere: from a list, from what an ended session left behind.
+    ///
+    /// # Errors
+    /// [`MalformedId`]: it is none by the [rules](IdRules).
+    pub fn hold(&self, text: &[u8]) -> Result<PlainId, MalformedId> {
+        let rules = self.rules();
+        let fits =
+            rules.lengths.contains(&text.len()) && text.iter().all(|byte| rules.accepted.contains(byte));
+        match std::str::from_utf8(text) {
+            Ok(text) if fits => Ok(self.intern(text.to_owned())),
+            _ => Err(MalformedId),
+        }
+    }
+
+    /// As a cookie brings it: what PHP encodes in a cookie is decoded.
+    pub(crate) fn parse(&self, value: &[u8]) -> Result<Candidate, MalformedId> {
+        let decoded;
+        let text = if value.contains(&b'%') {
+            decoded = decode(value).ok_or(MalformedId)?;
+            &decoded
+        } else {
+            value
+        };
+        self.hold(text).map(Candidate::plain)
+    }
+
+    pub(crate) fn generate(&self) -> SessionId {
+        let rules = self.rules();
+        let mut random = rand::rng();
+        let text = (0..rules.length)
+            .filter_map(|_| rules.alphabet.get(random.random_range(0..rules.alphabet.len().max(1))))
+            .map(|byte| char::from(*byte))
+            .collect();
+        SessionId::plain(self.intern(text))
+    }
+
+    fn intern(&self, mut text: String) -> PlainId {
+        let key = StoreKey::of_plain(text.as_bytes());
+        let mut held = self.0.held.lock();
+        if let Some(known) = held.get(&key).and_then(Weak::upgrade) {
+            text.zeroize();
+            return PlainId(known);
+        }
+        let new = Arc::new(Held { text, key, register: Arc::clone(&self.0) });
+        held.insert(key, Arc::downgrade(&new));
+        PlainId(new)
+    }
+
+    #[cfg(test)]
+    fn count(&self) -> usize {
+        self.0.held.lock().len()
+    }
+}
+
+/// What PHP percent-encodes in a cookie (`setcookie` encodes the comma).
+fn decode(value: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let [byte, after @ ..] = rest {
+        if *byte == b'%' {
+            let (digits, after) = after.split_at_checked(2)?;
+            let digits = std::str::from_utf8(digits).ok()?;
+            text.push(u8::from_str_radix(digits, 16).ok()?);
+            rest = after;
+        } else {
+            text.push(*byte);
+            rest = after;
+        }
+    }
+    Some(text)
+}
+
+impl fmt::Debug for PlainIds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PlainIds").field(&self.0.rules).finish()
+    }
+}
+
+/// How ids are read and made.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum IdFormat {
+    /// This library's own.
+    #[default]
+    Own,
+    /// Another system's.
+    Plain(PlainIds),
+}
+
+impl IdFormat {
+    pub(crate) fn parse(&self, value: &[u8]) -> Result<Candidate, MalformedId> {
+        match self {
+            IdFormat::Own => Candidate::parse(value),
+            IdFormat::Plain(ids) => ids.parse(value),
+        }
+    }
+
+    pub(crate) fn generate(&self) -> SessionId {
+        match self {
+            IdFormat::Own => SessionId::generate(),
+            IdFormat::Plain(ids) => ids.generate(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCEPTED: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,-";
+
+    fn ids() -> PlainIds {
+        PlainIds::new(IdRules {
+            alphabet: b"0123456789abcdef",
+            length: 32,
+            accepted: ACCEPTED,
+            lengths: 22..=256,
+        })
+    }
+
+    #[test]
+    fn a_plain_id_is_known_by_its_digest_for_as_long_as_it_is_held() {
+        let ids = ids();
+        let made = ids.generate();
+        let key = made.store_key();
+        assert_eq!(ids.resolve(&key).unwrap().expose(), made.expose());
+        let presented = ids.parse(made.expose().as_bytes()).unwrap();
+        assert_eq!(presented.store_key(), key);
+        drop(made);
+        assert!(ids.resolve(&key).is_some(), "the candidate holds it");
+        drop(presented);
+        assert!(ids.resolve(&key).is_none());
+        assert_eq!(ids.count(), 0, "nothing is kept of it");
+    }
+
+    #[test]
+    fn s10_what_is_no_id_of_the_other_system_is_no_candidate() {
+        let ids = ids();
+        for wrong in ["", "short", &"a".repeat(257), &"a b".repeat(10), &"ä".repeat(20), &"%zz".repeat(10)] {
+            assert!(ids.parse(wrong.as_bytes()).is_err(), "{wrong:?}");
+        }
+        let comma = ids.parse(b"0123456789%2Cabcdef0123456789").unwrap();
+        assert_eq!(SessionId::proven(&comma).expose(), "0123456789,abcdef0123456789");
+    }
+
+    #[test]
+    fn no_debug_shows_a_plain_id() {
+        let ids = ids();
+        let id = ids.generate();
+        let candidate = ids.parse(id.expose().as_bytes()).unwrap();
+        let resolved = ids.resolve(&id.store_key()).unwrap();
+        for shown in
+            [format!("{id:?}"), format!("{candidate:?}"), format!("{resolved:?}"), format!("{ids:?}")]
+        {
+            assert!(!shown.contains(id.expose()), "{shown}");
+        }
+        assert!(ids.rules().bits() > 127.9);
+    }
+}
