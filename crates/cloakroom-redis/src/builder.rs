@@ -46,6 +46,9 @@ pub enum BuildError {
     CertificatesWithoutTls,
     /// What TLS needs is not there.
     Tls(TlsError),
+    /// PHP's sessions in a cluster: a session and its lock lie in different slots there, and phpredis does not lock.
+    #[cfg(feature = "php")]
+    PhpInCluster,
     /// A user or a password for sentinels, where there are none.
     LoginWithoutSentinels,
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
@@ -68,6 +71,11 @@ impl fmt::Display for BuildError {
                 "ca, certificate and key are for Redis over TLS, and this connection is not: write rediss:// (tls = true)",
             ),
             BuildError::Tls(error) => error.fmt(f),
+            #[cfg(feature = "php")]
+            BuildError::PhpInCluster => f.write_str(
+                "PHP's sessions can be shared on one server only, not in a cluster: a session and its lock lie in different slots \
+                 there, so that phpredis does not lock, and nothing can be compared and written in one step",
+            ),
             BuildError::LoginWithoutSentinels => f.write_str(
                 "a user or a password for sentinels is given, and the URL names none: write redis-sentinel://",
             ),

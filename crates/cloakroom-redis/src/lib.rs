@@ -45,6 +45,8 @@ mod link;
 mod names;
 mod node;
 mod permissions;
+#[cfg(feature = "php")]
+pub mod php;
 mod replace;
 mod route;
 mod scripts;

@@ -37,6 +37,15 @@ scripts! {
     GIVE_UP = "lua/give_up.lua";
 }
 
+#[cfg(feature = "php")]
+scripts! {
+    bare:
+    /// All under the keys of sessions that PHP has.
+    PHP_LOOK = "lua/php_look.lua";
+    /// Changes it, if it is still so.
+    PHP_APPLY = "lua/php_apply.lua";
+}
+
 /// A script, and the name under which a server that has seen it knows it.
 pub(crate) struct Source {
     pub(crate) text: String,

@@ -105,6 +105,11 @@ impl RedisStore {
         self.0.nodes.cluster().is_some()
     }
 
+    #[cfg(feature = "php")]
+    pub(crate) fn into_shared(self) -> Arc<Shared> {
+        self.0
+    }
+
     fn ask<A, F>(&self, ask: impl FnOnce(Arc<Shared>) -> F) -> StoreFuture<A>
     where
         F: Future<Output = Result<A, StoreError>> + Send + 'static,

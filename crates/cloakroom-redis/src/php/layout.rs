@@ -1,0 +1,249 @@
+//! A layout: where a PHP application keeps its sessions, in which format, under which lock, by which ids.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use cloakroom::{CookieConfig, IdRules, PlainIds, SessionConfig};
+use cloakroom_php::Format;
+
+/// What PHP's session module and phpredis accept as an id, and what PHP makes ids of (six bits a character).
+const ACCEPTED: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,-";
+/// Without the comma and the dash: the comma has to be encoded in a cookie.
+const LETTERS_AND_DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const UP_TO_V: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
+const HEXADECIMAL: &[u8] = b"0123456789abcdef";
+
+/// Where a PHP application keeps its sessions, and what they look like there: one value, chosen by name.
+///
+/// ```
+/// use cloakroom_redis::php::Layout;
+///
+/// let layout: Layout = "phpredis".parse()?;
+/// let layout = layout
+///     .prefix("shop:")                  // prefix= in session.save_path
+///     .serialize_handler("igbinary")?   // session.serialize_handler
+///     .sid(32, 4)?                      // session.sid_length, session.sid_bits_per_character
+///     .user_variable("user_id");        // $_SESSION['user_id'] says who is logged in
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// What is built for it: [`PhpStore`](super::PhpStore).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub(super) name: &'static str,
+    /// Before the id.
+    pub(super) prefix: String,
+    /// Behind the id.
+    pub(super) lock_suffix: &'static str,
+    pub(super) format: Format,
+    pub(super) ids: IdRules,
+    /// `session.gc_maxlifetime`.
+    pub(super) lifetime: Duration,
+    pub(super) user_variable: Option<String>,
+    cookie: String,
+}
+
+/// A setting of PHP's that does not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LayoutError {
+    /// There is no layout of this name.
+    Name(String),
+    /// `session.sid_length` and `session.sid_bits_per_character` make ids that can be guessed.
+    ShortIds {
+        /// How many bits they would have.
+        bits: u32,
+    },
+    /// `session.sid_length` beyond what PHP takes.
+    SidLength(usize),
+    /// `session.sid_bits_per_character` is 4, 5 or 6.
+    SidBits(u32),
+    /// `session.serialize_handler` is none that is known.
+    SerializeHandler(String),
+    /// `session.gc_maxlifetime` is nothing.
+    MaxLifetime,
+}
+
+impl fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LayoutError::Name(name) => write!(f, "there is no PHP layout {name:?}; there is: phpredis"),
+            LayoutError::ShortIds { bits } => write!(
+                f,
+                "ids of {bits} bits can be guessed, at least 128 are needed: raise session.sid_length in php.ini (26 with \
+                 session.sid_bits_per_character = 5, 32 with 4, 22 with 6)"
+            ),
+            LayoutError::SidLength(length) => {
+                write!(f, "session.sid_length is {length}; PHP takes from 22 to 256")
+            }
+            LayoutError::SidBits(bits) => {
+                write!(f, "session.sid_bits_per_character is {bits}; PHP takes 4, 5 or 6")
+            }
+            LayoutError::SerializeHandler(name) => write!(
+                f,
+                "session.serialize_handler is {name:?}; known are php, php_serialize, php_binary, igbinary and msgpack"
+            ),
+            LayoutError::MaxLifetime => f.write_str("session.gc_maxlifetime must be at least a second"),
+        }
+    }
+}
+
+impl std::error::Error for LayoutError {}
+
+impl Layout {
+    /// phpredis' own session handler: `session.save_handler = redis`, on one server.
+    ///
+    /// As PHP has it without further settings on Debian: prefix `PHPREDIS_SESSION:`, handler `php`, ids of 26 characters of five
+    /// bits, 1,440 seconds, cookie `PHPSESSID`.
+    pub fn phpredis() -> Self {
+        Layout {
+            name: "phpredis",
+            prefix: "PHPREDIS_SESSION:".to_owned(),
+            lock_suffix: "_LOCK",
+            format: Format::Php,
+            ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
+            lifetime: Duration::from_secs(1440),
+            user_variable: None,
+            cookie: "PHPSESSID".to_owned(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What keys begin with: `prefix=` in `session.save_path`.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// The format: `session.serialize_handler`.
+    ///
+    /// # Errors
+    /// The handler is not known.
+    pub fn serialize_handler(mut self, handler: &str) -> Result<Self, LayoutError> {
+        self.format = handler.parse().map_err(|_| LayoutError::SerializeHandler(handler.to_owned()))?;
+        Ok(self)
+    }
+
+    /// What ids that are made here look like: `session.sid_length` and `session.sid_bits_per_character`.
+    ///
+    /// With six bits the comma and the dash are left out, which PHP accepts: no cookie of ours has to be encoded.
+    ///
+    /// # Errors
+    /// Such ids would have fewer than 128 secret bits, or PHP does not take the values.
+    pub fn sid(mut self, length: usize, bits_per_character: u32) -> Result<Self, LayoutError> {
+        let alphabet = match bits_per_character {
+            4 => HEXADECIMAL,
+            5 => UP_TO_V,
+            6 => LETTERS_AND_DIGITS,
+            other => return Err(LayoutError::SidBits(other)),
+        };
+        if !(22..=256).contains(&length) {
+            return Err(LayoutError::SidLength(length));
+        }
+        let ids = IdRules { alphabet, length, ..self.ids.clone() };
+        if ids.bits() < 128.0 {
+            return Err(LayoutError::ShortIds { bits: bits_per_character * length as u32 });
+        }
+        self.ids = ids;
+        Ok(self)
+    }
+
+    /// How long a session lives without a request: `session.gc_maxlifetime`.
+    ///
+    /// # Errors
+    /// Less than a second.
+    pub fn gc_maxlifetime(mut self, lifetime: Duration) -> Result<Self, LayoutError> {
+        if lifetime < Duration::from_secs(1) {
+            return Err(LayoutError::MaxLifetime);
+        }
+        self.lifetime = lifetime;
+        Ok(self)
+    }
+
+    /// The cookie's name: `session.name`.
+    #[must_use]
+    pub fn session_name(mut self, name: impl Into<String>) -> Self {
+        self.cookie = name.into();
+        self
+    }
+
+    /// The variable in which the PHP application keeps who is logged in, a string or an integer: `"user_id"` for
+    /// `$_SESSION['user_id']`.
+    ///
+    /// Whoever PHP logged in is then logged in here, and `login` here logs in there. Without it, `login` and `bind_user` are
+    /// refused: PHP would not know of it.
+    #[must_use]
+    pub fn user_variable(mut self, name: impl Into<String>) -> Self {
+        self.user_variable = Some(name.into());
+        self
+    }
+
+    /// A configuration with the cookie and the lifetime that this layout's sessions have: begin with it.
+    ///
+    /// The cookie has PHP's name and path, and what PHP leaves out: it is `HttpOnly`, `SameSite=Lax`, and `Secure` where the
+    /// request is.
+    pub fn session_config(&self) -> SessionConfig {
+        let cookie = CookieConfig::new().name(self.cookie.clone()).secure(cloakroom::Secure::Auto);
+        SessionConfig::new().cookie(cookie).idle(self.lifetime)
+    }
+
+    pub(super) fn plain_ids(&self) -> PlainIds {
+        PlainIds::new(self.ids.clone())
+    }
+
+    /// Where PHP has a session.
+    pub(super) fn data_key(&self, id: &str) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    /// Where PHP has the lock of a session.
+    pub(super) fn lock_key(&self, id: &str) -> String {
+        format!("{}{id}{}", self.prefix, self.lock_suffix)
+    }
+}
+
+impl FromStr for Layout {
+    type Err = LayoutError;
+
+    fn from_str(name: &str) -> Result<Self, LayoutError> {
+        match name {
+            "phpredis" => Ok(Layout::phpredis()),
+            other => Err(LayoutError::Name(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_fewer_than_128_bits_are_refused_with_the_setting_to_change() {
+        let refused = Layout::phpredis().sid(22, 5).unwrap_err();
+        assert_eq!(refused, LayoutError::ShortIds { bits: 110 });
+        assert!(refused.to_string().contains("session.sid_length"), "{refused}");
+        for (length, bits) in [(26, 5), (32, 4), (22, 6), (256, 6)] {
+            let layout = Layout::phpredis().sid(length, bits).unwrap();
+            assert_eq!(layout.ids.length, length);
+        }
+        assert_eq!(Layout::phpredis().sid(31, 4), Err(LayoutError::ShortIds { bits: 124 }));
+        assert_eq!(Layout::phpredis().sid(257, 4), Err(LayoutError::SidLength(257)));
+        assert_eq!(Layout::phpredis().sid(32, 7), Err(LayoutError::SidBits(7)));
+    }
+
+    #[test]
+    fn keys_are_phpredis_own() {
+        let layout: Layout = "phpredis".parse().unwrap();
+        assert_eq!(layout.data_key("abc"), "PHPREDIS_SESSION:abc");
+        assert_eq!(layout.lock_key("abc"), "PHPREDIS_SESSION:abc_LOCK");
+        assert_eq!(layout.prefix("shop:").lock_key("abc"), "shop:abc_LOCK");
+        assert_eq!("uma".parse::<Layout>(), Err(LayoutError::Name("uma".to_owned())));
+        assert!(Layout::phpredis().serialize_handler("wddx").is_err());
+    }
+}

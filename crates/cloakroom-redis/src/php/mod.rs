@@ -1,0 +1,42 @@
+//! Sessions of a running PHP application: read and written where PHP has them, under the lock that PHP takes.
+//!
+//! ```no_run
+//! # fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! use cloakroom::SessionManager;
+//! use cloakroom_redis::{RedisStore, php::{Layout, PhpStore}};
+//!
+//! let layout = Layout::phpredis().user_variable("user_id");
+//! let config = layout.session_config();
+//! let store = PhpStore::new(RedisStore::builder("redis://localhost:6379/0")?, layout)?;
+//! let sessions = SessionManager::new(store, config)?; // into SessionLayer::of
+//! # Ok(()) }
+//! ```
+//!
+//! PHP's variables are the session's keys: `session.get::<Basket>("basket")` reads `$_SESSION['basket']`, and what is set here PHP
+//! finds there.
+//!
+//! # How it works
+//!
+//! Nothing of ours is in PHP's value. What has to be kept beside it (versions, deadlines, what ended) is in keys of our own, each with
+//! an expiry; without them a session is read all the same.
+//!
+//! | key | whose | |
+//! |---|---|---|
+//! | `PHPREDIS_SESSION:ID` | PHP's | the variables, in `session.serialize_handler`'s format |
+//! | `PHPREDIS_SESSION:ID_LOCK` | PHP's | the lock: who holds it, with an expiry |
+//! | `cloakroom:php:DIGEST` | ours | what is beside the session: its version and the digest of the bytes that it belongs to |
+//!
+//! A write is one script: it writes if PHP's value is, to the byte, what the change was decided on, and if nobody holds the lock, or we do.
+//! Redis runs nothing else meanwhile, so that is PHP's lock, held for as long as the script takes: no lock is left behind by whatever
+//! happens to this process. A value that PHP wrote is another version, and the change is decided again on it. `lock` and exclusive mode take
+//! the lock as phpredis does (`SET NX PX`) and give it back by comparing and deleting.
+
+mod beside;
+mod layout;
+mod picture;
+mod store;
+mod values;
+mod variables;
+
+pub use layout::{Layout, LayoutError};
+pub use store::PhpStore;

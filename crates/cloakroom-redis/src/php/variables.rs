@@ -1,0 +1,177 @@
+//! PHP's variables as entries of a session's data, and changed entries as variables again.
+//!
+//! A variable's entry is what `serialize()` would give for it alone. What is written back is only what differs: a variable that
+//! nobody touched keeps its bytes, and with them its objects, references and enums.
+//!
+//! Not every variable can be an entry. Whatever has a name that is no key here (not UTF-8, or beginning with NUL) stays where it
+//! is, unseen. One that cannot be written out is an entry that cannot be decoded.
+
+use cloakroom::UserId;
+use cloakroom::payload::{Payload, PayloadBuilder};
+use cloakroom_php::{DecodeError, Document, EncodeError, Encoding, Format, Key, Kind, Session, Value};
+
+/// What begins the names of entries that are not the application's: flash messages, the CSRF token.
+const RESERVED: char = '\0';
+
+pub(super) fn is_reserved(key: &str) -> bool {
+    key.starts_with(RESERVED)
+}
+
+/// The name under which a variable is an entry.
+fn entry_name(key: Key<'_>) -> Option<String> {
+    match key {
+        Key::Int(n) => Some(n.to_string()),
+        Key::Bytes(bytes) => {
+            let name = std::str::from_utf8(bytes).ok()?;
+            (!is_reserved(name) && !name.is_empty() && bytes.len() <= usize::from(u16::MAX))
+                .then(|| name.to_owned())
+        }
+    }
+}
+
+/// Reads a payload of PHP's: the variables, and behind them what is kept beside.
+pub(super) fn read(format: Format, bytes: &[u8], beside: &Payload) -> Result<Payload, DecodeError> {
+    let session = Session::decode(format, bytes)?;
+    let mut entries = PayloadBuilder::with_capacity(bytes.len());
+    for (key, value) in session.iter() {
+        if let Some(name) = entry_name(key) {
+            entries.push(&name, &value.to_serialized().unwrap_or_default());
+        }
+    }
+    for (key, value) in beside.iter() {
+        entries.push(key, value);
+    }
+    Ok(entries.finish())
+}
+
+/// The entries that are not PHP's.
+pub(super) fn beside(payload: &Payload) -> Payload {
+    let mut entries = PayloadBuilder::default();
+    for (key, value) in payload.iter().filter(|(key, _)| is_reserved(key)) {
+        entries.push(key, value);
+    }
+    entries.finish()
+}
+
+/// Writes what differs between what PHP has and what it is to have. `afresh`: nothing is left of what was there.
+pub(super) fn write(
+    format: Format,
+    bytes: Option<&[u8]>,
+    wanted: &Payload,
+    afresh: bool,
+) -> Result<Vec<u8>, WriteError> {
+    let mut session = match bytes {
+        Some(bytes) if !afresh => Session::decode(format, bytes).map_err(WriteError::Read)?,
+        _ => Session::new(format),
+    };
+    let mut gone = Vec::new();
+    let mut same = Vec::new();
+    for (key, value) in session.iter() {
+        let Some(name) = entry_name(key) else { continue };
+        match wanted.get(&name) {
+            None => gone.push(name),
+            Some(text) if value.to_serialized().unwrap_or_default() == text => same.push(name),
+            Some(_) => {}
+        }
+    }
+    for name in gone {
+        session.remove(&name).map_err(WriteError::Write)?;
+    }
+    for (name, text) in wanted.iter().filter(|(key, _)| !is_reserved(key)) {
+        if same.iter().any(|unchanged| unchanged == name) {
+            continue;
+        }
+        let value = Document::decode(Encoding::Serialize, text).map_err(WriteError::Read)?;
+        session.set(name, &value.root()).map_err(WriteError::Write)?;
+    }
+    session.encode().map_err(WriteError::Write)
+}
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(super) enum WriteError {
+    Read(DecodeError),
+    Write(EncodeError),
+}
+
+/// Who PHP says is logged in.
+pub(super) fn user(payload: &Payload, variable: &str) -> Option<UserId> {
+    let document = Document::decode(Encoding::Serialize, payload.get(variable)?).ok()?;
+    user_of(document.root())
+}
+
+fn user_of(value: Value<'_>) -> Option<UserId> {
+    match value.kind() {
+        Kind::Int => UserId::new(&value.as_int()?.to_string()),
+        Kind::String => UserId::new(value.as_str()?),
+        _ => None,
+    }
+}
+
+/// The entries with this user in them: an integer where the name is one, as PHP applications have it.
+pub(super) fn with_user(payload: &Payload, variable: &str, user: &UserId) -> Result<Payload, EncodeError> {
+    let name = user.as_str();
+    let number = name.parse::<i64>().ok().filter(|n| n.to_string() == name);
+    let document = match number {
+        Some(n) => Document::from_serde(&n)?,
+        None => Document::from_serde(name)?,
+    };
+    let text = document.encode(Encoding::Serialize)?;
+    let mut entries = PayloadBuilder::with_capacity(payload.len() + text.len());
+    let mut set = false;
+    for (key, value) in payload.iter() {
+        let is_it = key == variable;
+        set |= is_it;
+        entries.push(key, if is_it { &text } else { value });
+    }
+    if !set {
+        entries.push(variable, &text);
+    }
+    Ok(entries.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(pairs: &[(&str, &str)]) -> Payload {
+        let mut entries = PayloadBuilder::default();
+        for (key, value) in pairs {
+            entries.push(key, value.as_bytes());
+        }
+        entries.finish()
+    }
+
+    #[test]
+    fn what_was_not_touched_keeps_its_bytes() {
+        let php = b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:1;again|r:1;";
+        let payload = read(Format::Php, php, &Payload::empty()).unwrap();
+        assert_eq!(payload.get("n"), Some(&b"i:1;"[..]));
+        assert_eq!(write(Format::Php, Some(php), &payload, false).unwrap(), php);
+        let mut changed = PayloadBuilder::default();
+        for (key, value) in payload.iter() {
+            changed.push(key, if key == "n" { b"i:22;" } else { value });
+        }
+        changed.push("\0flash", b"ours");
+        let written = write(Format::Php, Some(php), &changed.finish(), false).unwrap();
+        assert_eq!(written, b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:22;again|r:1;");
+    }
+
+    #[test]
+    fn what_the_format_cannot_carry_is_refused_and_nothing_is_written() {
+        let refused = write(Format::Php, Some(b"n|i:1;"), &entries(&[("a|b", "i:1;")]), false);
+        assert!(matches!(refused, Err(WriteError::Write(EncodeError::Name { .. }))), "{refused:?}");
+        assert!(write(Format::PhpSerialize, Some(b"a:0:{}"), &entries(&[("a|b", "i:1;")]), false).is_ok());
+    }
+
+    #[test]
+    fn a_user_is_an_integer_where_the_name_is_one() {
+        let with = with_user(&entries(&[("n", "i:1;")]), "uid", &UserId::new("7").unwrap()).unwrap();
+        assert_eq!(with.get("uid"), Some(&b"i:7;"[..]));
+        assert_eq!(user(&with, "uid").unwrap().as_str(), "7");
+        let with = with_user(&with, "uid", &UserId::new("07").unwrap()).unwrap();
+        assert_eq!(with.get("uid"), Some(&b"s:2:\"07\";"[..]));
+        assert_eq!(user(&with, "uid").unwrap().as_str(), "07");
+        assert_eq!(user(&entries(&[("uid", "b:1;")]), "uid"), None);
+    }
+}

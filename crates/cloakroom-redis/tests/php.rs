@@ -1,0 +1,275 @@
+//! The layout of phpredis, beside a Redis in which this test plays PHP.
+#![cfg(feature = "php")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::time::Duration;
+
+use cloakroom::{ErrorKind, LockGuard, Mode, Session, SessionError, SessionHandle, SessionManager};
+use cloakroom_redis::php::{Layout, PhpStore};
+use http::{HeaderMap, Request, StatusCode};
+use support::{Kind, Server};
+
+const ID: &str = "0123456789abcdefghijklmnop";
+
+/// A service of ours on PHP's sessions.
+struct Service {
+    server: Server,
+    sessions: SessionManager,
+}
+
+impl Service {
+    fn on(layout: Layout, mode: Mode) -> Self {
+        let server = Server::start(Kind::Redis);
+        let config = layout.session_config().mode(mode);
+        let store = PhpStore::new(server.builder(), layout).unwrap();
+        let sessions = SessionManager::new(store, config).unwrap();
+        Service { server, sessions }
+    }
+
+    fn new() -> Self {
+        Self::on(Layout::phpredis().user_variable("user_id"), Mode::Merge)
+    }
+
+    fn request(&self, id: &str) -> SessionHandle {
+        let request = Request::builder().header("cookie", format!("PHPSESSID={id}"));
+        self.sessions.open(&request.body(()).unwrap(), None)
+    }
+
+    /// Ends a request; answers with the id that the response tells, if any.
+    async fn close(&self, handle: &SessionHandle) -> Result<Option<String>, SessionError> {
+        let mut headers = HeaderMap::new();
+        if let cloakroom::Outcome::Failed(error) =
+            self.sessions.close(handle, StatusCode::OK, &mut headers).await
+        {
+            return Err(error);
+        }
+        let cookie = headers.get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
+        Ok(cookie
+            .map(|cookie| cookie.strip_prefix("PHPSESSID=").unwrap().split(';').next().unwrap().to_owned()))
+    }
+
+    /// A value of PHP's, as it is.
+    fn value(&self, id: &str) -> String {
+        let answer = self.server.raw(&format!("GET PHPREDIS_SESSION:{id}"));
+        answer.split_once("\r\n").unwrap().1.strip_suffix("\r\n+OK\r\n").unwrap_or_default().to_owned()
+    }
+
+    fn php_writes(&self, id: &str, value: &str) {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let answer = self.server.raw(&format!("SETEX PHPREDIS_SESSION:{id} 1440 \"{value}\""));
+        assert!(answer.starts_with("+OK"), "{answer}");
+    }
+
+    fn php_locks(&self, id: &str, millis: u32) {
+        let answer = self.server.raw(&format!("SET PHPREDIS_SESSION:{id}_LOCK web-1|4711 NX PX {millis}"));
+        assert!(answer.starts_with("+OK"), "{answer}");
+    }
+
+    fn exists(&self, key: &str) -> bool {
+        self.server.raw(&format!("EXISTS {key}")).starts_with(":1")
+    }
+}
+
+async fn opened(handle: &SessionHandle) -> Session {
+    handle.open().await.unwrap()
+}
+
+fn assert_send<T: Send>(value: T) -> T {
+    value
+}
+
+#[tokio::test]
+async fn what_php_wrote_is_read_and_php_reads_what_is_written() {
+    let service = Service::new();
+    service.php_writes(ID, r#"who|O:4:"User":1:{s:4:"name";s:3:"Ann";}basket|a:1:{i:0;s:2:"A1";}again|r:1;"#);
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    let mut basket: Vec<String> = session.get("basket").unwrap().unwrap();
+    assert_eq!(basket, ["A1"]);
+    basket.push("B2".to_owned());
+    session.set("basket", &basket).unwrap();
+    assert_eq!(service.close(&handle).await.unwrap(), None);
+    // The object and what refers to it are as they were.
+    let now = r#"who|O:4:"User":1:{s:4:"name";s:3:"Ann";}basket|a:2:{i:0;s:2:"A1";i:1;s:2:"B2";}again|r:1;"#;
+    assert_eq!(service.value(ID), now);
+    assert!(!service.exists(&format!("PHPREDIS_SESSION:{ID}_LOCK")));
+    let without_expiry = service.server.raw("EVAL \"local n=0 for _,k in ipairs(redis.call('KEYS','*')) do if redis.call('PTTL',k)<0 then n=n+1 end end return n\" 0");
+    assert!(without_expiry.starts_with(":0"), "{without_expiry}");
+}
+
+#[tokio::test]
+async fn c3_an_id_that_php_does_not_have_is_not_adopted_and_new_ones_fit_phps_checks() {
+    let service = Service::on(Layout::phpredis().sid(32, 6).unwrap(), Mode::Merge);
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    assert!(session.is_empty());
+    session.set("n", 1).unwrap();
+    let id = service.close(&handle).await.unwrap().unwrap();
+    assert_ne!(id, ID);
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
+    assert!(!service.exists(&format!("PHPREDIS_SESSION:{ID}")));
+    assert_eq!(service.value(&id), "n|i:1;");
+}
+
+#[tokio::test]
+async fn c1_a_write_of_phps_in_between_is_noticed_by_its_bytes_and_both_survive() {
+    let service = Service::new();
+    service.php_writes(ID, "a|i:1;b|i:1;");
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    assert_eq!(session.get("a").unwrap(), Some(1));
+    session.set("b", 22).unwrap();
+    service.php_writes(ID, "a|i:99;b|i:1;c|i:3;");
+    service.close(&handle).await.unwrap();
+    assert_eq!(service.value(ID), "a|i:99;b|i:22;c|i:3;");
+
+    // What was read and then written is a conflict.
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    let a: i64 = session.get("a").unwrap().unwrap();
+    session.set("a", a + 1).unwrap();
+    service.php_writes(ID, "a|i:100;b|i:22;c|i:3;");
+    assert_eq!(service.close(&handle).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(service.value(ID), "a|i:100;b|i:22;c|i:3;");
+}
+
+#[tokio::test]
+async fn c5_a_write_waits_for_phps_lock_and_leaves_none() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    service.php_locks(ID, 400);
+    let began = std::time::Instant::now();
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    assert_eq!(session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap(), 2);
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    service.close(&handle).await.unwrap();
+    assert_eq!(service.value(ID), "n|i:2;");
+    assert!(!service.exists(&format!("PHPREDIS_SESSION:{ID}_LOCK")));
+}
+
+#[tokio::test]
+async fn c5_lock_and_exclusive_mode_hold_phps_lock_with_an_expiry_and_give_it_back() {
+    let lock = format!("PHPREDIS_SESSION:{ID}_LOCK");
+    let held = |service: &Service| {
+        let left = service.server.raw(&format!("PTTL {lock}"));
+        left.strip_prefix(':').unwrap().lines().next().unwrap().parse::<i64>().unwrap()
+    };
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    let mut guard: LockGuard = assert_send(session.lock().await.unwrap());
+    assert!((1..=10_000).contains(&held(&service)));
+    // What phpredis would send is refused.
+    assert!(!service.server.raw(&format!("SET {lock} web-1|1 NX PX 100")).starts_with("+OK"));
+    guard.set("n", 5).unwrap();
+    guard.commit().await.unwrap();
+    service.close(&handle).await.unwrap();
+    assert_eq!((service.value(ID).as_str(), held(&service)), ("n|i:5;", -2));
+
+    let service = Service::on(Layout::phpredis(), Mode::Exclusive);
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    assert!((1..=10_000).contains(&held(&service)));
+    session.set("n", 2).unwrap();
+    service.close(&handle).await.unwrap();
+    assert_eq!((service.value(ID).as_str(), held(&service)), ("n|i:2;", -2));
+}
+
+#[tokio::test]
+async fn c2_c4_a_logout_or_change_of_id_on_either_side_is_one_on_both() {
+    let service = Service::new();
+    // PHP logs out while a request of ours runs: what it buffered was before that.
+    service.php_writes(ID, "n|i:1;user_id|i:7;");
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    assert_eq!(session.user().map(|user| user.as_str().to_owned()), Some("7".to_owned()));
+    session.set("n", 2).unwrap();
+    service.server.raw(&format!("DEL PHPREDIS_SESSION:{ID}"));
+    service.close(&handle).await.unwrap();
+    assert!(!service.exists(&format!("PHPREDIS_SESSION:{ID}")));
+
+    // Ours: PHP's key is gone, and an old id does not load, whoever writes it back.
+    service.php_writes(ID, "n|i:1;user_id|i:7;");
+    let handle = service.request(ID);
+    opened(&handle).await.destroy().await.unwrap();
+    service.close(&handle).await.unwrap();
+    assert!(!service.exists(&format!("PHPREDIS_SESSION:{ID}")));
+    service.php_writes(ID, "n|i:1;user_id|i:7;");
+    let handle = service.request(ID);
+    assert!(opened(&handle).await.is_empty());
+
+    // A new id has all that the old one had.
+    let other = ID.replace('0', "z");
+    service.php_writes(&other, r#"who|O:4:"User":0:{}n|i:1;"#);
+    let handle = service.request(&other);
+    opened(&handle).await.regenerate().await.unwrap();
+    let id = service.close(&handle).await.unwrap().unwrap();
+    assert!(!service.exists(&format!("PHPREDIS_SESSION:{other}")));
+    assert_eq!(service.value(&id), r#"who|O:4:"User":0:{}n|i:1;"#);
+}
+
+#[tokio::test]
+async fn a_login_is_phps_own_variable_and_is_not_taken_back_by_what_follows() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    session.login("7").await.unwrap();
+    session.set("n", 2).unwrap();
+    let id = service.close(&handle).await.unwrap().unwrap();
+    assert_eq!(service.value(&id), "n|i:2;user_id|i:7;");
+    // PHP takes the user away: nobody is logged in here either.
+    service.php_writes(&id, "n|i:2;");
+    let handle = service.request(&id);
+    assert!(opened(&handle).await.user().is_none());
+
+    let service = Service::on(Layout::phpredis(), Mode::Merge);
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    let refused = opened(&handle).await.login("7").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Encode);
+    assert!(
+        std::error::Error::source(&refused).unwrap().to_string().contains("user_variable"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn c9_what_the_format_cannot_carry_is_refused_and_phps_value_left_alone() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    let session = opened(&handle).await;
+    assert_eq!(session.put("a|b", 1).await.unwrap_err().kind(), ErrorKind::Encode);
+    assert_eq!(service.value(ID), "n|i:1;");
+    // What PHP could not read either is an error, and stays.
+    service.php_writes(ID, "n|i:1");
+    let handle = service.request(ID);
+    assert_eq!(handle.open().await.unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(service.value(ID), "n|i:1");
+}
+
+#[tokio::test]
+async fn flash_messages_and_csrf_tokens_stay_out_of_phps_value() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    opened(&handle).await.flash("Added.").unwrap();
+    service.close(&handle).await.unwrap();
+    assert_eq!(service.value(ID), "n|i:1;");
+    let handle = service.request(ID);
+    let told: Vec<String> = opened(&handle).await.flashes().unwrap();
+    assert_eq!(told, ["Added."]);
+}
+
+#[test]
+fn a_cluster_has_no_lock_to_share() {
+    let cluster = cloakroom_redis::RedisStore::builder("redis-cluster://a,b").unwrap();
+    let refused = PhpStore::new(cluster, Layout::phpredis()).err().unwrap();
+    assert!(refused.to_string().contains("not in a cluster"), "{refused}");
+}
