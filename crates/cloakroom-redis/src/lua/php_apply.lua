@@ -13,11 +13,11 @@ end
 while at < #ARGV do
   local what, key, value, expiry = ARGV[at], KEYS[tonumber(ARGV[at + 1])], ARGV[at + 2], ARGV[at + 3]
   if what == 'S' then
-    redis.call('SET', key, value, 'PX', expiry)
+    redis.call('SET', key, value, 'PXAT', expiry)
   elseif what == 'N' then
     redis.call('SET', key, value)
   elseif what == 'X' then
-    redis.call('PEXPIRE', key, expiry)
+    redis.call('PEXPIREAT', key, expiry)
   else
     redis.call('DEL', key)
   end

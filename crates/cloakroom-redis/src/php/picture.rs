@@ -248,8 +248,7 @@ impl Inner {
         for id in ids {
             let mut read = || -> Result<(Option<Vec<u8>>, Timestamp), StoreError> {
                 let (value, expires) = (next()?, number(next()?)?);
-                let until = u64::try_from(expires)
-                    .map_or(Timestamp::NEVER, |ms| now.after(Duration::from_millis(ms)));
+                let until = u64::try_from(expires).map_or(Timestamp::NEVER, Timestamp::from_millis);
                 Ok((value.strip_prefix(b"+").map(<[u8]>::to_vec), until))
             };
             let (data, idle_deadline) = read()?;
@@ -277,14 +276,18 @@ impl Inner {
             Some(Beside { entry: Entry::Live { record, .. }, digest, .. }) => Some((record, digest)),
             Some(Beside { entry, successor, .. }) if now < entry.purge_at() => {
                 // Whoever is told where the session went can be told its id as well.
-                if let (Some(id), Some(held)) = (successor, &self.successors) {
-                    held.lock().keep(self.ids.hold(id.as_bytes()).ok());
+                if let Some(id) = successor {
+                    self.successors.lock().keep(self.ids.hold(id.as_bytes()).ok());
                 }
                 return Ok(Some(entry));
             }
             _ => None,
         };
-        let Some(data) = data else { return Ok(None) };
+        let Some(data) = data else {
+            // Past its deadline; what is gone before that, PHP has deleted.
+            let expired = known.filter(|(record, _)| record.is_expired(now));
+            return Ok(expired.map(|(record, _)| Entry::Live { record, lease: None }));
+        };
         let digest = beside::digest(data);
         let no_entries = Payload::empty();
         let ours = known.as_ref().map_or(&no_entries, |(record, _)| &record.payload);
@@ -345,8 +348,12 @@ impl Inner {
             let [data_key, lock_key, beside_key] = self.keys_of(&seat.id);
             let mut change = |what, key: &String, value: Vec<u8>, until: Timestamp| {
                 let what = if what == "S" && until == Timestamp::NEVER { "N" } else { what };
-                let expiry = u64::try_from(picture.now.until(until).as_millis()).unwrap_or(u64::MAX);
-                changes.push(Change { what, key: key.clone(), value, expiry: expiry.clamp(1, 1 << 52) });
+                changes.push(Change {
+                    what,
+                    key: key.clone(),
+                    value,
+                    expiry: until.as_millis().min(1 << 52),
+                });
             };
             let mut wanted = None;
             match entry {
@@ -358,19 +365,25 @@ impl Inner {
                     } else {
                         record.absolute_deadline.after(SPARE)
                     };
-                    if was.is_none_or(|was| was.version != record.version) {
+                    let moved = was.is_none_or(|was| was.version != record.version);
+                    let digest = if moved {
                         let source =
                             seat.data.is_none().then(|| picture.seat(source)).flatten().unwrap_or(seat);
                         let value = self.value(source, record)?;
+                        let digest = beside::digest(&value);
+                        change("S", &data_key, value, record.deadline());
+                        Some(digest)
+                    } else if was.is_some_and(|was| was.idle_deadline != record.idle_deadline) {
+                        change("X", &data_key, Vec::new(), record.deadline());
+                        seat.data.as_deref().map(beside::digest)
+                    } else {
+                        None
+                    };
+                    if let Some(digest) = digest {
                         let mut kept = Record::clone(record);
                         kept.payload = variables::beside(&record.payload);
                         let kept = Entry::Live { record: Arc::new(kept), lease: None };
-                        let kept = beside::encode(key, &beside::digest(&value), None, &kept);
-                        change("S", &data_key, value, record.deadline());
-                        change("S", &beside_key, kept, beside_until);
-                    } else if was.is_some_and(|was| was.idle_deadline != record.idle_deadline) {
-                        change("X", &data_key, Vec::new(), record.deadline());
-                        change("X", &beside_key, Vec::new(), beside_until);
+                        change("S", &beside_key, beside::encode(key, &digest, None, &kept), beside_until);
                     }
                 }
                 ended => {

@@ -44,7 +44,7 @@ pub(super) struct Inner {
     /// Ids of leases, which are given back after the request is gone.
     leased: Mutex<Moment>,
     /// Ids that markers told of, while they are followed.
-    pub(super) successors: Option<Mutex<Moment>>,
+    pub(super) successors: Mutex<Moment>,
 }
 
 /// Ids that are held for a moment.
@@ -73,7 +73,7 @@ impl PhpStore {
             return Err(BuildError::PhpInCluster);
         }
         let (ids, leased) = (layout.plain_ids(), Mutex::default());
-        let successors = Some(Mutex::default());
+        let successors = Mutex::default();
         Ok(PhpStore(Arc::new(Inner { shared, layout, ids, leased, successors })))
     }
 

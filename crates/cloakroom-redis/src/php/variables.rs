@@ -23,8 +23,7 @@ fn entry_name(key: Key<'_>) -> Option<String> {
         Key::Int(n) => Some(n.to_string()),
         Key::Bytes(bytes) => {
             let name = std::str::from_utf8(bytes).ok()?;
-            (!is_reserved(name) && !name.is_empty() && bytes.len() <= usize::from(u16::MAX))
-                .then(|| name.to_owned())
+            (!is_reserved(name) && bytes.len() <= usize::from(u16::MAX)).then(|| name.to_owned())
         }
     }
 }
