@@ -200,3 +200,88 @@ async fn c1_two_hundred_increments_on_both_sides_at_once_are_two_hundred() {
     assert_eq!(shop.php("do=read&key=n", &mut id), "200");
     shop.is_content();
 }
+
+/// With the patience that PHP has by default, 22 ms, and a `lock_expire`: what PHP drops, it drops because of itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_slow_handlers_here_cost_php_nothing_and_lose_nothing_themselves() {
+    let impatient = [("redis.session.locking_enabled", "1"), ("redis.session.lock_expire", "20")];
+    let shop = Shop::open("php", &impatient);
+    let mut id = None;
+    shop.php("do=set&key=n&value=0", &mut id);
+    let mut ours = Vec::new();
+    for n in 0..4 {
+        let (shop, mut id) = (shop.clone(), id.clone());
+        ours.push(tokio::spawn(async move {
+            for round in 0..10 {
+                shop.rust(&mut id, async |session| {
+                    session.set(format!("rust{n}").as_str(), round).unwrap();
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    session.update("both", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
+                })
+                .await;
+            }
+        }));
+    }
+    // One request of PHP's at a time: whatever it loses, it would lose to us.
+    let (theirs, mut by_php) = (shop.clone(), id.clone());
+    let php = tokio::task::spawn_blocking(move || {
+        (0..60).for_each(|_| {
+            theirs.php("do=add", &mut by_php);
+        });
+    });
+    php.await.unwrap();
+    for task in ours {
+        task.await.unwrap();
+    }
+    assert_eq!(shop.php("do=read&key=n", &mut id), "60");
+    assert_eq!(shop.php("do=read&key=both", &mut id), "40");
+    for n in 0..4 {
+        assert_eq!(shop.php(&format!("do=read&key=rust{n}"), &mut id), "9");
+    }
+    shop.is_content();
+}
+
+/// The process of a holder: this very test program, which takes the lock and waits to be killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_of_the_lock() {
+    let Ok(told) = std::env::var("CLOAKROOM_TEST_HOLDER") else { return };
+    let (port, id) = told.split_once(' ').unwrap();
+    let layout = Layout::phpredis();
+    let short = Locking { lease: Duration::from_millis(1500), ..Locking::default() };
+    let config = layout.session_config().locking(short);
+    let server = cloakroom_redis::RedisStore::builder(&format!("redis://127.0.0.1:{port}/0")).unwrap();
+    let sessions = SessionManager::new(PhpStore::new(server, layout).unwrap(), config).unwrap();
+    let request = Request::builder().header("cookie", format!("PHPSESSID={id}")).body(()).unwrap();
+    let session = sessions.open(&request, None).open().await.unwrap();
+    let _guard = session.lock().await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c5_a_killed_holder_leaves_a_lock_with_an_owner_and_an_expiry_and_php_goes_on() {
+    let shop = Shop::open("php", &LOCKING);
+    let mut id = None;
+    shop.php("do=set&key=n&value=1", &mut id);
+    let told = id.clone().unwrap();
+    let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_holder_of_the_lock"])
+        .env("CLOAKROOM_TEST_HOLDER", format!("{} {told}", shop.server.port()))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lock = format!("PHPREDIS_SESSION:{told}_LOCK");
+    let began = std::time::Instant::now();
+    while !shop.server.raw(&format!("GET {lock}")).contains("cloakroom|rust-") {
+        assert!(began.elapsed() < Duration::from_secs(20), "the lock is not taken");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let left = shop.server.raw(&format!("PTTL {lock}"));
+    let left: i64 = left.strip_prefix(':').unwrap().lines().next().unwrap().parse().unwrap();
+    assert!((1..=1500).contains(&left), "{left}");
+    // PHP waits for it, and nobody else does anything about it.
+    shop.php("do=add", &mut id);
+    assert_eq!(shop.php("do=read&key=n", &mut id), "2");
+    shop.is_content();
+}
