@@ -97,12 +97,17 @@ impl Shared {
                 }
             }
             (PushKind::Disconnection, _) => {
-                for key in shared.signals.wanted() {
-                    shared.signals.told(&key);
-                    shared.subscribe(key);
-                }
+                shared.listen_anew();
             }
             _ => {}
+        }
+    }
+
+    /// Something may have been missed: whoever waits looks, and is subscribed again.
+    pub(crate) fn listen_anew(self: &Arc<Self>) {
+        for key in self.signals.wanted() {
+            self.signals.told(&key);
+            self.subscribe(key);
         }
     }
 

@@ -174,17 +174,14 @@ impl Cluster {
         if soon || self.looking.swap(true, Ordering::AcqRel) {
             return;
         }
-        let store = self.store.clone();
-        let look = async move {
-            let Some(store) = store.upgrade() else { return };
-            if let Some(cluster) = store.nodes.cluster() {
-                let _ = cluster.learn(&store, Deadline::within(PATIENCE)).await;
-                cluster.looking.store(false, Ordering::Release);
-            }
-        };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(look)),
-            Err(_) => self.looking.store(false, Ordering::Release),
+        let looking = Looking(self.store.clone());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                let Some(store) = looking.0.upgrade() else { return };
+                if let Some(cluster) = store.nodes.cluster() {
+                    let _ = cluster.learn(&store, Deadline::within(PATIENCE)).await;
+                }
+            });
         }
     }
 
@@ -203,7 +200,14 @@ impl Cluster {
                 };
             }
         }
-        let learned = self.ask_some(store, deadline).await.map(|map| self.install(&map));
+        let learned = self.ask_some(store, deadline).await.map(|map| {
+            if self.install(&map)
+                && let Some(store) = self.store.upgrade()
+            {
+                // Channels were those of the nodes of before.
+                store.listen_anew();
+            }
+        });
         let failed = learned.as_ref().err().map(|error| error.to_string().into());
         *self.last.lock() = Last { at: Some(Instant::now()), failed };
         learned
@@ -212,14 +216,13 @@ impl Cluster {
     async fn ask_some(&self, store: &Shared, deadline: Deadline) -> Result<SlotMap, StoreError> {
         let mut known: Vec<Place> = self.state.read().nodes.keys().cloned().collect();
         known.shuffle(&mut rand::rng());
-        let mut seeds = self.seeds.places().to_vec();
-        seeds.shuffle(&mut rand::rng());
-        // One that was there from the beginning among them: of those that are known, all may be gone.
-        known.truncate(ASKED - 1);
-        for seed in seeds {
-            if known.len() < ASKED && !known.contains(&seed) {
-                known.push(seed);
-            }
+        known.truncate(ASKED);
+        // Where none of those that are known answers, all of them may be gone: then those that were there from the beginning.
+        if known.is_empty() || self.last.lock().failed.is_some() {
+            let mut seeds = self.seeds.places().to_vec();
+            seeds.shuffle(&mut rand::rng());
+            seeds.retain(|seed| !known.contains(seed));
+            known.extend(seeds.into_iter().take(ASKED));
         }
         let within = Deadline::within(PATIENCE).and(deadline);
         let asked = known.iter().map(|place| Self::ask_one(store, self.node_at(place), within));
@@ -250,7 +253,8 @@ impl Cluster {
         }
     }
 
-    fn install(&self, map: &SlotMap) {
+    /// Answers with whether it is another map than before.
+    fn install(&self, map: &SlotMap) -> bool {
         let nodes: HashMap<Place, Arc<Node>> =
             map.ranges.iter().map(|(_, _, place)| (place.clone(), self.node_at(place))).collect();
         let mut slots = vec![None; usize::from(SLOTS)];
@@ -262,20 +266,34 @@ impl Cluster {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (a, b) => a.is_none() && b.is_none(),
         };
-        let left = {
+        let (changed, before) = {
             let mut state = self.state.write();
             let changed = !state.slots.iter().zip(&slots).all(|(a, b)| same(a, b));
-            let old = State { slots, nodes, known: Some(Instant::now()) };
-            changed.then(|| std::mem::replace(&mut *state, old))
+            let now = State { slots, nodes, known: Some(Instant::now()) };
+            (changed, std::mem::replace(&mut *state, now))
         };
-        if left.is_some() {
+        // Connections end outside of the lock.
+        drop(before);
+        if changed {
             self.settings.tracking.start_anew();
-        } else {
-            self.state.write().known = Some(Instant::now());
         }
         if self.settings.tracking.is_wanted() {
             // Nothing is kept before all of them tell.
             self.state.read().nodes.values().for_each(|node| node.wake());
+        }
+        changed
+    }
+}
+
+/// Somebody asks for nobody in particular, the only one of the store.
+struct Looking(Weak<Shared>);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        if let Some(store) = self.0.upgrade()
+            && let Some(cluster) = store.nodes.cluster()
+        {
+            cluster.looking.store(false, Ordering::Release);
         }
     }
 }

@@ -184,6 +184,25 @@ async fn the_environment_stands_over_the_table_called_redis_and_over_no_other() 
 }
 
 #[tokio::test]
+async fn a_cluster_is_named_by_its_url_and_has_no_database() {
+    let table = "[connections.redis]\nurl = \"redis-cluster://u:p@a,b:1\"\n";
+    let found = open(table, &[]).await.unwrap();
+    assert_eq!(found, "redis-cluster://a:6379,b:1 Some(\"u\") Some(\"p\") cloakroom:");
+    let found = open("", &[("REDIS_URL", "redis-cluster://a"), ("REDIS_TLS", "true")]).await.unwrap();
+    assert_eq!(found, "rediss-cluster://a:6379 None None cloakroom:");
+    let found = open(table, &[("REDIS_HOST", "other")]).await.unwrap();
+    assert!(found.starts_with("redis://other:6379 "), "{found}");
+    for (file, variables, told) in [
+        (format!("{table}database = 1\n"), &[][..], "database 0 and no other"),
+        (table.to_owned(), &[("REDIS_DB", "1")], "database 0 and no other"),
+        (format!("{table}tls = true\n"), &[], "connections.redis.tls contradicts the url"),
+    ] {
+        let error = open(&file, variables).await.unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn a_table_may_put_a_cache_in_front() {
     let found = async |file: &str, variables: &[(&str, &str)]| {
         let file = format!("[connections.redis]\n{file}");
