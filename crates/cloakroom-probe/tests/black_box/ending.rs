@@ -1,11 +1,9 @@
 //! Requests in flight when their session ends or moves.
 
 use crate::harness::visitor::{opened, until_opened};
-use crate::harness::{
-    Place, Probe, Request, Response, Visitor, everywhere_and_cached, in_parallel, sleep_ms,
-};
+use crate::harness::{Place, Probe, Request, Response, Visitor, everywhere_and_apart, in_parallel, sleep_ms};
 
-everywhere_and_cached! {
+everywhere_and_apart! {
     c2_no_slow_request_survives_a_destroy,
     c2_no_slow_request_survives_a_revocation,
     c4_no_slow_request_forks_a_regenerated_session,

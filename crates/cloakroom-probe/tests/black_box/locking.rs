@@ -10,10 +10,10 @@ use cloakroom::store::wire;
 
 use crate::harness::servers::Server;
 use crate::harness::{
-    Place, Probe, Request, Visitor, across_processes, everywhere_and_cached, in_parallel, signal, sleep_ms,
+    Place, Probe, Request, Visitor, across_processes, everywhere_and_apart, in_parallel, signal, sleep_ms,
 };
 
-everywhere_and_cached! {
+everywhere_and_apart! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
     c5_a_client_that_leaves_the_queue_does_not_hold_it_up,
     c5_a_write_without_the_lock_waits_for_it_and_a_read_does_not,
@@ -315,7 +315,7 @@ async fn until_leased(probe: &Probe, than: Timestamp) -> Timestamp {
     let soon = Instant::now() + Duration::from_secs(5);
     loop {
         let until = match probe.place.is_served() {
-            true => leased_in_server(probe.server()),
+            true => probe.servers().into_iter().map(leased_in_server).max().unwrap(),
             false => leased_in_file(&probe.dir.path().join("sessions.db")),
         };
         if until > than {

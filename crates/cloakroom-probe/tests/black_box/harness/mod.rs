@@ -49,6 +49,20 @@ macro_rules! everywhere_and_cached {
     };
 }
 
+/// As `everywhere_and_cached`, for what a store over several servers may get wrong as well.
+macro_rules! everywhere_and_apart {
+    ($($case:ident),* $(,)?) => {
+        $crate::harness::everywhere_and_cached! { $($case),* }
+
+        mod on_a_cluster {
+            use crate::harness::{Place, run};
+
+            $(#[test]
+            fn $case() { run(super::$case(Place::CLUSTER_AXUM)) })*
+        }
+    };
+}
+
 /// Makes a test of each case behind a near cache.
 macro_rules! cached {
     ($($case:ident),* $(,)?) => {
@@ -81,6 +95,8 @@ macro_rules! across_processes {
             fn near_axum() { run(super::$case(Place::NEAR_AXUM)) }
             #[test]
             fn sentinel_axum() { run(super::$case(Place::SENTINEL_AXUM)) }
+            #[test]
+            fn cluster_hyper() { run(super::$case(Place::CLUSTER_HYPER)) }
         }
     )* };
 }
@@ -134,8 +150,8 @@ macro_rules! on_redis {
 }
 
 pub(crate) use {
-    across_processes, across_processes_for_long, cached, everywhere, everywhere_and_cached, on_redis,
-    on_sqlite,
+    across_processes, across_processes_for_long, cached, everywhere, everywhere_and_apart,
+    everywhere_and_cached, on_redis, on_sqlite,
 };
 
 /// Runs a case; one that hangs is a failure.

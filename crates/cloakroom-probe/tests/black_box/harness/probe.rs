@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::servers::cluster::Cluster;
 use super::servers::proxy::Proxy;
 use super::servers::sentinels::Group;
 use super::servers::{Kind, Server};
@@ -34,6 +35,9 @@ impl Place {
     /// A server that a sentinel knows.
     pub const SENTINEL_AXUM: Place = Place { store: "sentinel", framework: "axum", near_cache: false };
     pub const SENTINEL_HYPER: Place = Place { store: "sentinel", framework: "hyper", near_cache: false };
+    /// Three primaries and three replicas.
+    pub const CLUSTER_AXUM: Place = Place { store: "cluster", framework: "axum", near_cache: false };
+    pub const CLUSTER_HYPER: Place = Place { store: "cluster", framework: "hyper", near_cache: false };
     pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
 
     /// Starts a probe here, on a free port, over an empty store.
@@ -43,7 +47,7 @@ impl Place {
 
     /// Whether the sessions are in a server's hands.
     pub fn is_served(self) -> bool {
-        matches!(self.store, "redis" | "valkey" | "sentinel")
+        matches!(self.store, "redis" | "valkey" | "sentinel" | "cluster")
     }
 
     /// Asks until it is so. What another process did shows with the next request; behind a near cache, some time later.
@@ -61,19 +65,25 @@ impl Place {
             "valkey" => Some(Arc::new(Server::start(Kind::Valkey))),
             _ => None,
         };
-        let mut data = Data { dir: Arc::new(tempfile::tempdir().unwrap()), server, group: None };
+        let mut data =
+            Data { dir: Arc::new(tempfile::tempdir().unwrap()), server, group: None, cluster: None };
         if self.store == "sentinel" {
             let mut group = Group::alone(Kind::Redis);
             data.server = Some(Arc::new(group.servers.remove(0)));
             data.group = Some(Arc::new(group));
         }
+        data.cluster = match (self.store, self.framework) {
+            ("cluster", "axum") => Some(Arc::new(Cluster::start(Kind::Redis))),
+            ("cluster", _) => Some(Arc::new(Cluster::start(Kind::Valkey))),
+            _ => None,
+        };
         data
     }
 
     /// Starts a probe here over the servers of this group, wherever their primary is.
     pub fn start_over(self, group: &Arc<Group>, flags: &[&str]) -> Probe {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        self.start_on(Data { dir, server: None, group: Some(group.clone()) }, flags, command())
+        self.start_on(Data { dir, server: None, group: Some(group.clone()), cluster: None }, flags, command())
     }
 
     /// As `start`, with everything logged that the library has to say.
@@ -89,6 +99,7 @@ impl Place {
     fn start_on(self, data: Data, flags: &[&str], command: Command) -> Probe {
         let store = match (self.store, &data.server) {
             ("sentinel", _) => data.group.as_ref().unwrap().url(),
+            ("cluster", _) => data.cluster.as_ref().unwrap().url(),
             ("sqlite", _) => format!("sqlite:{}", data.dir.path().join("sessions.db").display()),
             // By either way in.
             (_, Some(server)) if self.framework == "axum" => server.url(),
@@ -99,7 +110,7 @@ impl Place {
     }
 
     fn start_at(self, store: &str, data: Data, flags: &[&str], mut command: Command) -> Probe {
-        let Data { dir, server, group } = data;
+        let Data { dir, server, group, cluster } = data;
         let mut child = command
             .args(["--store", store, "--framework", self.framework])
             .args(self.near_cache.then_some("--near-cache"))
@@ -115,7 +126,7 @@ impl Place {
             let _ = child.stderr.unwrap().read_to_string(&mut why);
             panic!("the probe did not start: {line:?} {why}");
         };
-        Probe { place: self, address: address.parse().unwrap(), child, dir, server, group }
+        Probe { place: self, address: address.parse().unwrap(), child, dir, server, group, cluster }
     }
 }
 
@@ -146,6 +157,7 @@ pub struct Probe {
     pub dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
     group: Option<Arc<Group>>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 /// Where the sessions of a probe are, for one process after or beside the other.
@@ -154,6 +166,7 @@ struct Data {
     server: Option<Arc<Server>>,
     /// Sentinels, and their servers.
     group: Option<Arc<Group>>,
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Probe {
@@ -225,7 +238,20 @@ impl Probe {
     }
 
     fn data(&self) -> Data {
-        Data { dir: Arc::clone(&self.dir), server: self.server.clone(), group: self.group.clone() }
+        Data {
+            dir: Arc::clone(&self.dir),
+            server: self.server.clone(),
+            group: self.group.clone(),
+            cluster: self.cluster.clone(),
+        }
+    }
+
+    /// The servers that keep the sessions.
+    pub fn servers(&self) -> Vec<&Server> {
+        match &self.cluster {
+            Some(cluster) => cluster.primaries().iter().collect(),
+            None => vec![self.server()],
+        }
     }
 
     /// The server that keeps the sessions.
