@@ -9,6 +9,7 @@ use cloakroom_testing::history::{Recorder, Verdict};
 
 use super::chance::Chance;
 use super::harness::{Request, Response, sleep_ms};
+use super::pulse::Pulse;
 use super::tally::Tally;
 
 /// Operations of a tab.
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often something is asked again while the server is away.
 const TRIES: usize = 200;
 
-type History = Recorder<Call, Answer>;
+pub type History = Recorder<Call, Answer>;
 
 /// The processes that serve, and what is known of them.
 pub struct House {
@@ -102,9 +103,10 @@ impl House {
         let has_user = matches!(end, End::Revoked | End::FromElsewhere) || chance.below(2) == 0;
         let birth = if has_user { format!("/login/{user}") } else { "/put/born/1".to_owned() };
         let cookie = self.cookie_of(&birth, chance, tally).await?;
+        let pulse = Pulse::new(self.idle);
         let tabs = (0..TABS).map(|tab| {
             let chance = Chance::of(chance.below(u64::MAX), tab);
-            self.tab(history, &cookie, chance, tally)
+            self.tab(history, &cookie, chance, &pulse, tally)
         });
         let tabs: Vec<_> = tabs.collect();
         let traffic = all_of(tabs);
@@ -142,6 +144,7 @@ impl House {
         history: &History,
         cookie: &str,
         mut chance: Chance,
+        pulse: &Pulse,
         tally: &Tally,
     ) -> Result<(), String> {
         for _ in 0..OPERATIONS {
@@ -156,7 +159,11 @@ impl House {
             };
             let door = self.doors[chance.below(2) as usize];
             let pending = history.call(Call::one(1, step.clone()));
-            match ask(door, Some(cookie), &path, tally).await? {
+            let known = ask(door, Some(cookie), &path, tally).await?;
+            if pulse.felt(history, matches!(known, Known::Answered(_))) {
+                tally.outage();
+            }
+            match known {
                 Known::Answered(response) => pending.answered(meaning(&step, &path, &response)?),
                 Known::Refused => {
                     pending.answered(Answer::Refused);
@@ -183,17 +190,11 @@ impl House {
     ) -> Result<(), String> {
         let door = self.doors[door as usize];
         sleep_ms(after_ms).await;
-        let elsewhere = match end {
-            End::FromElsewhere => {
-                let mut chance = Chance::of(after_ms, 1);
-                Some(self.cookie_of(&format!("/login/{user}"), &mut chance, tally).await?)
-            }
-            _ => None,
-        };
-        let (path, cookie) = match end {
-            End::Logout => ("/destroy".to_owned(), Some(cookie)),
-            End::Revoked => (format!("/revoke-user/{user}"), None),
-            End::FromElsewhere => ("/revoke-others".to_owned(), elsewhere.as_deref()),
+        let mut elsewhere = None;
+        let path = match end {
+            End::Logout => "/destroy".to_owned(),
+            End::Revoked => format!("/revoke-user/{user}"),
+            End::FromElsewhere => "/revoke-others".to_owned(),
             End::Expiry => {
                 let pending = history.call(Call::one(1, Step::Destroy));
                 tokio::time::sleep(self.idle + Duration::from_millis(1_500)).await;
@@ -203,6 +204,17 @@ impl House {
         };
         // Until somebody says that it is done: what was refused did not happen, what is not known may have.
         for _ in 0..TRIES {
+            // The other device has a session of its own, which expires as well while the server is away.
+            let is_old = |(_, since): &(String, Instant)| since.elapsed() > self.idle / 2;
+            if end == End::FromElsewhere && elsewhere.as_ref().is_none_or(is_old) {
+                let mut chance = Chance::of(after_ms, 1);
+                let cookie = self.cookie_of(&format!("/login/{user}"), &mut chance, tally).await?;
+                elsewhere = Some((cookie, Instant::now()));
+            }
+            let cookie = match end {
+                End::FromElsewhere => elsewhere.as_ref().map(|(cookie, _)| cookie.as_str()),
+                _ => Some(cookie).filter(|_| end == End::Logout),
+            };
             let pending = history.call(Call::one(1, Step::Destroy));
             match ask(door, cookie, &path, tally).await? {
                 // 410: ended by somebody else, or by an earlier try.

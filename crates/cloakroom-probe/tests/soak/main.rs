@@ -20,6 +20,7 @@ mod ground;
 mod growth;
 mod life;
 mod progress;
+mod pulse;
 mod tally;
 
 use std::sync::Arc;
@@ -44,6 +45,8 @@ const LONG: u64 = 120;
 const AT_ONCE: u64 = 10;
 /// Of a session nobody uses: short, so that expiry is a part of it.
 const IDLE: Duration = Duration::from_secs(8);
+/// The longest that one lives, in seconds: an index of a user's sessions is kept that long, and each life has a user of its own.
+const ABSOLUTE: &str = "45";
 
 #[test]
 fn nothing_is_lost_and_nothing_grows_on_redis() {
@@ -73,7 +76,7 @@ async fn run(place: Place, kind: Kind, length: Duration) {
     let seed = std::env::var("CLOAKROOM_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
     let idle = IDLE.as_secs().to_string();
-    let flags = ["--idle", &idle];
+    let flags = ["--idle", &idle, "--absolute", ABSOLUTE];
     // Two processes, each behind a framework and on a connection of its own kind.
     let mut first = place.start(&flags);
     first.place.framework = "hyper";

@@ -18,6 +18,7 @@ struct Counts {
     ended: BTreeMap<&'static str, u64>,
     troubles: BTreeMap<&'static str, u64>,
     undecided: u64,
+    outages: u64,
     wrong: Vec<String>,
     slowest: Duration,
 }
@@ -45,6 +46,11 @@ impl Tally {
         self.0.lock().unwrap().undecided += 1;
     }
 
+    /// A session that the server was away from for so long that it may have expired meanwhile.
+    pub fn outage(&self) {
+        self.0.lock().unwrap().outages += 1;
+    }
+
     pub fn went_wrong(&self, what: String) {
         self.0.lock().unwrap().wrong.push(what);
     }
@@ -66,7 +72,7 @@ impl Tally {
         format!(
             "soak on {name}, {} s, seed {seed}\n  \
              {} requests: {}; the slowest took {} ms\n  \
-             {} sessions: {}\n  \
+             {} sessions: {}; {} may have expired before their time, while the server was away\n  \
              {} faults: {}\n  \
              histories: {} without an explanation, {} undecided",
             length.as_secs(),
@@ -75,6 +81,7 @@ impl Tally {
             counts.slowest.as_millis(),
             total(&counts.ended),
             listed(&counts.ended),
+            counts.outages,
             total(&counts.troubles),
             listed(&counts.troubles),
             counts.wrong.len(),
@@ -90,6 +97,9 @@ impl Tally {
             wrong.push(format!("and {} more", counts.wrong.len() - TOLD));
         }
         let sessions = total(&counts.ended);
+        if counts.outages * 10 > sessions {
+            wrong.push(format!("{} of {sessions} sessions lost their server for seconds", counts.outages));
+        }
         if counts.undecided * 100 > sessions {
             wrong.push(format!("{} of {sessions} histories are undecided", counts.undecided));
         }
