@@ -240,6 +240,26 @@ async fn a_login_is_phps_own_variable_and_is_not_taken_back_by_what_follows() {
 }
 
 #[tokio::test]
+async fn a_connection_that_outlives_its_request_is_told_of_the_end_under_a_later_id() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let handle = service.request(ID);
+    let ended = opened(&handle).await.ended();
+    service.close(&handle).await.unwrap();
+    drop(handle);
+    let handle = service.request(ID);
+    opened(&handle).await.regenerate().await.unwrap();
+    let id = service.close(&handle).await.unwrap().unwrap();
+    drop(handle);
+    let waiting = tokio::spawn(ended);
+    // The first look follows the session to its new id, by what is left under the old one.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!waiting.is_finished());
+    service.server.raw(&format!("DEL PHPREDIS_SESSION:{id}"));
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn c9_what_the_format_cannot_carry_is_refused_and_phps_value_left_alone() {
     let service = Service::new();
     service.php_writes(ID, "n|i:1;");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use cloakroom::{CookieConfig, IdRules, PlainIds, SessionConfig};
+use cloakroom::{CookieConfig, IdRules, Limits, PlainIds, SessionConfig};
 use cloakroom_php::Format;
 
 /// What PHP's session module and phpredis accept as an id, and what PHP makes ids of (six bits a character).
@@ -187,10 +187,11 @@ impl Layout {
     /// A configuration with the cookie and the lifetime that this layout's sessions have: begin with it.
     ///
     /// The cookie has PHP's name and path, and what PHP leaves out: it is `HttpOnly`, `SameSite=Lax`, and `Secure` where the
-    /// request is.
+    /// request is. A session may have 1 MiB and 4,096 variables: PHP knows no limit, and what it stored must be writable here.
     pub fn session_config(&self) -> SessionConfig {
         let cookie = CookieConfig::new().name(self.cookie.clone()).secure(cloakroom::Secure::Auto);
-        SessionConfig::new().cookie(cookie).idle(self.lifetime)
+        let limits = Limits { session_bytes: 1 << 20, keys: 4096, ..Limits::default() };
+        SessionConfig::new().cookie(cookie).idle(self.lifetime).limits(limits)
     }
 
     pub(super) fn plain_ids(&self) -> PlainIds {

@@ -214,6 +214,7 @@ impl Inner {
     }
 
     fn id_of(&self, key: &StoreKey) -> Result<PlainId, StoreError> {
+        self.moment.lock().refresh(key);
         self.ids.resolve(key).ok_or_else(|| {
             let why = format!("was asked for {key:?}, whose id no request holds any more");
             StoreError::new(StoreErrorKind::Refused, format!("the PHP layout {} {why}", self.layout.name))
@@ -277,7 +278,7 @@ impl Inner {
             Some(Beside { entry, successor, .. }) if now < entry.purge_at() => {
                 // Whoever is told where the session went can be told its id as well.
                 if let Some(id) = successor {
-                    self.successors.lock().keep(self.ids.hold(id.as_bytes()).ok());
+                    self.moment.lock().keep(self.ids.hold(id.as_bytes()).ok());
                 }
                 return Ok(Some(entry));
             }

@@ -1,5 +1,6 @@
 //! The store over PHP's sessions.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +23,11 @@ use super::variables;
 use crate::shared::Shared;
 use crate::{BuildError, RedisBuilder};
 
-/// How long an id is remembered that only the store needs: longer than any call.
+/// How long an id is remembered that only the store needs, since it was last asked for: longer than any lease is without being
+/// renewed, and than anybody who waits for the end of a session goes without looking.
 const MOMENT: Duration = Duration::from_secs(60);
-/// So many of them at most.
-const MOST_HELD: usize = 4096;
+/// Fewer are not worth a look for those whose time is over.
+const FEW: usize = 64;
 
 /// A PHP application's sessions in Redis. Cloning gives another handle to the same store.
 ///
@@ -41,21 +43,32 @@ pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     pub(super) layout: Layout,
     pub(super) ids: PlainIds,
-    /// Ids of leases, which are given back after the request is gone.
-    leased: Mutex<Moment>,
-    /// Ids that markers told of, while they are followed.
-    pub(super) successors: Mutex<Moment>,
+    /// Ids of leases, which are given back after the request is gone, and of successors, which are known from markers.
+    pub(super) moment: Mutex<Moment>,
 }
 
-/// Ids that are held for a moment.
+/// Ids that are held for a moment. No more than there are sessions that were locked or moved in the last minute.
 #[derive(Default)]
-pub(super) struct Moment(Vec<(Instant, PlainId)>);
+pub(super) struct Moment {
+    ids: HashMap<StoreKey, (Instant, PlainId)>,
+    sweep_at: usize,
+}
 
 impl Moment {
     pub(super) fn keep(&mut self, id: Option<PlainId>) {
-        self.0.retain(|(since, _)| since.elapsed() < MOMENT);
-        if self.0.len() < MOST_HELD {
-            self.0.extend(id.map(|id| (Instant::now(), id)));
+        if self.ids.len() >= self.sweep_at.max(FEW) {
+            self.ids.retain(|_, (since, _)| since.elapsed() < MOMENT);
+            self.sweep_at = self.ids.len().saturating_mul(2);
+        }
+        if let Some(id) = id {
+            self.ids.insert(id.key(), (Instant::now(), id));
+        }
+    }
+
+    /// It was asked for again.
+    pub(super) fn refresh(&mut self, key: &StoreKey) {
+        if let Some((since, _)) = self.ids.get_mut(key) {
+            *since = Instant::now();
         }
     }
 }
@@ -72,9 +85,8 @@ impl PhpStore {
         if shared.nodes.cluster().is_some() {
             return Err(BuildError::PhpInCluster);
         }
-        let (ids, leased) = (layout.plain_ids(), Mutex::default());
-        let successors = Mutex::default();
-        Ok(PhpStore(Arc::new(Inner { shared, layout, ids, leased, successors })))
+        let (ids, moment) = (layout.plain_ids(), Mutex::default());
+        Ok(PhpStore(Arc::new(Inner { shared, layout, ids, moment })))
     }
 
     fn ask<A, F>(&self, ask: impl FnOnce(Arc<Inner>) -> F) -> StoreFuture<A>
@@ -185,7 +197,7 @@ impl Store for PhpStore {
             Ok(match answer.await? {
                 Acquired::Missing => Acquired::Ended(GONE),
                 answer => {
-                    inner.leased.lock().keep(inner.ids.resolve(&request.key));
+                    inner.moment.lock().keep(inner.ids.resolve(&request.key));
                     answer
                 }
             })
@@ -194,7 +206,6 @@ impl Store for PhpStore {
 
     fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
         self.ask(|inner| async move {
-            inner.leased.lock().keep(inner.ids.resolve(&request.key));
             inner.step(about(request.key), |table, now| protocol::renew(table, now, request)).await
         })
     }

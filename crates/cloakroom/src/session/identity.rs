@@ -72,11 +72,12 @@ impl Session {
     /// Never completes for a visitor without a session. At once for ends in this process, within two seconds for others:
     /// it costs one store call, a `load`, every two seconds while it is awaited.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        let watched = self.0.state.lock().known().map(|k| (k.record.id, k.key));
+        let watched = self.0.state.lock().known().map(|k| (k.id.clone(), k.record.id, k.key));
         let engine = Arc::clone(self.0.engine());
         async move {
             match watched {
-                Some((id, key)) => engine.has_ended(id, key).await,
+                // The id is held for a store that needs it in plain.
+                Some((_held, id, key)) => engine.has_ended(id, key).await,
                 None => std::future::pending().await,
             }
         }
