@@ -226,3 +226,31 @@ async fn the_permissions_in_the_manual_are_enough_in_a_cluster() {
     store.scan(cloakroom::store::ScanFrom { after: None, limit: 10 }).await.unwrap();
     store.stats().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nodes_are_found_by_the_names_that_they_announce() {
+    let cluster = Cluster::start(Kind::Redis);
+    for node in &cluster.nodes {
+        assert!(node.raw("CONFIG SET cluster-announce-hostname localhost").starts_with("+OK"));
+    }
+    // By their names, or not by anything: then each is where the one was that was asked.
+    for (preferred, shown) in [("hostname", "localhost"), ("unknown-endpoint", "$-1")] {
+        for node in &cluster.nodes {
+            let answer = node.raw(&format!("CONFIG SET cluster-preferred-endpoint-type {preferred}"));
+            assert!(answer.starts_with("+OK"), "{answer}");
+        }
+        cluster.wait_until("all of them are told so", || {
+            let told = |node: &Server| node.raw("CLUSTER SLOTS").matches(shown).count() >= 6;
+            cluster.nodes.iter().all(told)
+        });
+        // One that knows the others.
+        let seed = format!("redis-cluster://127.0.0.1:{}", cluster.nodes[1].port());
+        let store = RedisStore::new(&seed).unwrap();
+        store.ping().await.unwrap();
+        for _ in 0..20 {
+            let key = requests::key();
+            store.create(requests::create(key, requests::data(&[]))).await.unwrap();
+            assert!(matches!(store.load(key).await.unwrap(), Loaded::Live(_)));
+        }
+    }
+}

@@ -170,13 +170,15 @@ impl Cluster {
 
     /// Asks who serves what, for nobody in particular.
     pub(crate) fn look_again(&self) {
-        let soon = self.last.lock().at.is_some_and(|at| at.elapsed() < PAUSE);
-        if soon || self.looking.swap(true, Ordering::AcqRel) {
+        if self.looking.swap(true, Ordering::AcqRel) {
             return;
         }
+        let since = self.last.lock().at.map_or(PAUSE, |at| at.elapsed());
         let looking = Looking(self.store.clone());
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(async move {
+                // What was told a moment ago may be what is wrong: asked again, though not at once.
+                tokio::time::sleep(PAUSE.saturating_sub(since)).await;
                 let Some(store) = looking.0.upgrade() else { return };
                 if let Some(cluster) = store.nodes.cluster() {
                     let _ = cluster.learn(&store, Deadline::within(PATIENCE)).await;
