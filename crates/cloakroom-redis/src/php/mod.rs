@@ -32,11 +32,13 @@
 //! the lock as phpredis does (`SET NX PX`) and give it back by comparing and deleting.
 
 mod beside;
+mod ini;
 mod layout;
 mod picture;
 mod store;
 mod values;
 mod variables;
 
+pub use ini::{PhpSettings, PhpSettingsError};
 pub use layout::{Layout, LayoutError};
 pub use store::PhpStore;

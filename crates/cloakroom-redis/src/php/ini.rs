@@ -1,0 +1,228 @@
+//! From php.ini to a store: the settings that PHP has for its sessions are the ones to share them by.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use cloakroom::{CacheLimiter, CookieConfig, CookieLifetime, SameSite, Secure, SessionConfig};
+use cloakroom_php::ini::{Address, IniError, PhpIni, RedisServer, SaveHandler, SavePathError, SessionIni};
+
+use super::{Layout, LayoutError};
+use crate::{RedisBuilder, RedisUrl};
+
+/// What a PHP application's settings say of its sessions, as what they are shared with.
+///
+/// ```no_run
+/// # fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use cloakroom::{SessionLayer, SessionManager};
+/// use cloakroom_redis::php::{PhpSettings, PhpStore};
+///
+/// let php = PhpSettings::read(["/etc/php/8.2/fpm/php.ini", "/etc/php/8.2/fpm/conf.d"])?;
+/// let layout = php.layout.user_variable("user_id"); // php.ini does not tell who is logged in
+/// let store = PhpStore::new(php.server, layout)?;
+/// let layer = SessionLayer::of(SessionManager::new(store, php.config)?);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PhpSettings {
+    /// `session.save_path`: where the server is, as whom, which database.
+    pub server: RedisBuilder,
+    /// Prefix, format, ids and lifetime.
+    pub layout: Layout,
+    /// The cookie, the lifetime and the cache limiter.
+    ///
+    /// It is stricter than PHP where that cannot be noticed: the cookie is `HttpOnly`, `SameSite=Lax` where PHP says nothing, and
+    /// `Secure` where the request is.
+    pub config: SessionConfig,
+}
+
+/// Why sessions with these settings cannot be shared.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PhpSettingsError {
+    /// A file cannot be read.
+    Ini(IniError),
+    /// `session.save_handler` is not `redis`, but this.
+    SaveHandler(String),
+    /// `session.save_path` cannot be read.
+    SavePath(SavePathError),
+    /// `session.save_path` names so many servers.
+    Servers(usize),
+    /// One of the settings does not do.
+    Layout(LayoutError),
+}
+
+impl fmt::Display for PhpSettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PhpSettingsError::Ini(error) => error.fmt(f),
+            PhpSettingsError::SaveHandler(name) => write!(
+                f,
+                "session.save_handler is {name}: sessions can be shared where phpredis keeps them on one server \
+                 (session.save_handler = redis)"
+            ),
+            PhpSettingsError::SavePath(error) => error.fmt(f),
+            PhpSettingsError::Servers(count) => write!(
+                f,
+                "session.save_path names {count} servers: phpredis spreads sessions over them by their ids and frees locks on the \
+                 wrong one; name one server there"
+            ),
+            PhpSettingsError::Layout(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for PhpSettingsError {}
+
+impl From<IniError> for PhpSettingsError {
+    fn from(error: IniError) -> Self {
+        PhpSettingsError::Ini(error)
+    }
+}
+
+impl From<LayoutError> for PhpSettingsError {
+    fn from(error: LayoutError) -> Self {
+        PhpSettingsError::Layout(error)
+    }
+}
+
+impl PhpSettings {
+    /// Reads the files as PHP does: see [`PhpIni::read`]. What is in them and loses sessions is told by `cloakroom doctor`.
+    ///
+    /// # Errors
+    /// [`PhpSettingsError`]: which setting has to change.
+    pub fn read<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Result<Self, PhpSettingsError> {
+        Self::of(&PhpIni::read(paths)?.session())
+    }
+
+    /// The same, of settings that were read.
+    ///
+    /// # Errors
+    /// [`PhpSettingsError`]: which setting has to change.
+    pub fn of(php: &SessionIni) -> Result<Self, PhpSettingsError> {
+        let other = |name: &str| Err(PhpSettingsError::SaveHandler(name.to_owned()));
+        match &php.save_handler {
+            SaveHandler::Redis => {}
+            SaveHandler::Files => return other("files"),
+            SaveHandler::RedisCluster => return other("rediscluster"),
+            SaveHandler::Other(name) => return other(name),
+            _ => return other("one that this version does not know"),
+        }
+        let servers = php.servers().map_err(PhpSettingsError::SavePath)?;
+        let [server] = servers.as_slice() else {
+            return Err(PhpSettingsError::Servers(servers.len()));
+        };
+        let mut layout = Layout::phpredis()
+            .serialize_handler(php.format.map_or("", |format| format.name()))?
+            .sid(usize::from(php.id.length), u32::from(php.id.bits_per_character))?
+            .gc_maxlifetime(php.lifetime)?
+            .session_name(&php.name);
+        if let Some(prefix) = &server.prefix {
+            layout = layout.prefix(prefix);
+        }
+        let config = layout.session_config().cookie(cookie(php)).cache_limiter(cache_limiter(php));
+        Ok(PhpSettings { server: builder(server), layout, config })
+    }
+}
+
+fn builder(server: &RedisServer) -> RedisBuilder {
+    let url = match &server.address {
+        Address::Unix(path) => RedisUrl::at_socket(path),
+        Address::Tcp { host, port, tls } => {
+            let url = RedisUrl::at(host, *port);
+            if *tls { url.over_tls() } else { url }
+        }
+    };
+    let mut builder = RedisBuilder::new(url).database(server.database);
+    if let Some(user) = &server.user {
+        builder = builder.user(user);
+    }
+    if let Some(password) = &server.password {
+        builder = builder.password(password);
+    }
+    // Zero is for ever in PHP.
+    if server.timeout > Duration::ZERO {
+        builder = builder.connect_timeout(server.timeout);
+    }
+    builder
+}
+
+fn cookie(php: &SessionIni) -> CookieConfig {
+    let php_cookie = &php.cookie;
+    let cookie = CookieConfig::new()
+        .name(&php.name)
+        .path(&php_cookie.path)
+        .same_site(php_cookie.same_site.parse().unwrap_or(SameSite::Lax))
+        .secure(if php_cookie.secure { Secure::Always } else { Secure::Auto })
+        .lifetime(match php_cookie.lifetime {
+            Duration::ZERO => CookieLifetime::BrowserSession,
+            lifetime => CookieLifetime::Persistent(lifetime),
+        });
+    if php_cookie.domain.is_empty() { cookie } else { cookie.domain(&php_cookie.domain) }
+}
+
+fn cache_limiter(php: &SessionIni) -> CacheLimiter {
+    let max_age = php.cache_expire;
+    match php.cache_limiter.as_str() {
+        "private" => CacheLimiter::Private { max_age },
+        "private_no_expire" => CacheLimiter::PrivateNoExpire { max_age },
+        "public" => CacheLimiter::Public { max_age },
+        "" => CacheLimiter::None,
+        // PHP itself sends nothing for a name that it does not know; that is no reason to let pages be kept.
+        _ => CacheLimiter::NoCache,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<PhpSettings, PhpSettingsError> {
+        let mut ini = PhpIni::default();
+        ini.add("php.ini", text.as_bytes());
+        PhpSettings::of(&ini.session())
+    }
+
+    const REDIS: &str = "session.save_handler = redis\n";
+
+    #[test]
+    fn what_php_is_set_to_is_taken_over() {
+        let text = "session.save_path = \"tcp://10.0.0.1:7000?database=3&prefix=shop:&auth[]=web&auth[]=hush\"\n\
+                    session.serialize_handler = igbinary\nsession.sid_length = 40\nsession.name = SHOP\n\
+                    session.gc_maxlifetime = 7200\n";
+        let php = of(&format!("{REDIS}{text}")).unwrap();
+        let expected = Layout::phpredis()
+            .prefix("shop:")
+            .serialize_handler("igbinary")
+            .and_then(|layout| layout.sid(40, 4))
+            .and_then(|layout| layout.gc_maxlifetime(Duration::from_secs(7200)))
+            .unwrap()
+            .session_name("SHOP");
+        assert_eq!(php.layout, expected);
+        let shown = format!("{php:?}");
+        assert!(shown.contains("redis://10.0.0.1:7000/3") && !shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn what_cannot_be_shared_is_refused_with_the_setting_to_change() {
+        for (text, told) in [
+            ("", "session.save_handler is files"),
+            ("session.save_handler = memcached\n", "session.save_handler is memcached"),
+            ("session.save_handler = redis\n", "names no server"),
+            ("session.save_handler = redis\nsession.save_path = \"tcp://a,tcp://b\"\n", "names 2 servers"),
+            (
+                "session.save_handler = redis\nsession.save_path = \"tcp://a\"\nsession.sid_length = 22\n",
+                "raise session.sid_length",
+            ),
+            (
+                "session.save_handler = redis\nsession.save_path = \"tcp://a\"\nsession.serialize_handler = wddx\n",
+                "session.serialize_handler",
+            ),
+        ] {
+            let error = of(text).unwrap_err().to_string();
+            assert!(error.contains(told), "{error}");
+        }
+        assert!(PhpSettings::read(["no/such.ini"]).unwrap_err().to_string().contains("no/such.ini"));
+    }
+}
