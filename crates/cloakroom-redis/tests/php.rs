@@ -260,6 +260,41 @@ async fn a_connection_that_outlives_its_request_is_told_of_the_end_under_a_later
 }
 
 #[tokio::test]
+async fn an_id_with_a_comma_is_read_as_php_sends_it() {
+    let service = Service::new();
+    let id = "0123456789,abcdef-GHIJKLMN";
+    service.php_writes(id, "n|i:1;");
+    for sent in [id.replace(',', "%2C"), id.replace(',', "%2c"), id.to_owned()] {
+        let handle = service.request(&sent);
+        assert_eq!(opened(&handle).await.get("n").unwrap(), Some(1), "{sent}");
+    }
+    // Nothing else is an id, whatever Redis has under such a key.
+    for strange in ["0123456789", "0123456789%00abcdefghijklmnop", "../../../../../../../etc/passwd"] {
+        let handle = service.request(strange);
+        assert!(opened(&handle).await.is_empty(), "{strange}");
+    }
+}
+
+#[tokio::test]
+async fn reading_is_one_command_and_writing_two() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let visit = async || {
+        let handle = service.request(ID);
+        let session = opened(&handle).await;
+        let n: i64 = session.get("n").unwrap().unwrap();
+        session.set("n", n + 1).unwrap();
+        service.close(&handle).await.unwrap();
+    };
+    // The scripts are known after the first time.
+    visit().await;
+    service.server.forget_calls();
+    visit().await;
+    assert_eq!(service.server.calls("evalsha"), 3, "one to open; one to look and one to write");
+    assert_eq!(service.server.calls("eval"), 0);
+}
+
+#[tokio::test]
 async fn c9_what_the_format_cannot_carry_is_refused_and_phps_value_left_alone() {
     let service = Service::new();
     service.php_writes(ID, "n|i:1;");

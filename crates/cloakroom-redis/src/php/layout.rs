@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use cloakroom::{CookieConfig, IdRules, Limits, PlainIds, SessionConfig};
+use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainIds, SessionConfig};
 use cloakroom_php::Format;
 
 /// What PHP's session module and phpredis accept as an id, and what PHP makes ids of (six bits a character).
@@ -191,7 +191,13 @@ impl Layout {
     pub fn session_config(&self) -> SessionConfig {
         let cookie = CookieConfig::new().name(self.cookie.clone()).secure(cloakroom::Secure::Auto);
         let limits = Limits { session_bytes: 1 << 20, keys: 4096, ..Limits::default() };
-        SessionConfig::new().cookie(cookie).idle(self.lifetime).limits(limits)
+        SessionConfig::new().cookie(cookie).idle(self.lifetime).limits(limits).locking(self.locking())
+    }
+
+    /// How the lock is taken: never handed on within this process while PHP waits for it, which PHP does for 22 ms unless it is
+    /// told otherwise. Part of [`session_config`](Self::session_config); change it from there.
+    pub fn locking(&self) -> Locking {
+        Locking { handovers: 0, ..Locking::default() }
     }
 
     pub(super) fn plain_ids(&self) -> PlainIds {

@@ -155,8 +155,9 @@ impl Store for PhpStore {
 
     fn commit(&self, request: Commit) -> StoreFuture<Committed> {
         self.ask(|inner| async move {
-            let key = request.key;
-            let answer = inner.step(about(key), |table, now| protocol::commit(table, now, request.clone()));
+            // PHP's lock is waited for here, and not by taking it: PHP gives up on a lock after 22 ms.
+            let about = About { patient: request.lease.is_none(), ..about(request.key) };
+            let answer = inner.step(about, |table, now| protocol::commit(table, now, request.clone()));
             Ok(match answer.await? {
                 Committed::Missing => Committed::Ended(GONE),
                 answer => answer,
@@ -168,7 +169,8 @@ impl Store for PhpStore {
         self.ask(|inner| async move {
             let payload = inner.bound(request.payload.clone(), request.bind.as_ref())?;
             let request = Rename { payload, ..request };
-            let about = About { heir: Some(request.to), ..about(request.from) };
+            let about =
+                About { heir: Some(request.to), patient: request.lease.is_none(), ..about(request.from) };
             let answer = inner.step(about, |table, now| protocol::rename(table, now, request.clone()));
             Ok(match answer.await? {
                 Renamed::Missing => Renamed::Ended(GONE),
