@@ -57,7 +57,7 @@ pub(crate) struct DemoOptions {
     #[arg(long, value_name = "DIR", conflicts_with = "store")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where to keep sessions instead: `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB?ca=FILE` (TLS),
+    /// Where to keep sessions instead: `sqlite:PATH`, `file:PATH` (a directory), `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB?ca=FILE` (TLS),
     /// `redis+unix:PATH`, `redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB` or `redis-cluster://HOST:PORT,HOST:PORT` for several
     /// instances that share them, or `memory:`, which forgets them when the program ends. Instances behind one address share
     /// the admin page as well: give them the same CLOAKROOM_ADMIN_TOKEN.
@@ -74,6 +74,7 @@ pub(crate) struct DemoOptions {
 pub(crate) enum StoreUrl {
     Memory,
     Sqlite(PathBuf),
+    File(PathBuf),
     Redis(RedisUrl),
 }
 
@@ -98,10 +99,12 @@ impl FromStr for StoreUrl {
             Some(("memory", _)) => Err("nothing may follow `memory:`".to_owned()),
             Some(("sqlite", "")) => Err("the path is missing: `sqlite:PATH`".to_owned()),
             Some(("sqlite", path)) => Ok(StoreUrl::Sqlite(path.into())),
+            Some(("file", "")) => Err("the path is missing: `file:PATH`, a directory".to_owned()),
+            Some(("file", path)) => Ok(StoreUrl::File(path.into())),
             _ => match text.parse() {
                 Ok(url) => Ok(StoreUrl::Redis(url)),
                 Err(InvalidRedisUrl::Scheme) => Err(
-                    "this program knows `sqlite:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB`, `redis+unix:PATH`, \
+                    "this program knows `sqlite:PATH`, `file:PATH`, `redis://HOST:PORT/DB`, `rediss://HOST:PORT/DB`, `redis+unix:PATH`, \
                      `redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB`, `redis-cluster://HOST:PORT,HOST:PORT` and `memory:`"
                         .to_owned(),
                 ),
@@ -161,15 +164,23 @@ mod tests {
     fn a_store_is_a_url_and_what_is_not_is_told_what_is() {
         assert_eq!("memory:".parse(), Ok(StoreUrl::Memory));
         assert_eq!("sqlite:a/b.db".parse(), Ok(StoreUrl::Sqlite("a/b.db".into())));
+        assert_eq!("file:a/sessions".parse(), Ok(StoreUrl::File("a/sessions".into())));
         assert_eq!("sqlite:C:\\x.db".parse(), Ok(StoreUrl::Sqlite("C:\\x.db".into())));
         assert_eq!("redis://h:1/2".parse(), Ok(StoreUrl::Redis("redis://h:1/2".parse().unwrap())));
         assert!("redis+unix:/run/r.sock".parse::<StoreUrl>().is_ok());
         assert!("rediss://h?ca=/etc/ca.pem".parse::<StoreUrl>().is_ok());
         assert!("redis-sentinel://a,b:1/shop/0".parse::<StoreUrl>().is_ok());
         assert!("redis-cluster://a,b:1".parse::<StoreUrl>().is_ok());
-        for wrong in
-            ["", "memory", "memory:x", "sqlite:", "redis:localhost", "rediss://h?insecure", "sessions.db"]
-        {
+        for wrong in [
+            "",
+            "memory",
+            "memory:x",
+            "sqlite:",
+            "file:",
+            "redis:localhost",
+            "rediss://h?insecure",
+            "sessions.db",
+        ] {
             assert!(wrong.parse::<StoreUrl>().is_err(), "{wrong}");
         }
     }

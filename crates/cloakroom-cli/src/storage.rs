@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use cloakroom::MemoryStore;
 use cloakroom::config::{Configuration, Connection, Driver, Drivers, Environment, OpenError};
 use cloakroom::store::Store;
+use cloakroom_file::FileStore;
 use cloakroom_redis::{RedisBuilder, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
@@ -36,6 +37,7 @@ impl Storage {
         match (&options.store, &options.data) {
             (Some(StoreUrl::Memory), _) => Ok(Self::memory()),
             (Some(StoreUrl::Sqlite(path)), _) => Self::sqlite(open_file(path).await?, path),
+            (Some(StoreUrl::File(path)), _) => Self::files(path).await,
             (Some(StoreUrl::Redis(url)), _) => Self::redis(url).await,
             (None, Some(folder)) => {
                 let path = folder.join(FILE);
@@ -57,6 +59,12 @@ impl Storage {
     fn sqlite(store: SqliteStore, path: &Path) -> Result<Self, Trouble> {
         let place = std::path::absolute(path)?.display().to_string();
         Ok(Storage { store: Arc::new(store.clone()), staff: in_memory(), place, sqlite: Some(store) })
+    }
+
+    async fn files(path: &Path) -> Result<Self, Trouble> {
+        let store = FileStore::open(path).await?;
+        let place = store.path().display().to_string();
+        Ok(Storage { store: Arc::new(store), staff: in_memory(), place, sqlite: None })
     }
 
     /// Whoever names a server at the command line wants to hear now that it is not there.
@@ -94,12 +102,17 @@ impl Storage {
                 Ok::<Arc<dyn Store>, OpenError>(Arc::new(store.build()))
             });
         let redis = cloakroom_redis::driver(&Environment::of_process());
-        let drivers = Drivers::none().with(sqlite).with(memory.aliases(&["local"])).with(redis);
+        let drivers = Drivers::none().with(sqlite).with(memory.aliases(&["local"]));
+        let drivers = drivers.with(cloakroom_file::driver()).with(redis);
         let store = drivers.open(configuration).await?;
         match opened.get() {
             Some((sqlite, path)) => Self::sqlite(sqlite.clone(), path),
             None if store.name() == "redis" => {
                 let place = "in Redis, as configured".to_owned();
+                Ok(Storage { store, staff: in_memory(), place, sqlite: None })
+            }
+            None if store.name() == "file" => {
+                let place = "in files, as configured".to_owned();
                 Ok(Storage { store, staff: in_memory(), place, sqlite: None })
             }
             None => Ok(Storage { store, ..Self::memory() }),

@@ -109,6 +109,35 @@ fn a_configuration_names_store_and_cookie() {
 }
 
 #[test]
+fn sessions_in_files_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("sessions");
+    let store = format!("file:{}", place.display());
+    let start =
+        || Demo::start(program().current_dir(folder.path()).args(["--listen", "0", "--store", &store]));
+    let demo = start();
+    let mut visitor = demo.visitor();
+    visitor.add("cape");
+    let cookie = visitor.cookie.clone();
+    drop(demo);
+    let demo = start();
+    let mut visitor = demo.visitor();
+    visitor.cookie = cookie;
+    assert_eq!(visitor.get("/basket").in_basket(), 1);
+    drop(demo);
+    // The configuration names them in another way.
+    let config = "driver = \"files\"\nconnection = \"here\"\n[connections.here]\npath = \"coats\"\n";
+    std::fs::write(folder.path().join("cloakroom.toml"), config).unwrap();
+    let demo = Demo::start(program().current_dir(folder.path()).args(["--listen", "0"]));
+    demo.visitor().add("cape");
+    assert!(folder.path().join("coats/format").exists());
+    std::fs::write(folder.path().join("cloakroom.toml"), "driver = \"file\"\n").unwrap();
+    let (code, said) = refused(&["--listen", "0"], folder.path());
+    assert_eq!(code, 1);
+    assert!(said.contains("path is missing"), "{said}");
+}
+
+#[test]
 fn a_file_that_is_no_store_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let text = "a letter to somebody, and no database".repeat(100);

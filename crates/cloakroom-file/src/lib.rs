@@ -50,6 +50,8 @@
 compile_error!("cloakroom-file needs a Unix: flock, modes of files, directories that can be flushed");
 
 mod builder;
+#[cfg(feature = "config")]
+mod config;
 mod error;
 mod files;
 mod layout;
@@ -67,5 +69,7 @@ mod turns;
 mod users;
 
 pub use builder::{Durability, FileBuilder};
+#[cfg(feature = "config")]
+pub use config::driver;
 pub use error::{OpenError, OpenErrorKind};
 pub use store::FileStore;

@@ -76,7 +76,7 @@ impl Refused {
 #[derive(Parser, Debug)]
 #[command(name = "cloakroom-probe", version)]
 struct Options {
-    /// Where sessions are kept: memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB?ca=FILE (TLS),
+    /// Where sessions are kept: memory:, sqlite:PATH, file:PATH (a directory), redis://HOST:PORT/DB, rediss://HOST:PORT/DB?ca=FILE (TLS),
     /// redis+unix:PATH, redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis-cluster://HOST:PORT,HOST:PORT
     #[arg(long, value_name = "URL")]
     store: StoreUrl,

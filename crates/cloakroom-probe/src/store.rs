@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cloakroom::store::Store;
 use cloakroom::{MemoryStore, NearCache};
+use cloakroom_file::FileStore;
 use cloakroom_redis::{InvalidRedisUrl, RedisStore, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
@@ -17,11 +18,13 @@ pub(crate) enum StoreUrl {
     Memory,
     /// `sqlite:PATH`
     Sqlite(PathBuf),
+    /// `file:PATH`
+    File(PathBuf),
     /// Any URL of Redis: one server, sentinels, a cluster.
     Redis(RedisUrl),
 }
 
-const EXPECTED: &str = "expected memory:, sqlite:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:PATH, \
+const EXPECTED: &str = "expected memory:, sqlite:PATH, file:PATH, redis://HOST:PORT/DB, rediss://HOST:PORT/DB, redis+unix:PATH, \
      redis-sentinel://HOST:PORT,HOST:PORT/SERVICE/DB or redis-cluster://HOST:PORT,HOST:PORT";
 
 impl std::str::FromStr for StoreUrl {
@@ -36,7 +39,9 @@ impl std::str::FromStr for StoreUrl {
             "memory" => Err("nothing can follow memory:".to_owned()),
             "sqlite" if rest.is_empty() => Err("sqlite: needs the path of a file".to_owned()),
             "sqlite" => Ok(StoreUrl::Sqlite(PathBuf::from(rest))),
-            "file" | "postgres" | "mysql" => Err(format!("the {scheme} store is not built yet; {EXPECTED}")),
+            "file" if rest.is_empty() => Err("file: needs the path of a directory".to_owned()),
+            "file" => Ok(StoreUrl::File(PathBuf::from(rest))),
+            "postgres" | "mysql" => Err(format!("the {scheme} store is not built yet; {EXPECTED}")),
             _ => match url.parse() {
                 Ok(url) => Ok(StoreUrl::Redis(url)),
                 Err(InvalidRedisUrl::Scheme) => Err(EXPECTED.to_owned()),
@@ -50,7 +55,7 @@ impl StoreUrl {
     /// Whether a cache can stand in front of it.
     pub(crate) fn tells_of_changes(&self) -> bool {
         match self {
-            StoreUrl::Memory | StoreUrl::Sqlite(_) => false,
+            StoreUrl::Memory | StoreUrl::Sqlite(_) | StoreUrl::File(_) => false,
             StoreUrl::Redis(_) => true,
         }
     }
@@ -60,6 +65,7 @@ impl StoreUrl {
 pub(crate) enum OpenStore {
     Memory(MemoryStore),
     Sqlite(SqliteStore),
+    File(FileStore),
     Redis(RedisStore),
     Near(NearCache<RedisStore>),
 }
@@ -70,6 +76,10 @@ pub(crate) async fn open(url: &StoreUrl, near_cache: bool) -> Result<OpenStore, 
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path).await;
             store.map(OpenStore::Sqlite).map_err(|error| Refused::start("the store cannot be opened", &error))
+        }
+        StoreUrl::File(path) => {
+            let store = FileStore::open(path).await;
+            store.map(OpenStore::File).map_err(|error| Refused::start("the store cannot be opened", &error))
         }
         // Connects when a session is first asked for.
         StoreUrl::Redis(url) => {
@@ -89,6 +99,7 @@ impl OpenStore {
         match self {
             OpenStore::Memory(store) => Arc::new(store.clone()),
             OpenStore::Sqlite(store) => Arc::new(store.clone()),
+            OpenStore::File(store) => Arc::new(store.clone()),
             OpenStore::Redis(store) => Arc::new(store.clone()),
             OpenStore::Near(store) => Arc::new(store.clone()),
         }
@@ -96,10 +107,14 @@ impl OpenStore {
 
     /// Writes out what is queued and closes files.
     pub(crate) async fn close(self) {
-        if let OpenStore::Sqlite(store) = self
-            && let Err(error) = store.close().await
-        {
-            tracing::error!(%error, "the store did not close cleanly");
+        match self {
+            OpenStore::Sqlite(store) => {
+                if let Err(error) = store.close().await {
+                    tracing::error!(%error, "the store did not close cleanly");
+                }
+            }
+            OpenStore::File(store) => store.close().await,
+            OpenStore::Memory(_) | OpenStore::Redis(_) | OpenStore::Near(_) => {}
         }
     }
 }

@@ -1,9 +1,10 @@
 //! The id: what is issued, what is accepted.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use crate::harness::client::ask_again_and_again;
-use crate::harness::{Place, Request, Visitor, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Place, Request, Visitor, everywhere, in_parallel, on_disk, sleep_ms};
 
 everywhere! {
     s03_fresh_ids_are_distinct_of_one_length_and_safe_in_a_cookie,
@@ -20,7 +21,7 @@ everywhere! {
     s14_a_cookie_header_split_over_fields_works,
 }
 
-on_sqlite! { s06_a_dump_of_the_store_holds_no_usable_cookie }
+on_disk! { s06_a_dump_of_the_store_holds_no_usable_cookie }
 
 const MADE_UP: &str = "AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
 
@@ -274,9 +275,7 @@ async fn s06_a_dump_of_the_store_holds_no_usable_cookie(place: Place) {
         ids.push(visitor.cookie().unwrap().replace("id=", ""));
     }
     let mut dump = Vec::new();
-    for file in std::fs::read_dir(probe.dir.path()).unwrap() {
-        dump.extend(std::fs::read(file.unwrap().path()).unwrap());
-    }
+    read_all(probe.dir.path(), &mut dump);
     let holds = |text: &[u8]| dump.windows(text.len()).any(|w| w == text);
     assert!(holds(b"marker-of-the-data"), "this is not the store");
     for id in &ids {
@@ -292,6 +291,15 @@ async fn s06_a_dump_of_the_store_holds_no_usable_cookie(place: Place) {
     {
         let cookie = format!("id={}", String::from_utf8_lossy(window));
         assert!(!Visitor::presenting(probe.address, &cookie).is_alive().await);
+    }
+}
+
+/// Names and contents.
+fn read_all(dir: &Path, dump: &mut Vec<u8>) {
+    for file in std::fs::read_dir(dir).unwrap() {
+        let path = file.unwrap().path();
+        dump.extend(path.file_name().unwrap().as_encoded_bytes());
+        if path.is_dir() { read_all(&path, dump) } else { dump.extend(std::fs::read(path).unwrap()) }
     }
 }
 

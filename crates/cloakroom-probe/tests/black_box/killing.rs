@@ -14,9 +14,9 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::harness::{Place, Request, Response, Visitor, on_sqlite, sleep_ms};
+use crate::harness::{Disk, Place, Request, Response, Visitor, on_disk, sleep_ms};
 
-on_sqlite! { c1_c2_c4_c8_whatever_is_killed_every_acknowledged_answer_holds }
+on_disk! { c1_c2_c4_c8_whatever_is_killed_every_acknowledged_answer_holds }
 
 const GUESTS: u64 = 12;
 
@@ -71,9 +71,7 @@ async fn c1_c2_c4_c8_whatever_is_killed_every_acknowledged_answer_holds(place: P
     }
     assert!(seen.cut >= rounds, "hardly anything was under way when it was killed: {seen:?}");
     probe.terminate();
-    let file = rusqlite::Connection::open(probe.dir.path().join("sessions.db")).unwrap();
-    let found: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(found, "ok");
+    Disk::of(&probe).assert_sound();
 }
 
 /// The writing of one round. It is over after so many answers, not after some time: a busy machine then tests no less.

@@ -1,6 +1,5 @@
 //! The lock, across requests and processes.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
@@ -10,7 +9,8 @@ use cloakroom::store::wire;
 
 use crate::harness::servers::Server;
 use crate::harness::{
-    Place, Probe, Request, Visitor, across_processes, everywhere_and_apart, in_parallel, signal, sleep_ms,
+    Disk, Place, Probe, Request, Visitor, across_processes, everywhere_and_apart, in_parallel, signal,
+    sleep_ms,
 };
 
 everywhere_and_apart! {
@@ -316,7 +316,7 @@ async fn until_leased(probe: &Probe, than: Timestamp) -> Timestamp {
     loop {
         let until = match probe.place.is_served() {
             true => probe.servers().into_iter().map(leased_in_server).max().unwrap(),
-            false => leased_in_file(&probe.dir.path().join("sessions.db")),
+            false => leased_on(&Disk::of(probe)),
         };
         if until > than {
             return until;
@@ -327,17 +327,12 @@ async fn until_leased(probe: &Probe, than: Timestamp) -> Timestamp {
 }
 
 /// Until when the lease that ends last is held.
-fn leased_in_file(file: &Path) -> Timestamp {
-    let file = rusqlite::Connection::open(file).unwrap();
-    let mut entries = file.prepare("SELECT key, entry FROM entries").unwrap();
-    let leases = entries.query_map([], |row| {
-        let key = StoreKey::from_bytes(row.get(0)?);
-        Ok(match wire::decode(&key, &row.get::<_, Vec<u8>>(1)?).unwrap() {
-            Entry::Live { lease: Some(lease), .. } => lease.until,
-            _ => Timestamp::default(),
-        })
-    });
-    leases.unwrap().map(Result::unwrap).max().unwrap_or_default()
+fn leased_on(disk: &Disk) -> Timestamp {
+    let lease = |(key, entry): (StoreKey, Vec<u8>)| match wire::decode(&key, &entry).unwrap() {
+        Entry::Live { lease: Some(lease), .. } => lease.until,
+        _ => Timestamp::default(),
+    };
+    disk.entries().into_iter().map(lease).max().unwrap_or_default()
 }
 
 fn leased_in_server(server: &Server) -> Timestamp {

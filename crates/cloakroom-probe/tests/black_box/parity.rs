@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::harness::{Place, everywhere, in_parallel, on_sqlite};
+use crate::harness::{Disk, Place, everywhere, in_parallel, on_disk};
 
 everywhere! {
     r02_the_session_does_not_start_with_the_request,
@@ -29,7 +29,7 @@ everywhere! {
     save_and_reload_within_a_request,
 }
 
-on_sqlite! { p09_a_store_that_was_flushed_gives_a_new_session_and_no_error }
+on_disk! { p09_a_store_that_was_flushed_gives_a_new_session_and_no_error }
 
 const MADE_UP: &str = "id=AAAABBBBCCCCDDDDEEEEFFFFGGGGHHHH";
 
@@ -261,8 +261,7 @@ async fn save_and_reload_within_a_request(place: Place) {
 async fn p09_a_store_that_was_flushed_gives_a_new_session_and_no_error(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let db = rusqlite::Connection::open(probe.dir.path().join("sessions.db")).unwrap();
-    db.execute("DELETE FROM entries", []).unwrap();
+    Disk::of(&probe).clear();
     let before = visitor.cookie();
     assert_eq!(visitor.get("/incr/n").await.number(), 1);
     assert_ne!(visitor.cookie(), before);

@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
-
-use crate::harness::{Place, Probe, everywhere, in_parallel, on_sqlite, sleep_ms};
+use crate::harness::{Disk, Place, everywhere, in_parallel, on_disk, sleep_ms};
 
 everywhere! {
     s60_m10_a_refused_write_is_loud_and_leaves_no_phantom,
@@ -18,7 +16,7 @@ everywhere! {
     c12_a_request_that_does_not_ask_for_its_session_makes_no_store_call,
 }
 
-on_sqlite! {
+on_disk! {
     s59_while_the_store_takes_no_writes_nothing_is_lost_and_no_cookie_touched,
     s61_a_record_that_cannot_be_read_is_an_error_and_is_left_as_it_is,
     p13_a_record_that_vanished_under_a_request_is_not_written_again,
@@ -218,16 +216,11 @@ async fn c12_a_request_that_does_not_ask_for_its_session_makes_no_store_call(pla
     assert_eq!(probe.counter("opened").await, opened);
 }
 
-fn database(probe: &Probe) -> Connection {
-    Connection::open(probe.dir.path().join("sessions.db")).unwrap()
-}
-
 async fn s59_while_the_store_takes_no_writes_nothing_is_lost_and_no_cookie_touched(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    // Somebody else's transaction holds the file for longer than a request may wait.
-    let other = database(&probe);
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Somebody else holds the store for longer than a request may wait.
+    let other = Disk::of(&probe).block();
     let routes = [
         "/set/seed/2",
         "/put/seed/2",
@@ -257,7 +250,6 @@ async fn s59_while_the_store_takes_no_writes_nothing_is_lost_and_no_cookie_touch
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     // Reading goes on.
     assert_eq!(visitor.get("/get/seed").await.without_cookie().number(), 1);
-    other.execute_batch("ROLLBACK").unwrap();
     drop(other);
     visitor.get("/incr/n").await.without_cookie().ok();
     assert_eq!(visitor.get("/get/seed").await.number(), 1);
@@ -268,26 +260,19 @@ async fn s61_a_record_that_cannot_be_read_is_an_error_and_is_left_as_it_is(place
     let visitor = probe.visitor_with_session().await;
     let other = probe.visitor_with_session().await;
     visitor.get("/set/marked/needle").await.ok();
-    let entries = |db: &Connection| -> Vec<Vec<u8>> {
-        let mut rows = db.prepare("SELECT entry FROM entries ORDER BY key").unwrap();
-        rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
-    };
-    let db = database(&probe);
-    let (key, mut entry): (Vec<u8>, Vec<u8>) = db
-        .query_row("SELECT key, entry FROM entries WHERE instr(entry, ?1) > 0", [b"needle"], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .unwrap();
-    let at = entry.windows(6).position(|w| w == b"needle").unwrap();
+    let disk = Disk::of(&probe);
+    let at = |entry: &[u8]| entry.windows(6).position(|w| w == b"needle");
+    let (key, mut entry) = disk.entries().into_iter().find(|(_, entry)| at(entry).is_some()).unwrap();
+    let at = at(&entry).unwrap();
     entry[at] ^= 1;
-    assert_eq!(db.execute("UPDATE entries SET entry = ?1 WHERE key = ?2", (&entry, &key)).unwrap(), 1);
-    let before = entries(&db);
+    disk.replace(key, &entry);
+    let before = disk.entries();
     for route in
         ["/get/seed", "/state", "/set/k/1", "/put/k/1", "/incr/k", "/login/ada", "/regenerate", "/peek"]
     {
         visitor.get(route).await.without_cookie().refused(500, "decode");
     }
-    assert_eq!(entries(&db), before, "it was repaired, or deleted");
+    assert_eq!(disk.entries(), before, "it was repaired, or deleted");
     assert_eq!(other.get("/get/seed").await.number(), 1);
 }
 
@@ -296,12 +281,11 @@ async fn p13_a_record_that_vanished_under_a_request_is_not_written_again(place: 
     let visitor = probe.visitor_with_session().await;
     let buffered = visitor.start("/slow-set/k/1?ms=200").await;
     let awaited = visitor.start("/slow-put/k/1?ms=200").await;
-    database(&probe).execute("DELETE FROM entries", []).unwrap();
+    Disk::of(&probe).clear();
     // Not in silence either: somebody's data is lost before its time.
     buffered.response().await.without_cookie().refused(503, "lost");
     awaited.response().await.without_cookie().refused(503, "lost");
     assert!(!visitor.is_alive().await);
-    let left: i64 = database(&probe).query_row("SELECT count(*) FROM entries", [], |r| r.get(0)).unwrap();
-    assert_eq!(left, 0);
+    assert!(Disk::of(&probe).entries().is_empty());
     assert_eq!(probe.counter("lost_records").await, 2);
 }

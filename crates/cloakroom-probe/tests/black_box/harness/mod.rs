@@ -1,6 +1,7 @@
 //! Starting the probe and talking to it.
 
 pub mod client;
+pub mod disk;
 pub mod probe;
 pub mod response;
 #[path = "../../../../cloakroom-redis/tests/support/mod.rs"]
@@ -8,6 +9,7 @@ pub mod servers;
 pub mod visitor;
 
 pub use client::{InFlight, Request};
+pub use disk::Disk;
 pub use probe::{Place, Probe};
 pub use response::{Response, SetCookie};
 pub use visitor::Visitor;
@@ -33,6 +35,10 @@ macro_rules! everywhere {
             fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
             #[test]
             fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
+            #[test]
+            fn file_axum() { run(super::$case(Place::FILE_AXUM)) }
+            #[test]
+            fn file_hyper() { run(super::$case(Place::FILE_HYPER)) }
             #[test]
             fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
             #[test]
@@ -86,6 +92,10 @@ macro_rules! across_processes {
             #[test]
             fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
             #[test]
+            fn file_axum() { run(super::$case(Place::FILE_AXUM)) }
+            #[test]
+            fn file_hyper() { run(super::$case(Place::FILE_HYPER)) }
+            #[test]
             fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
             #[test]
             fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
@@ -117,8 +127,8 @@ macro_rules! across_processes_for_long {
     )* };
 }
 
-/// As `everywhere`, for what only a store with a file can show.
-macro_rules! on_sqlite {
+/// As `everywhere`, for what only a store on the disk can show.
+macro_rules! on_disk {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
             use crate::harness::{Place, run};
@@ -127,6 +137,10 @@ macro_rules! on_sqlite {
             fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
             #[test]
             fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
+            #[test]
+            fn file_axum() { run(super::$case(Place::FILE_AXUM)) }
+            #[test]
+            fn file_hyper() { run(super::$case(Place::FILE_HYPER)) }
         }
     )* };
 }
@@ -151,7 +165,7 @@ macro_rules! on_redis {
 
 pub(crate) use {
     across_processes, across_processes_for_long, cached, everywhere, everywhere_and_apart,
-    everywhere_and_cached, on_redis, on_sqlite,
+    everywhere_and_cached, on_disk, on_redis,
 };
 
 /// Runs a case; one that hangs is a failure.
