@@ -36,6 +36,9 @@ pub enum ErrorKind {
     /// The store was asked and its answer was lost, and reading back did not settle it: the change was made as a
     /// whole or not at all. 503.
     Unknown,
+    /// The change was made, and is kept in fewer places than the store was told to wait for: a failover may undo it. The session, and
+    /// the cookie of this response, are as after the change. 503.
+    Undurable,
     /// The session ended while this request ran (logout, revocation, deadline, new id): an awaited write was not
     /// made. 410.
     Gone,
@@ -78,6 +81,7 @@ impl ErrorKind {
         match self {
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Unknown => "unknown",
+            ErrorKind::Undurable => "undurable",
             ErrorKind::Gone => "gone",
             ErrorKind::Lost => "lost",
             ErrorKind::Conflict => "conflict",
@@ -104,6 +108,9 @@ impl ErrorKind {
             ErrorKind::Unknown => {
                 "the session store's answer was lost; the change was made as a whole or not at all: read before \
                  trying again"
+            }
+            ErrorKind::Undurable => {
+                "the change was made, but fewer replicas than asked for have confirmed it in time: a failover may still undo it"
             }
             ErrorKind::Gone => {
                 "the session ended while this request ran; the write was not made: let the visitor start anew"
@@ -202,9 +209,11 @@ impl SessionError {
     pub fn status(&self) -> http::StatusCode {
         use http::StatusCode as S;
         match self.kind {
-            ErrorKind::Unavailable | ErrorKind::Unknown | ErrorKind::Lost | ErrorKind::Full => {
-                S::SERVICE_UNAVAILABLE
-            }
+            ErrorKind::Unavailable
+            | ErrorKind::Unknown
+            | ErrorKind::Undurable
+            | ErrorKind::Lost
+            | ErrorKind::Full => S::SERVICE_UNAVAILABLE,
             ErrorKind::Gone => S::GONE,
             ErrorKind::Conflict | ErrorKind::LeaseLost => S::CONFLICT,
             ErrorKind::LockTimeout => S::LOCKED,
@@ -229,6 +238,7 @@ impl From<StoreError> for SessionError {
         let kind = match error.kind() {
             StoreErrorKind::Unavailable => ErrorKind::Unavailable,
             StoreErrorKind::Unknown => ErrorKind::Unknown,
+            StoreErrorKind::Undurable => ErrorKind::Undurable,
             StoreErrorKind::Corrupt => ErrorKind::Decode,
             StoreErrorKind::Refused => ErrorKind::Encode,
             StoreErrorKind::Full => ErrorKind::Full,

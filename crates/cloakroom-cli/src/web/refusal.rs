@@ -103,6 +103,10 @@ fn words_for(kind: ErrorKind) -> (&'static str, &'static str) {
             "The session store's answer was lost. What you asked for was done as a whole or not at all: look before you \
              try again.",
         ),
+        ErrorKind::Undurable => (
+            "Done, and not yet safe",
+            "What you asked for was done, and too few replicas of the session store have confirmed it: look before you try again.",
+        ),
         ErrorKind::Lost => (
             "Your coat is missing",
             "The session store lost your session before its time. That is never passed over in silence.",

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 use super::Fault;
 
 /// Executes `run` as `fault` says.
-pub(super) fn inject<T: Send + 'static>(
+pub(super) fn inject<T: Send + Sync + 'static>(
     fault: Fault,
     run: impl Fn() -> StoreFuture<T> + Send + 'static,
 ) -> StoreFuture<T> {
@@ -21,6 +21,10 @@ pub(super) fn inject<T: Send + 'static>(
         Fault::LoseAnswer => detached(async move {
             let _ = run().await;
             Err(StoreError::new(StoreErrorKind::Unknown, "injected fault: the answer was lost"))
+        }),
+        Fault::Undurable => detached(async move {
+            let answer = run().await?;
+            Err(StoreError::undurable("injected fault: too few replicas have it", answer))
         }),
         Fault::HangAfter => detached(async move {
             let _ = run().await;

@@ -50,6 +50,8 @@ pub enum Fault {
     LoseRequest,
     /// Executed; answers `Unknown`: the answer was lost, and nobody can tell.
     LoseAnswer,
+    /// Executed; answers `Undurable`, with the answer: it was made, and fewer replicas than asked for have it.
+    Undurable,
     /// Executed, never answers.
     HangAfter,
     /// Executed after this long, then answers.
@@ -76,6 +78,7 @@ impl Fault {
             Fault::Hang => "hang",
             Fault::LoseRequest => "lose request",
             Fault::LoseAnswer => "lose answer",
+            Fault::Undurable => "undurable",
             Fault::HangAfter => "hang after",
             Fault::Delay(_) => "delay",
             Fault::DelayAnswer(_) => "delay answer",

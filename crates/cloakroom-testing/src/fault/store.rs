@@ -79,7 +79,7 @@ impl FaultStore {
         self.plan.injected()
     }
 
-    fn run<T: Send + 'static>(
+    fn run<T: Send + Sync + 'static>(
         &self,
         op: Op,
         keys: &[StoreKey],

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Effect, Engine, Event, HeldLease, Known, seal};
+use super::{Effect, Engine, Event, HeldLease, Known, made, seal};
 use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
 use crate::record::Record;
 use crate::session::{KeyConflict, MergeRule, Merged};
 use crate::settings::OnConflict;
-use crate::store::{Commit, Committed, Ending, LeaseRef, Loaded, Snapshot, StoreErrorKind, StoreFuture};
+use crate::store::{Commit, Committed, Ending, LeaseRef, Loaded, Snapshot, StoreError, StoreFuture};
 
 /// Conflicts after which an awaited write queues for the lease instead of racing on.
 const RACES: u32 = 3;
@@ -53,7 +53,8 @@ pub(crate) struct Write<'a> {
 /// What became of a write.
 pub(crate) enum Landed {
     /// Stored. `told` is the id the client must be told, where the old one was in its grace.
-    Stored { snapshot: Snapshot, at: Option<(SessionId, StoreKey)> },
+    /// `undurable`: why that may yet be undone.
+    Stored { snapshot: Snapshot, at: Option<(SessionId, StoreKey)>, undurable: Option<Arc<StoreError>> },
     /// Nothing had to be stored.
     Unchanged,
     /// Stored in the successor of a session that was given a new id; this request stays on its dead id.
@@ -109,7 +110,10 @@ impl Engine {
             Ok(Ok(Committed::Committed(snapshot))) => {
                 self.metrics.store_latency.instant();
                 self.metrics.commits.one();
-                return Ok(Tried::Landed(Landed::Stored { snapshot, at: None }, overwritten));
+                return Ok(Tried::Landed(
+                    Landed::Stored { snapshot, at: None, undurable: None },
+                    overwritten,
+                ));
             }
             Ok(other) => StoreFuture::ready(other),
             Err(pending) => pending,
@@ -214,21 +218,17 @@ impl Engine {
             if let Some(held) = &mut own {
                 held.write_ends();
             }
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                    // The same operation again: if it was done, the store says so; if not, it is done now.
-                    asks += 1;
-                    *doubt = Some((request.clone(), overwritten));
-                    if asks < ASKS && Instant::now() < deadline {
-                        again = Some((request, overwritten));
-                        continue;
-                    }
-                    if let Some(held) = &mut own {
-                        held.mark_unresolved();
-                    }
-                    return Err(error.into());
+            if answer.as_ref().is_err_and(StoreError::is_worth_asking_again) {
+                // The same operation again: if it was done, the store says so; if not, it is done now.
+                asks += 1;
+                *doubt = Some((request.clone(), overwritten));
+                if asks < ASKS && Instant::now() < deadline {
+                    again = Some((request, overwritten));
+                    continue;
                 }
+            }
+            let (answer, undurable) = match made(answer) {
+                Ok(answer) => answer,
                 Err(error) => {
                     if let (Some(held), Some(_)) = (&mut own, &doubt) {
                         held.mark_unresolved();
@@ -238,6 +238,7 @@ impl Engine {
             };
             match answer {
                 Committed::Committed(snapshot) => {
+                    *doubt = None;
                     self.metrics.commits.one();
                     self.note_overwritten(overwritten);
                     if let Some(held) = own
@@ -246,9 +247,12 @@ impl Engine {
                         held.released();
                     }
                     if rule == MergeRule::CheckAll {
-                        return Ok(Landed::Followed);
+                        let followed = Ok(Landed::Followed);
+                        return undurable.map_or(followed, |error| {
+                            Err(SessionError::caused(ErrorKind::Undurable, error))
+                        });
                     }
-                    return Ok(Landed::Stored { snapshot, at });
+                    return Ok(Landed::Stored { snapshot, at, undurable });
                 }
                 Committed::Conflict(snapshot) => {
                     if Instant::now() >= deadline {

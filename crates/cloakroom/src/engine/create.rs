@@ -1,11 +1,11 @@
 //! Starting a session.
 
 use super::rename::Binding;
-use super::{Effect, Engine, Event, Known};
+use super::{Effect, Engine, Event, Known, made};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, RecordId, SessionId, StoreKey};
 use crate::payload::Payload;
-use crate::store::{BindUser, Create, Created, Snapshot, StoreError, StoreErrorKind, StoreFuture, Summary};
+use crate::store::{BindUser, Create, Created, Snapshot, StoreError, StoreFuture, Summary};
 
 /// Ids that are tried before it is clear that something else is wrong. One always suffices.
 pub(super) const TRIES: u32 = 4;
@@ -51,16 +51,17 @@ impl Engine {
             }
         };
         for _ in 0..TRIES {
-            let created = match self.call(Effect::Writes, answer).await {
+            let mut created = self.call(Effect::Writes, answer).await;
+            if created.as_ref().is_err_and(StoreError::is_worth_asking_again) {
                 // The same operation again: if it was done, the store says so; if not, it is done now.
-                Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                    let again = self.call(Effect::Writes, self.store.create(request.clone())).await;
-                    again.map_err(StoreError::in_doubt)?
-                }
-                other => other?,
-            };
+                created = self.call(Effect::Writes, self.store.create(request.clone())).await;
+                created = created.map_err(StoreError::in_doubt);
+            }
+            let (created, undurable) = made(created)?;
             if let Created::Created { snapshot, evicted } = created {
-                return Ok(self.created(id, &request, snapshot, &evicted));
+                let mut known = self.created(id, &request, snapshot, &evicted);
+                known.undurable = undurable;
+                return Ok(known);
             }
             id = self.settings.ids.generate();
             request.key = id.store_key();

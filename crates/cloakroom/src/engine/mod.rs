@@ -20,6 +20,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::clock::Timestamp;
+use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::record::Record;
 use crate::settings::Settings;
@@ -60,11 +61,21 @@ pub(crate) struct Known {
     pub(crate) record: Arc<Record>,
     /// The store's clock when the record was read.
     pub(crate) now: Timestamp,
+    /// Why the change that led here may yet be undone.
+    pub(crate) undurable: Option<Arc<StoreError>>,
 }
 
 impl Known {
     pub(crate) fn new(id: SessionId, key: StoreKey, snapshot: Snapshot) -> Self {
-        Known { id, key, record: snapshot.record, now: snapshot.now }
+        Known { id, key, record: snapshot.record, now: snapshot.now, undurable: None }
+    }
+
+    /// What is to be told of the change that led here, once: it was made, and may yet be undone.
+    pub(crate) fn take_doubt(&mut self) -> Result<(), SessionError> {
+        match self.undurable.take() {
+            Some(error) => Err(SessionError::caused(ErrorKind::Undurable, error)),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn update(&mut self, snapshot: Snapshot) {
@@ -133,6 +144,19 @@ impl Engine {
             tracing::warn!(target: "cloakroom", store = self.store.name(), %error, "store call failed");
         }
         answer
+    }
+}
+
+/// The answer, where there is one: also to what was done and may yet be undone, with why.
+pub(crate) fn made<A: 'static>(
+    answer: Result<A, StoreError>,
+) -> Result<(A, Option<Arc<StoreError>>), StoreError> {
+    match answer {
+        Ok(answer) => Ok((answer, None)),
+        Err(mut error) => match error.take_made() {
+            Some(answer) => Ok((answer, Some(Arc::new(error)))),
+            None => Err(error),
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Detached, Effect, Engine, Event, HeldLease, Known, seal};
+use super::{Detached, Effect, Engine, Event, HeldLease, Known, made, seal};
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
 use crate::ids::{Candidate, OpId, SessionId, StoreKey, UserId};
@@ -196,11 +196,11 @@ impl Engine {
     pub(crate) async fn end(self: &Arc<Self>, key: StoreKey, cause: EndCause) -> Result<Ended, SessionError> {
         let request = End { key, op: OpId::generate(), cause, marker: self.settings.marker };
         let mut ended = self.call(Effect::Writes, self.store.end(request)).await;
-        if matches!(&ended, Err(e) if e.kind() == crate::store::StoreErrorKind::Unknown) {
+        if ended.as_ref().is_err_and(StoreError::is_worth_asking_again) {
             // The same operation again tells whether it was done.
             ended = self.call(Effect::Writes, self.store.end(request)).await.map_err(StoreError::in_doubt);
         }
-        let ended = ended?;
+        let (ended, undurable) = made(ended)?;
         if let Ended::Ended(summary) = &ended {
             self.metrics.sessions_ended.one();
             let at = summary.as_ref().map_or(key, |s| s.key);
@@ -213,7 +213,7 @@ impl Engine {
                 None => self.ended.announce_all(),
             }
         }
-        Ok(ended)
+        undurable.map_or(Ok(ended), |error| Err(SessionError::caused(ErrorKind::Undurable, error)))
     }
 
     /// Ends sessions of a user; answers with how many. Once begun it goes on when the request that asked for it is dropped.
@@ -225,17 +225,18 @@ impl Engine {
     async fn revoke_now(&self, user: UserId, which: RevokeWhich) -> Result<usize, SessionError> {
         let request = Revoke { user, op: OpId::generate(), which, marker: self.settings.marker };
         let revoked = match self.call(Effect::Writes, self.store.revoke(request.clone())).await {
-            Err(error) if error.kind() == crate::store::StoreErrorKind::Unknown => {
+            Err(error) if error.is_worth_asking_again() => {
                 self.ended.announce_all();
                 self.call(Effect::Writes, self.store.revoke(request)).await.map_err(StoreError::in_doubt)
             }
             other => other,
-        }?;
+        };
+        let (revoked, undurable) = made(revoked)?;
         self.note_revoked(&revoked.ended);
         // Asked twice, the store tells of the first few only; whoever waits for another's end was announced to above.
         let untold = revoked.count.saturating_sub(revoked.ended.len());
         self.metrics.sessions_ended.add(u64::try_from(untold).unwrap_or(0));
-        Ok(revoked.count)
+        undurable.map_or(Ok(revoked.count), |error| Err(SessionError::caused(ErrorKind::Undurable, error)))
     }
 
     pub(crate) fn note_revoked(&self, ended: &[crate::store::Summary]) {

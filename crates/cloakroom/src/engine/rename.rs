@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::create::{EVERY_ID_TAKEN, TRIES};
-use super::{Effect, Engine, Event, HeldLease, Known, WriteKind, seal};
+use super::{Effect, Engine, Event, HeldLease, Known, WriteKind, made, seal};
 use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, RecordId, SessionId, UserId};
 use crate::record::{Device, Record};
 use crate::session::{MergeRule, Merged};
 use crate::settings::OnConflict;
-use crate::store::{BindUser, Deadlines, Ending, LeaseRef, Loaded, OldId, Rename, Renamed, StoreErrorKind};
+use crate::store::{BindUser, Deadlines, Ending, LeaseRef, Loaded, OldId, Rename, Renamed, StoreError};
 
 const ASKS: u32 = 3;
 
@@ -88,16 +88,16 @@ impl Engine {
                     self.rename_request(&known, proof, change, slide, merged)?
                 }
             };
-            let answer = match self.call(Effect::Writes, self.store.rename(ask.clone())).await {
-                Ok(answer) => answer,
-                Err(error) if error.kind() == StoreErrorKind::Unknown => {
-                    asks += 1;
-                    if asks < ASKS && Instant::now() < deadline {
-                        request = Some((ask, new_id));
-                        continue;
-                    }
-                    return Err(error.into());
+            let answer = self.call(Effect::Writes, self.store.rename(ask.clone())).await;
+            if answer.as_ref().is_err_and(StoreError::is_worth_asking_again) {
+                asks += 1;
+                if asks < ASKS && Instant::now() < deadline {
+                    request = Some((ask, new_id));
+                    continue;
                 }
+            }
+            let (answer, undurable) = match made(answer) {
+                Ok(answer) => answer,
                 Err(error) if in_doubt => return Err(error.in_doubt().into()),
                 Err(error) => return Err(error.into()),
             };
@@ -109,7 +109,8 @@ impl Engine {
                     if let Some(held) = &mut own {
                         held.moved(ask.to);
                     }
-                    return Ok(Moved::To(Known::new(new_id, ask.to, snapshot)));
+                    let now = Known { undurable, ..Known::new(new_id, ask.to, snapshot) };
+                    return Ok(Moved::To(now));
                 }
                 Renamed::Exists => {
                     tries += 1;

@@ -116,7 +116,7 @@ impl Shared {
                 };
                 match engine.try_commit(known, WriteKind::Buffered, slide, merged) {
                     Ok(Tried::Landed(landed, overwritten)) => {
-                        if let Landed::Stored { snapshot, at } = landed {
+                        if let Landed::Stored { snapshot, at, .. } = landed {
                             state.stored(at, snapshot, &changes);
                         }
                         AtOnce::Done(overwritten)
@@ -302,9 +302,10 @@ impl Shared {
             }
             Some(Begun { changes, first: First::Create(first), .. }) => {
                 let payload = changes.apply(&Payload::empty());
-                let known = self.engine().create(payload, None, Some(first)).await?;
+                let mut known = self.engine().create(payload, None, Some(first)).await?;
+                let durable = known.take_doubt();
                 self.state.lock().started(known);
-                return Ok(());
+                return durable;
             }
             None => {}
         }
@@ -356,12 +357,13 @@ impl Shared {
         };
         let mut state = self.state.lock();
         match moved {
-            Moved::To(known) => {
+            Moved::To(mut known) => {
+                let durable = known.take_doubt();
                 state.view.refresh(known.record.payload.clone(), known.record.epoch, changes);
                 state.slid = true;
                 state.confirmed = true;
                 state.become_known(known, true);
-                Ok(true)
+                durable.map(|()| true)
             }
             Moved::ByOther(known) => {
                 state.confirmed = true;

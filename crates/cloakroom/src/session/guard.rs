@@ -186,8 +186,7 @@ impl LockGuard {
                 self.finish(false);
             }
         }
-        shared.landed(landed?, &changes);
-        Ok(())
+        shared.landed(landed?, &changes)
     }
 
     /// Discards the changes and releases the lock. The same as dropping the guard, said aloud. One store call, which is

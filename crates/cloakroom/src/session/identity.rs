@@ -107,14 +107,17 @@ impl Shared {
         let (changes, epoch) = (taken.changes(), taken.epoch());
         let (known, proof, slide) = self.target()?;
         let Some(known) = known else {
-            self.start_as(changes.apply(&Payload::empty()), change).await?;
-            taken.stored();
-            return Ok(());
+            let started = self.start_as(changes.apply(&Payload::empty()), change).await;
+            if !matches!(&started, Err(error) if error.kind() != ErrorKind::Undurable) {
+                taken.stored();
+            }
+            return started;
         };
         let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
         let renamed = self.engine().rename(&known, proof, &change, slide, merge);
         match self.under_lease(proof, renamed).await? {
-            Moved::To(now) | Moved::ByOther(now) => {
+            Moved::To(mut now) | Moved::ByOther(mut now) => {
+                let durable = now.take_doubt();
                 let mut state = self.state.lock();
                 let record = &now.record;
                 if record.epoch == epoch {
@@ -127,7 +130,7 @@ impl Shared {
                 state.become_known(now, true);
                 drop(state);
                 taken.stored();
-                Ok(())
+                durable
             }
             Moved::Busy | Moved::Ended => Err(SessionError::new(ErrorKind::Gone)),
         }
@@ -140,9 +143,10 @@ impl Shared {
             IdChange::Regenerate { .. } | IdChange::Renew if payload.is_empty() => return Ok(()),
             IdChange::Regenerate { .. } | IdChange::Renew => None,
         };
-        let known = self.engine().create(payload, bind, None).await?;
+        let mut known = self.engine().create(payload, bind, None).await?;
+        let durable = known.take_doubt();
         self.state.lock().started(known);
-        Ok(())
+        durable
     }
 
     async fn destroy(self: &Arc<Self>) -> Result<(), SessionError> {
@@ -155,7 +159,12 @@ impl Shared {
             state.key().or(state.moved)
         };
         let Some(key) = key else { return Ok(()) };
-        let ended = self.engine().end(key, EndCause::Destroyed).await?;
+        let (ended, durable) = match self.engine().end(key, EndCause::Destroyed).await {
+            Ok(ended) => (ended, Ok(())),
+            // It is over all the same.
+            Err(error) if error.kind() == ErrorKind::Undurable => (Ended::Ended(None), Err(error)),
+            Err(error) => return Err(error),
+        };
         let mut state = self.state.lock();
         state.become_nobody();
         state.moved = None;
@@ -164,7 +173,7 @@ impl Shared {
             // Somebody else ended it: whoever did has told the client, or it will find out.
             Ended::NotLive => Tell::Nothing,
         };
-        Ok(())
+        durable
     }
 
     /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the

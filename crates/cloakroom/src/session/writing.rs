@@ -225,9 +225,9 @@ impl Shared {
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
         let landed = self.commit_awaited(&known, proof, slide, merge).await?;
-        self.landed(landed, &changes);
+        let durable = self.landed(landed, &changes);
         consumed.into_iter().for_each(|consumed| consumed.stored());
-        Ok(())
+        durable
     }
 
     /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else in a loop that is
@@ -324,8 +324,9 @@ impl Shared {
                     merged
                 };
                 let landed = self.commit_awaited(&known, proof, slide, merge).await?;
-                self.landed(landed, &written);
+                let durable = self.landed(landed, &written);
                 consumed.into_iter().for_each(|consumed| consumed.stored());
+                durable?;
             }
         }
         result.ok_or_else(|| SessionError::new(ErrorKind::Unknown))
@@ -386,8 +387,7 @@ impl Shared {
                 let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
                 let write = Write { known: &known, lease: proof, release, kind, slide };
                 let landed = self.under_lease(proof, self.engine().commit(write, first, merge)).await?;
-                self.landed(landed, changes);
-                Ok(())
+                self.landed(landed, changes)
             }
         }
     }
@@ -396,9 +396,10 @@ impl Shared {
     pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
         self.state.lock().check_head()?;
         self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
-        let known = self.engine().create(payload, None, None).await?;
+        let mut known = self.engine().create(payload, None, None).await?;
+        let durable = known.take_doubt();
         self.state.lock().started(known);
-        Ok(())
+        durable
     }
 
     /// Starts a session with this data, which an awaited write made of what it has in hand.
@@ -479,13 +480,20 @@ impl Shared {
         if rule == MergeRule::CheckAll { refused } else { refused.worth_a_rerun() }
     }
 
-    pub(super) fn landed(&self, landed: Landed, written: &Changes) {
+    /// Takes what became of a write over. An error: it was made, and may yet be undone.
+    pub(super) fn landed(&self, landed: Landed, written: &Changes) -> Result<(), SessionError> {
         let mut state = self.state.lock();
         match landed {
-            Landed::Stored { snapshot, at } => state.stored(at, snapshot, written),
+            Landed::Stored { snapshot, at, undurable } => {
+                state.stored(at, snapshot, written);
+                if let Some(error) = undurable {
+                    return Err(SessionError::caused(ErrorKind::Undurable, error));
+                }
+            }
             Landed::Unchanged => {}
             Landed::Followed | Landed::Dropped => state.become_nobody(),
         }
+        Ok(())
     }
 }
 

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::error::Error;
 use std::fmt;
 
@@ -10,6 +11,16 @@ pub struct StoreError {
     kind: StoreErrorKind,
     what: String,
     source: Option<Box<dyn Error + Send + Sync>>,
+    /// What was answered to what was done all the same.
+    made: Option<Made>,
+}
+
+struct Made(Box<dyn Any + Send + Sync>);
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an answer")
+    }
 }
 
 /// What kind of trouble a store is in.
@@ -25,6 +36,9 @@ pub enum StoreErrorKind {
     /// Did not happen, and will not: the system that these sessions are shared with cannot carry what was to be written, or
     /// has no way to do what was asked for. The text says why.
     Refused,
+    /// It happened, and is kept in fewer places than the store was told to wait for: what befalls those may undo it. Asked again
+    /// under its operation id, it is waited for anew. Made by [`StoreError::undurable`] only.
+    Undurable,
     /// The store is at its configured bound and takes no *new* sessions.
     Full,
 }
@@ -32,7 +46,31 @@ pub enum StoreErrorKind {
 impl StoreError {
     /// An error of this kind, with a sentence that says what was being done and what to do about it.
     pub fn new(kind: StoreErrorKind, what: impl Into<String>) -> Self {
-        StoreError { kind, what: what.into(), source: None }
+        StoreError { kind, what: what.into(), source: None, made: None }
+    }
+
+    /// It happened, with this answer, and is kept in fewer places than the store was told to wait for. The answer is the one that the
+    /// call would have had: a [`Committed`](super::Committed), a [`Renamed`](super::Renamed).
+    pub fn undurable<A: Any + Send + Sync>(what: impl Into<String>, answer: A) -> Self {
+        let made = Some(Made(Box::new(answer)));
+        StoreError { kind: StoreErrorKind::Undurable, what: what.into(), source: None, made }
+    }
+
+    /// The answer to what happened all the same, taken out: of an [`Undurable`](StoreErrorKind::Undurable) error to a call that has such
+    /// answers.
+    pub fn take_made<A: Any>(&mut self) -> Option<A> {
+        match self.made.take()?.0.downcast() {
+            Ok(answer) => Some(*answer),
+            Err(other) => {
+                self.made = Some(Made(other));
+                None
+            }
+        }
+    }
+
+    /// Whether the same operation is to be asked for again: it has one effect however often it is.
+    pub(crate) fn is_worth_asking_again(&self) -> bool {
+        matches!(self.kind, StoreErrorKind::Unknown | StoreErrorKind::Undurable)
     }
 
     /// Adds the error underneath.
@@ -46,7 +84,10 @@ impl StoreError {
     /// whether it was made before.
     #[must_use]
     pub(crate) fn in_doubt(mut self) -> Self {
-        self.kind = StoreErrorKind::Unknown;
+        // Of what was made, that is known.
+        if self.kind != StoreErrorKind::Undurable {
+            self.kind = StoreErrorKind::Unknown;
+        }
         self.what.push_str("; an earlier try was not answered, and may have done it");
         self
     }
