@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::target::{Address, TlsFiles};
 use crate::tls::TlsError;
-use crate::{InvalidRedisUrl, RedisStore, RedisUrl};
+use crate::{Durability, InvalidRedisUrl, RedisStore, RedisUrl};
 
 /// What keys begin with, unless told otherwise.
 const PREFIX: &str = "cloakroom:";
@@ -31,6 +31,7 @@ pub struct RedisBuilder {
     pub(crate) call_deadline: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) connections: usize,
+    pub(crate) durability: Option<Durability>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
@@ -49,6 +50,11 @@ pub enum BuildError {
     /// PHP's sessions in a cluster: a session and its lock lie in different slots there, and phpredis does not lock.
     #[cfg(feature = "php")]
     PhpInCluster,
+    /// Writes to PHP's sessions that are to be waited for: that is not built yet.
+    #[cfg(feature = "php")]
+    PhpDurability,
+    /// Writes that are to be waited for, in a cluster: that is not built yet.
+    DurabilityInCluster,
     /// A user or a password for sentinels, where there are none.
     LoginWithoutSentinels,
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
@@ -75,6 +81,15 @@ impl fmt::Display for BuildError {
             BuildError::PhpInCluster => f.write_str(
                 "PHP's sessions can be shared on one server only, not in a cluster: a session and its lock lie in different slots \
                  there, so that phpredis does not lock, and nothing can be compared and written in one step",
+            ),
+            #[cfg(feature = "php")]
+            BuildError::PhpDurability => f.write_str(
+                "writes to PHP's sessions cannot be waited for until replicas or disks have them; that is not built yet: leave out \
+                 the durability (wait_replicas, wait_disk)",
+            ),
+            BuildError::DurabilityInCluster => f.write_str(
+                "writes to a Redis Cluster cannot be waited for until replicas or disks have them; that is not built yet: leave out \
+                 the durability (wait_replicas, wait_disk), or use a single server or Sentinel",
             ),
             BuildError::LoginWithoutSentinels => f.write_str(
                 "a user or a password for sentinels is given, and the URL names none: write redis-sentinel://",
@@ -112,6 +127,7 @@ impl RedisBuilder {
             call_deadline: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             connections: 1,
+            durability: None,
             clock: None,
         }
     }
@@ -204,6 +220,19 @@ impl RedisBuilder {
         self
     }
 
+    /// What a write is waited for, before it is acknowledged; nothing unless told. One that is made and not so confirmed in time is
+    /// [`Undurable`](cloakroom::store::StoreErrorKind::Undurable).
+    ///
+    /// Such writes go over connections of their own, up to 16 of them: the server does nothing else on a connection that waits. So many
+    /// can be under way at once, each for as long as its confirmation takes; beyond that they wait for one another.
+    ///
+    /// Not built yet for a cluster, nor for PHP's sessions: [`build`](Self::build), or the store of PHP's sessions, refuses it.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = Some(durability);
+        self
+    }
+
     /// For tests: the time by this clock in place of the server's. Every process that uses the data must have the same.
     #[doc(hidden)]
     #[must_use]
@@ -225,11 +254,15 @@ impl RedisBuilder {
         if !(1..=MOST_CONNECTIONS).contains(&self.connections) {
             return Err(BuildError::Connections);
         }
-        if self.call_deadline.is_zero() || self.connect_timeout.is_zero() {
+        let waits = self.durability.map_or(self.call_deadline, |durability| durability.within);
+        if self.call_deadline.is_zero() || self.connect_timeout.is_zero() || waits.is_zero() {
             return Err(BuildError::Deadline);
         }
         if self.url.db != 0 && matches!(self.url.address, Address::Cluster(_)) {
             return Err(BuildError::Url(InvalidRedisUrl::ClusterDatabase));
+        }
+        if self.durability.is_some() && matches!(self.url.address, Address::Cluster(_)) {
+            return Err(BuildError::DurabilityInCluster);
         }
         let (user, password) = std::mem::take(&mut self.sentinel_login);
         match &mut self.url.address {

@@ -26,6 +26,8 @@
 //! - **Opt-in, a near cache**: [`NearCache::new`](cloakroom::NearCache::new) before the store answers warm reads from memory. The
 //!   server tells of changes ([`PushStore`](cloakroom::store::PushStore)).
 //!
+//! - **Opt-in, waiting for replicas and disks** ([`Durability`]), for all writes or for logins and ends.
+//!
 //! It is as durable as the server is configured to be: see the manual of the Redis store (`docs/redis.md`) for what to
 //! configure, and for what a failover can lose.
 //!
@@ -37,6 +39,7 @@ mod builder;
 mod cluster;
 #[cfg(feature = "config")]
 mod config;
+mod durability;
 mod error;
 mod group;
 mod host;
@@ -66,6 +69,7 @@ mod upkeep;
 pub use builder::{BuildError, RedisBuilder};
 #[cfg(feature = "config")]
 pub use config::driver;
+pub use durability::Durability;
 pub use store::RedisStore;
 pub use target::{InvalidRedisUrl, RedisUrl};
 pub use tls::TlsError;

@@ -66,6 +66,11 @@ impl Names {
         self.named("r", key)
     }
 
+    /// A channel that nobody listens on.
+    pub(crate) fn notice(&self) -> String {
+        format!("{}w", self.prefix)
+    }
+
     /// How an index calls a session: the name of its entry without the prefix.
     pub(crate) fn member(key: &StoreKey) -> String {
         Names { prefix: "".into() }.entry(key)

@@ -9,6 +9,7 @@ use cloakroom::store::StoreError;
 use redis::ServerError;
 
 use crate::cluster::{Cluster, Place};
+use crate::durability::{Durability, Waiting};
 use crate::error;
 use crate::link::{Link, OnPush};
 use crate::permissions;
@@ -41,6 +42,8 @@ pub(crate) struct Node {
     pub(crate) time: ServerTime,
     links: Vec<Link>,
     next_link: AtomicUsize,
+    /// For writes that are to be kept elsewhere as well before they are acknowledged.
+    pub(crate) waiting: Option<Waiting>,
     /// The connection to listen on for leases that become free.
     pub(crate) ear: Link,
 }
@@ -50,6 +53,7 @@ pub(crate) struct NodeSettings {
     pub(crate) prefix: Arc<str>,
     pub(crate) connections: usize,
     pub(crate) connect_timeout: Duration,
+    pub(crate) durability: Option<Durability>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) tracking: Arc<Tracking>,
     /// What becomes of what is heard.
@@ -74,6 +78,7 @@ impl NodeSettings {
             at,
             links: (0..self.connections).map(|_| link(None, Some(self.tracking.line()))).collect(),
             next_link: AtomicUsize::new(0),
+            waiting: self.durability.map(|wanted| Waiting::new(wanted, || link(None, None))),
             ear: link(Some(self.heard.clone()), None),
             time: ServerTime::new(self.clock.clone()),
             place: place.clone(),

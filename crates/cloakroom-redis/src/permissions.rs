@@ -24,6 +24,8 @@ const ASKED_FOR: &[&str] = &[
     "client|caching",
     "ssubscribe",
     "sunsubscribe",
+    "wait",
+    "waitaof",
     "role",
     "cluster|slots",
     "asking",

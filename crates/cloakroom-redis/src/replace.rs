@@ -17,11 +17,12 @@ use cloakroom::store::{Commit, Committed, Snapshot, StoreError};
 use cloakroom::{StoreKey, UserId};
 use redis::Value;
 
+use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::layout;
 use crate::scripts;
 use crate::sessions::Known;
-use crate::shared::{Deadline, Invocation, Shared};
+use crate::shared::{Deadline, Evaluated, Invocation, Shared};
 
 impl Shared {
     /// Commits in this way; `None` where it has to be done by the server's rules.
@@ -29,13 +30,13 @@ impl Shared {
         &self,
         deadline: Deadline,
         request: &Commit,
-    ) -> Result<Option<Committed>, StoreError> {
+    ) -> Result<Option<(Committed, Kept)>, StoreError> {
         let known = self.known(self.spot(&request.key)).and_then(|node| node.time.now());
         let Some(now) = known else { return Ok(None) };
         let Some((before, after)) = replacement(request, now) else { return Ok(None) };
         let ends = after.record.deadline();
         let mut script = Invocation::new(&scripts::REPLACE, &[self.names.entry(&request.key)]);
-        script.arg(before);
+        script.waits(Write::Data).arg(before);
         script.arg(layout::encode(
             &request.key,
             &Entry::Live { record: Arc::clone(&after.record), lease: None },
@@ -47,17 +48,18 @@ impl Shared {
             }
             None => script.arg("PXAT").number(layout::millis(ends)),
         };
-        let told = self.evaluate(deadline, Effect::Writes, &script).await?;
+        let Evaluated { told, kept } = self.evaluate(deadline, Effect::Writes, &script).await?;
         let now = told.by.time.estimate().unwrap_or(now);
-        match told.value {
-            Value::Int(1) => Ok(Some(Committed::Committed(after))),
-            Value::Nil => self.judge(request, None, now),
+        let committed = match told.value {
+            Value::Int(1) => Some(Committed::Committed(after)),
+            Value::Nil => self.judge(request, None, now)?,
             Value::BulkString(there) => {
                 let entry = self.decode(&request.key, &there)?;
-                self.judge(request, Some(entry), now)
+                self.judge(request, Some(entry), now)?
             }
-            _ => Err(error::strange(&self.place, Effect::Writes)),
-        }
+            _ => return Err(error::strange(&self.place, Effect::Writes)),
+        };
+        Ok(committed.map(|committed| (committed, kept)))
     }
 
     /// What is there instead, and what that means for the commit; `None` where it takes the server's clock to tell.

@@ -16,6 +16,7 @@ use cloakroom::store::{
 use cloakroom::{StoreKey, UserId};
 use redis::{Pipeline, Value};
 
+use crate::durability::Write;
 use crate::error::{self, Effect};
 use crate::layout::{self, Malformed};
 use crate::scripts;
@@ -197,19 +198,22 @@ impl Shared {
         layout::before_times(&mut before, Version::first(request.op), RecentOps::default(), None);
         layout::after_times(&mut behind, &request.key, &snapshot.record);
         let mut script = Invocation::new(&scripts::CREATE, &[self.names.entry(&request.key)]);
-        script.arg(self.given_time()).arg(before);
+        script.waits(Write::Data).arg(self.given_time()).arg(before);
         script.number(span(request.lifetime.idle)).number(span(request.lifetime.absolute));
         script.arg(request.lifetime.renewal.map(|d| span(d).to_string()).unwrap_or_default()).arg(behind);
         let answer = self.run(self.deadline(), Effect::Writes, &script).await?;
         let known = if answer.done { None } else { self.there(&request.key, answer.rest())? };
         let mut known = Known(vec![(request.key, known)]);
-        protocol::create(&mut known, answer.now, request).map_err(|stopped| self.contradiction(stopped))
+        let created = protocol::create(&mut known, answer.now, request);
+        let created = created.map_err(|stopped| self.contradiction(stopped))?;
+        answer.kept.told(&self.place, created, |created| matches!(created, Created::Created { .. }))
     }
 
     pub(crate) async fn commit(self: Arc<Self>, request: Commit) -> Result<Committed, StoreError> {
         let deadline = self.deadline();
-        if let Some(committed) = self.replace(deadline, &request).await? {
-            return Ok(committed);
+        let made = |committed: &Committed| matches!(committed, Committed::Committed(_));
+        if let Some((committed, kept)) = self.replace(deadline, &request).await? {
+            return kept.told(&self.place, committed, made);
         }
         let key = request.key;
         let mut fixed = Vec::with_capacity(64);
@@ -221,7 +225,7 @@ impl Shared {
             fixed.extend(lease.hold.to_be_bytes());
         }
         let mut script = Invocation::new(&scripts::COMMIT, &[self.names.entry(&key)]);
-        script.arg(self.given_time()).arg(fixed);
+        script.waits(Write::Data).arg(self.given_time()).arg(fixed);
         match request.slide {
             Some(idle) => script.number(span(idle)),
             None => script.arg(""),
@@ -236,11 +240,13 @@ impl Shared {
         if answer.done {
             let record = layout::decode_around(answer.rest(), request.payload)
                 .map_err(|malformed| error::corrupt(&self.place, malformed))?;
-            return Ok(Committed::Committed(Snapshot { record: Arc::new(record), now: answer.now }));
+            let committed = Committed::Committed(Snapshot { record: Arc::new(record), now: answer.now });
+            return answer.kept.told(&self.place, committed, made);
         }
         let mut known = Known(vec![(key, self.there(&key, answer.rest())?)]);
         let told = protocol::commit(&mut known, answer.now, request);
-        told.map_err(|stopped| self.contradiction(stopped))
+        let told = told.map_err(|stopped| self.contradiction(stopped))?;
+        answer.kept.told(&self.place, told, made)
     }
 
     pub(crate) async fn acquire(self: Arc<Self>, request: Acquire) -> Result<Acquired, StoreError> {

@@ -9,6 +9,7 @@ use cloakroom::store::StoreError;
 use redis::{Arg, Cmd, Pipeline, RedisError, Value};
 
 use crate::cluster::slot_of;
+use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::layout;
 use crate::link::{Link, Open};
@@ -79,6 +80,14 @@ pub(crate) struct Invocation {
     /// Of its keys, which are all in one slot.
     spot: Spot,
     command: Cmd,
+    /// To be waited for as a write of this kind.
+    waits: Option<Write>,
+}
+
+/// What a script answered, and whether what it made is kept where it is to be.
+pub(crate) struct Evaluated {
+    pub(crate) told: Told<Value>,
+    pub(crate) kept: Kept,
 }
 
 impl Invocation {
@@ -86,7 +95,13 @@ impl Invocation {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&source.sha).arg(keys.len()).arg(keys);
         let spot = Spot::of(keys.first().map_or("", String::as_str));
-        Invocation { source, spot, command }
+        Invocation { source, spot, command, waits: None }
+    }
+
+    /// It may be a write of this kind, which is acknowledged when it is kept where it is to be.
+    pub(crate) fn waits(&mut self, write: Write) -> &mut Self {
+        self.waits = Some(write);
+        self
     }
 
     /// Bytes; a list is as many arguments.
@@ -120,6 +135,7 @@ pub(crate) struct Answer {
     pub(crate) done: bool,
     /// The server's clock.
     pub(crate) now: Timestamp,
+    pub(crate) kept: Kept,
     bytes: Vec<u8>,
 }
 
@@ -140,7 +156,7 @@ impl Answer {
             _ => return None,
         };
         let now = layout::time(u64::from_be_bytes(*now));
-        Some(Answer { done, now, bytes })
+        Some(Answer { done, now, kept: Kept::AsAsked, bytes })
     }
 }
 
@@ -187,9 +203,11 @@ impl Shared {
         effect: Effect,
         invocation: &Invocation,
     ) -> Result<Answer, StoreError> {
-        let told = self.evaluate(deadline, effect, invocation).await?;
+        let Evaluated { told, kept } = self.evaluate(deadline, effect, invocation).await?;
         match told.value {
-            Value::BulkString(bytes) => self.answer(bytes, &told.by, told.asked, effect),
+            Value::BulkString(bytes) => {
+                Ok(Answer { kept, ..self.answer(bytes, &told.by, told.asked, effect)? })
+            }
             _ => Err(error::strange(&self.place, effect)),
         }
     }
@@ -214,25 +232,32 @@ impl Shared {
         deadline: Deadline,
         effect: Effect,
         invocation: &Invocation,
-    ) -> Result<Told<Value>, StoreError> {
-        let spot = invocation.spot;
-        let told = self.ask(deadline, effect, spot, &Asking::One(&invocation.command)).await?;
-        if !matches!(&told.value, Value::ServerError(error) if error.code() == "NOSCRIPT") {
-            return self.of_script(told, deadline).await;
+    ) -> Result<Evaluated, StoreError> {
+        let mut evaluated = self.evaluate_once(deadline, effect, invocation, &invocation.command).await?;
+        if matches!(&evaluated.told.value, Value::ServerError(error) if error.code() == "NOSCRIPT") {
+            evaluated = self.evaluate_once(deadline, effect, invocation, &invocation.by_text()).await?;
         }
-        let by_text = invocation.by_text();
-        let told = self.ask(deadline, effect, spot, &Asking::One(&by_text)).await?;
-        self.of_script(told, deadline).await
-    }
-
-    /// What a script answered, or why it could not do what it does.
-    async fn of_script(&self, told: Told<Value>, deadline: Deadline) -> Result<Told<Value>, StoreError> {
+        let Evaluated { told, kept } = evaluated;
         match &told.value {
             Value::ServerError(error) if permissions::is_hidden(error) => {
                 Err(self.not_permitted(told.by, deadline).await)
             }
-            _ => told.accepted(),
+            _ => Ok(Evaluated { told: told.accepted()?, kept }),
         }
+    }
+
+    async fn evaluate_once(
+        &self,
+        deadline: Deadline,
+        effect: Effect,
+        invocation: &Invocation,
+        command: &Cmd,
+    ) -> Result<Evaluated, StoreError> {
+        if let Some((node, waiting)) = invocation.waits.and_then(|write| self.waiting_for(write)) {
+            return self.evaluate_waiting(node, waiting, deadline, effect, command).await;
+        }
+        let told = self.ask(deadline, effect, invocation.spot, &Asking::One(command)).await?;
+        Ok(Evaluated { told, kept: Kept::AsAsked })
     }
 
     /// Asks a command that reads.
@@ -320,9 +345,24 @@ impl Shared {
         effect: Effect,
         asking: &Asking<'_>,
     ) -> Result<Told<Value>, StoreError> {
+        self.ask_over(None, node, deadline, effect, asking).await
+    }
+
+    /// The same, over this connection to it or over the one whose turn it is.
+    pub(crate) async fn ask_over(
+        &self,
+        over: Option<&Link>,
+        node: Arc<Node>,
+        deadline: Deadline,
+        effect: Effect,
+        asking: &Asking<'_>,
+    ) -> Result<Told<Value>, StoreError> {
         let mut again = effect == Effect::Reads;
         loop {
-            let link = node.link()?;
+            let link = match over {
+                Some(link) => link,
+                None => node.link()?,
+            };
             let open = match link.ready() {
                 Some(open) => open?,
                 None => match tokio::time::timeout_at(deadline.ends.into(), link.open()).await {
@@ -339,7 +379,12 @@ impl Shared {
             drop(unanswered);
             match answer {
                 Ok(Ok(answer)) => {
-                    let demoted = matches!(&answer, Value::ServerError(told) if told.code() == "READONLY");
+                    let first = match &answer {
+                        Value::Array(answers) => answers.first(),
+                        answer => Some(answer),
+                    };
+                    let demoted =
+                        matches!(first, Some(Value::ServerError(told)) if told.code() == "READONLY");
                     if demoted && link.may_turn() && !deadline.is_past() {
                         // It refused, so nothing was done: asked of the one that took over, also where it writes.
                         link.lost(&open);

@@ -24,11 +24,12 @@ use rand::RngExt;
 use redis::Value;
 
 use crate::apart::COMMITTED;
+use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::layout::{self, Malformed};
 use crate::names::Names;
 use crate::scripts;
-use crate::shared::{Deadline, Invocation, Shared, Told};
+use crate::shared::{Deadline, Evaluated, Invocation, Shared, Told};
 
 /// Tries in a row before the next one waits a little, so that of many who are at the same index one gets through.
 const EAGER: u32 = 3;
@@ -119,23 +120,27 @@ impl Table for Drafts<'_> {
 impl Shared {
     /// Runs a step of the rules: reads what it looks at, decides, and applies what it decided, again and again until nothing
     /// came between.
-    pub(crate) async fn step<A>(
+    pub(crate) async fn step<A: Send + Sync + 'static>(
         self: &Arc<Self>,
         wanted: Wanted,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
+        made: impl Fn(&A) -> bool,
     ) -> Result<A, StoreError> {
-        self.step_within(self.deadline(), wanted, rules).await
+        self.step_within(self.deadline(), wanted, rules, made).await
     }
 
     /// The same, as a part of something.
-    pub(crate) async fn step_within<A>(
+    pub(crate) async fn step_within<A: Send + Sync + 'static>(
         self: &Arc<Self>,
         deadline: Deadline,
         mut wanted: Wanted,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
+        made: impl Fn(&A) -> bool,
     ) -> Result<A, StoreError> {
-        let mut picture = self.look(deadline, &wanted).await?;
+        let (mut picture, _) = self.look(deadline, &wanted, None).await?;
         let (mut tries, mut rounds) = (0, 0);
+        // Whether what the picture shows is kept where it is to be; unknown unless that was waited for.
+        let mut shown: Option<Kept> = None;
         loop {
             let mut drafts = Drafts { picture: &picture, puts: Vec::new() };
             let decided = rules(&mut drafts, picture.now);
@@ -143,18 +148,28 @@ impl Shared {
             let more = match decided {
                 Ok(answer) => {
                     let mut changes = Changes::of(&picture, puts);
+                    if changes.is_empty() && made(&answer) && self.waiting_for(Write::Identity).is_some() {
+                        // It was made before: by whoever asks again now, because it was not waited for to its end.
+                        if let Some(kept) = shown {
+                            return kept.told(&self.place, answer, made);
+                        }
+                        let (picture_now, kept) = self.look(deadline, &wanted, Some(Write::Identity)).await?;
+                        (picture, shown) = (picture_now, Some(kept));
+                        continue;
+                    }
                     if changes.is_empty() {
                         return Ok(answer);
                     }
+                    shown = None;
                     let elsewhere = self.change_indexes_elsewhere(deadline, &mut changes).await?;
                     match self.apply(deadline, &wanted, &picture, &changes).await? {
-                        None => {
+                        (None, kept) => {
                             if !elsewhere.is_empty() {
                                 tokio::spawn(self.clone().tidy(elsewhere));
                             }
-                            return Ok(answer);
+                            return kept.told(&self.place, answer, made);
                         }
-                        Some(now_so) => picture = now_so,
+                        (Some(now_so), _) => picture = now_so,
                     }
                     tries += 1;
                     if deadline.is_past() {
@@ -193,7 +208,8 @@ impl Shared {
                     wanted.users.push(user);
                 }
             }
-            picture = self.look(deadline, &wanted).await?;
+            shown = None;
+            (picture, _) = self.look(deadline, &wanted, None).await?;
         }
     }
 
@@ -217,18 +233,26 @@ impl Shared {
         Ok(elsewhere)
     }
 
-    /// A picture of what is wanted.
-    async fn look(&self, deadline: Deadline, wanted: &Wanted) -> Result<Picture, StoreError> {
+    /// A picture of what is wanted; of what it shows, whether it is kept where such a write is to be.
+    async fn look(
+        &self,
+        deadline: Deadline,
+        wanted: &Wanted,
+        waits: Option<Write>,
+    ) -> Result<(Picture, Kept), StoreError> {
         let entries = wanted.keys.iter().map(|key| self.names.entry(key));
         let indexes = wanted.users.iter().map(|user| self.names.index(user));
         let names: Vec<String> = entries.chain(indexes).collect();
         let mut script = Invocation::new(&scripts::STEP, &names);
         script.arg(self.given_time()).arg(self.names.prefix());
         script.number(wanted.keys.len() as u64).number(wanted.users.len() as u64).arg("r");
-        let told = self.evaluate(deadline, Effect::Reads, &script).await?;
+        if let Some(write) = waits {
+            script.waits(write);
+        }
+        let Evaluated { told, kept } = self.evaluate(deadline, Effect::Reads, &script).await?;
         let strange = || error::strange(&self.place, Effect::Reads);
         match self.picture(told, &wanted.keys, &wanted.users)? {
-            Some(picture) => Ok(picture),
+            Some(picture) => Ok((picture, kept)),
             None => Err(strange()),
         }
     }
@@ -240,7 +264,7 @@ impl Shared {
         wanted: &Wanted,
         picture: &Picture,
         changes: &Changes,
-    ) -> Result<Option<Picture>, StoreError> {
+    ) -> Result<(Option<Picture>, Kept), StoreError> {
         let keys: Vec<StoreKey> = picture.entries.keys().copied().collect();
         let users: Vec<UserId> = picture.indexes.keys().cloned().collect();
         let mut names: Vec<String> = keys.iter().map(|key| self.names.entry(key)).collect();
@@ -303,8 +327,9 @@ impl Shared {
         for key in &changes.freed {
             script.arg(self.names.channel(key));
         }
-        let told = self.evaluate(deadline, Effect::Writes, &script).await?;
-        self.picture(told, &keys, &users)
+        script.waits(Write::Identity);
+        let Evaluated { told, kept } = self.evaluate(deadline, Effect::Writes, &script).await?;
+        Ok((self.picture(told, &keys, &users)?, kept))
     }
 
     /// Reads the answer of the script: a picture, or that it did what it was asked to.
@@ -354,7 +379,7 @@ impl Shared {
     pub(crate) async fn heal(self: Arc<Self>, user: UserId) {
         let deadline = self.deadline();
         let wanted = Wanted { keys: Vec::new(), users: vec![user] };
-        let Ok(picture) = self.look(deadline, &wanted).await else { return };
+        let Ok((picture, _)) = self.look(deadline, &wanted, None).await else { return };
         let changes = Changes::of(&picture, Vec::new());
         if !changes.members.is_empty() {
             let _ = self.apply(deadline, &wanted, &picture, &changes).await;
@@ -367,7 +392,7 @@ impl Shared {
         wanted: Wanted,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
     ) -> Result<(A, bool), StoreError> {
-        let picture = self.look(self.deadline(), &wanted).await?;
+        let (picture, _) = self.look(self.deadline(), &wanted, None).await?;
         let mut drafts = Drafts { picture: &picture, puts: Vec::new() };
         match rules(&mut drafts, picture.now) {
             Ok(answer) => Ok((answer, !Changes::of(&picture, Vec::new()).members.is_empty())),

@@ -78,6 +78,7 @@ impl RedisStore {
                 prefix: settings.prefix.as_str().into(),
                 connections: settings.connections,
                 connect_timeout: settings.connect_timeout,
+                durability: settings.durability,
                 clock: settings.clock.clone(),
                 tracking: tracking.clone(),
                 heard: Arc::new(move |push| Shared::heard(&weak, &push)),
@@ -139,7 +140,13 @@ impl Store for RedisStore {
         let users = bind.cap.map(|_| bind.user.clone()).into_iter().collect();
         let wanted = Wanted { keys: vec![request.key], users };
         self.ask(|shared| async move {
-            shared.step(wanted, |table, now| protocol::create(table, now, request.clone())).await
+            shared
+                .step(
+                    wanted,
+                    |table, now| protocol::create(table, now, request.clone()),
+                    |made| matches!(made, Created::Created { .. }),
+                )
+                .await
         })
     }
 
@@ -155,7 +162,13 @@ impl Store for RedisStore {
         let users = capped.map(|bind| bind.user.clone()).collect();
         let wanted = Wanted { keys: vec![request.from, request.to], users };
         self.ask(|shared| async move {
-            shared.step(wanted, |table, now| protocol::rename(table, now, request.clone())).await
+            shared
+                .step(
+                    wanted,
+                    |table, now| protocol::rename(table, now, request.clone()),
+                    |made| matches!(made, Renamed::Renamed { .. }),
+                )
+                .await
         })
     }
 
@@ -166,7 +179,13 @@ impl Store for RedisStore {
     fn end(&self, request: End) -> StoreFuture<Ended> {
         let wanted = Wanted { keys: vec![request.key], users: Vec::new() };
         self.ask(|shared| async move {
-            shared.step(wanted, |table, now| protocol::end(table, now, request)).await
+            shared
+                .step(
+                    wanted,
+                    |table, now| protocol::end(table, now, request),
+                    |made| matches!(made, Ended::Ended(_)),
+                )
+                .await
         })
     }
 
@@ -205,7 +224,7 @@ impl Store for RedisStore {
         let receipt = StoreKey::of_receipt(&request.user, request.op);
         let wanted = Wanted { keys: vec![receipt], users: vec![request.user.clone()] };
         self.ask(|shared| async move {
-            shared.step(wanted, |table, now| protocol::revoke(table, now, request.clone())).await
+            shared.step(wanted, |table, now| protocol::revoke(table, now, request.clone()), |_| true).await
         })
     }
 

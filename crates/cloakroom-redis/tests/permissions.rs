@@ -8,8 +8,8 @@ mod support;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use cloakroom::store::{RevokeWhich, ScanFrom, Store};
-use cloakroom_redis::RedisStore;
+use cloakroom::store::{RevokeWhich, ScanFrom, Store, StoreErrorKind};
+use cloakroom_redis::{Durability, RedisStore};
 use cloakroom_testing::requests;
 use log::Log;
 use support::{Kind, Server};
@@ -111,6 +111,31 @@ async fn each_permission_that_is_missing_is_named_on_redis() {
 #[tokio::test]
 async fn each_permission_that_is_missing_is_named_on_valkey() {
     each_permission_that_is_missing_is_named(Kind::Valkey).await;
+}
+
+/// A write that waits is made, and what is missing for the wait is named with it.
+#[tokio::test]
+async fn who_may_not_wait_is_told_so() {
+    for kind in [Kind::Redis, Kind::Valkey] {
+        let server = Server::start(kind);
+        for (n, missing) in ["", "-wait", "-spublish"].into_iter().enumerate() {
+            let user = format!("{USER}{n}");
+            let granted = permissions().join(" ");
+            let told = server.raw(&format!("ACL SETUSER {user} on >{PASSWORD} {granted} {missing}"));
+            assert!(told.starts_with("+OK"), "{told}");
+            let builder = server.builder().user(&user).password(PASSWORD);
+            let store = builder.durability(Durability::replicas(0)).build().unwrap();
+            let created = store.create(requests::create(requests::key(), requests::data(&[]))).await;
+            match missing.strip_prefix('-') {
+                None => assert!(created.is_ok(), "{created:?}"),
+                Some(missing) => {
+                    let error = created.unwrap_err();
+                    assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
+                    assert!(error.to_string().contains(&format!("give it +{missing}")), "{error}");
+                }
+            }
+        }
+    }
 }
 
 /// The scripts tell by courtesy, so that nothing fails where they may not.

@@ -37,15 +37,20 @@ impl Shared {
         let _turn = self.turn_for(deadline, cap.as_ref()).await?;
         let wanted = Wanted { keys: vec![request.key], users: Vec::new() };
         let created = self
-            .step_within(deadline, wanted, |table, now| {
-                let created = protocol::create(table, now, request.clone())?;
-                if matches!(created, Created::Exists) && was_fenced_off(table, &request.key)? {
-                    // A revocation came between: it began, and was ended at once.
-                    let nothing = &mut Known(vec![(request.key, None)]);
-                    return Ok(protocol::create(nothing, now, request.clone()).unwrap_or(created));
-                }
-                Ok(created)
-            })
+            .step_within(
+                deadline,
+                wanted,
+                |table, now| {
+                    let created = protocol::create(table, now, request.clone())?;
+                    if matches!(created, Created::Exists) && was_fenced_off(table, &request.key)? {
+                        // A revocation came between: it began, and was ended at once.
+                        let nothing = &mut Known(vec![(request.key, None)]);
+                        return Ok(protocol::create(nothing, now, request.clone()).unwrap_or(created));
+                    }
+                    Ok(created)
+                },
+                |made| matches!(made, Created::Created { .. }),
+            )
             .await?;
         let newcomer = Newcomer { key: request.key, op: request.op, marker: request.marker };
         Ok(match created {
@@ -69,13 +74,18 @@ impl Shared {
         let _turn = self.turn_for(deadline, cap.as_ref()).await?;
         let wanted = Wanted { keys: vec![request.from, request.to], users: Vec::new() };
         let renamed = self
-            .step_within(deadline, wanted, |table, now| {
-                let renamed = protocol::rename(table, now, request.clone())?;
-                if matches!(renamed, Renamed::Exists) && was_fenced_off(table, &request.to)? {
-                    return Ok(Renamed::Ended(Ending::Revoked));
-                }
-                Ok(renamed)
-            })
+            .step_within(
+                deadline,
+                wanted,
+                |table, now| {
+                    let renamed = protocol::rename(table, now, request.clone())?;
+                    if matches!(renamed, Renamed::Exists) && was_fenced_off(table, &request.to)? {
+                        return Ok(Renamed::Ended(Ending::Revoked));
+                    }
+                    Ok(renamed)
+                },
+                |made| matches!(made, Renamed::Renamed { .. }),
+            )
             .await?;
         let newcomer = Newcomer { key: request.to, op: request.op, marker: request.marker };
         Ok(match renamed {

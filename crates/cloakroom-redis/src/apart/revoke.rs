@@ -179,7 +179,13 @@ impl Shared {
         marker: Duration,
     ) -> Result<bool, StoreError> {
         let wanted = Wanted { keys: vec![target.key], users: Vec::new() };
-        self.step_within(deadline, wanted, |table, now| end_one(table, now, user, target, op, marker)).await
+        self.step_within(
+            deadline,
+            wanted,
+            |table, now| end_one(table, now, user, target, op, marker),
+            |ended| *ended,
+        )
+        .await
     }
 }
 

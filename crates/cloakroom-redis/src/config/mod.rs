@@ -12,7 +12,7 @@ mod variables;
 
 use self::variables::Variables;
 use crate::target::TlsFiles;
-use crate::{RedisBuilder, RedisStore};
+use crate::{Durability, RedisBuilder, RedisStore};
 
 const NAME: &str = "redis";
 const ALIASES: &[&str] = &["valkey"];
@@ -36,11 +36,19 @@ const KEYS: &[&str] = &[
     "deadline",
     "connect_timeout",
     "connections",
+    WAIT_REPLICAS,
+    WAIT_DISK,
+    WAIT_WITHIN,
+    WAIT_FOR,
     NEAR,
     NEAR_ENTRIES,
     NEAR_BYTES,
     NEAR_LIFETIME,
 ];
+const WAIT_REPLICAS: &str = "wait_replicas";
+const WAIT_DISK: &str = "wait_disk";
+const WAIT_WITHIN: &str = "wait_within";
+const WAIT_FOR: &str = "wait_for";
 const NEAR: &str = "near_cache";
 const NEAR_ENTRIES: &str = "near_cache_entries";
 const NEAR_BYTES: &str = "near_cache_bytes";
@@ -64,6 +72,8 @@ const PORT: u16 = 6379;
 /// | `database` | `REDIS_DB` | over the URL's |
 /// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
 /// | `deadline`, `connect_timeout`, `connections` | | as in [`RedisBuilder`] |
+/// | `wait_replicas`, `wait_disk` | | acknowledge a write once so many replicas have it; once it is on disk: as in [`Durability`] |
+/// | `wait_within`, `wait_for` | | how long that may take; `"all"` writes, or `"logins_and_ends"` only |
 /// | `near_cache` | | `true` puts a [`NearCache`] in front of the store |
 /// | `near_cache_entries`, `near_cache_bytes`, `near_cache_lifetime` | | beside it: as in [`NearCacheBuilder`] |
 ///
@@ -120,7 +130,40 @@ fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisB
     if let Some(connections) = connection.number("connections")? {
         settings = settings.connections(connections);
     }
+    if let Some(durability) = durability(connection)? {
+        settings = settings.durability(durability);
+    }
     Ok(settings)
+}
+
+/// What writes are to be waited for, if the table says so.
+fn durability(connection: &Connection) -> Result<Option<Durability>, OpenError> {
+    let replicas = connection.number::<u32>(WAIT_REPLICAS)?.unwrap_or(0);
+    let disk = connection.flag(WAIT_DISK)?.unwrap_or(false);
+    let (within, which) = (connection.duration(WAIT_WITHIN)?, connection.text(WAIT_FOR)?);
+    if replicas == 0 && !disk {
+        let given = [(WAIT_WITHIN, within.is_some()), (WAIT_FOR, which.is_some())];
+        return match given.iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err(connection.refuse(key, "stands without wait_replicas or wait_disk").into()),
+            None => Ok(None),
+        };
+    }
+    let mut durability = Durability::replicas(replicas);
+    if disk {
+        durability = durability.on_disk();
+    }
+    if let Some(within) = within {
+        durability = durability.within(within);
+    }
+    match which {
+        None | Some("all") => {}
+        Some("logins_and_ends") => durability = durability.only_logins_and_ends(),
+        Some(_) => {
+            let why = "is none of the kinds of writes; accepted: all, logins_and_ends";
+            return Err(connection.refuse(WAIT_FOR, why).into());
+        }
+    }
+    Ok(Some(durability))
 }
 
 /// The store, behind a cache where the table asks for one.

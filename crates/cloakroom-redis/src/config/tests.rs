@@ -128,6 +128,42 @@ async fn sentinels_stand_in_place_of_a_host() {
 }
 
 #[tokio::test]
+async fn a_table_may_have_writes_waited_for() {
+    let found = |file: &str| {
+        let file = format!("[connections.redis]\n{file}");
+        let env = Environment::of([("SESSION_DRIVER", "redis")]);
+        let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
+        let seen: Arc<std::sync::OnceLock<_>> = Arc::default();
+        let told = seen.clone();
+        let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
+            told.set(settings(&connection, &Variables(&env)).map(|it| it.durability)).ok().unwrap();
+            async { Err("seen".into()) }
+        });
+        async move {
+            let refused = Drivers::none().with(driver).open(&read).await.err().unwrap().to_string();
+            let seen = seen.get().map(|seen| seen.as_ref().map_err(ToString::to_string).copied());
+            seen.unwrap_or(Err(refused))
+        }
+    };
+    assert_eq!(found("").await, Ok(None));
+    assert_eq!(found("wait_replicas = 0").await, Ok(None));
+    assert_eq!(found("wait_replicas = 2").await, Ok(Some(Durability::replicas(2))));
+    let all = "wait_replicas = 1\nwait_disk = true\nwait_within = \"200ms\"\nwait_for = \"logins_and_ends\"";
+    let short = std::time::Duration::from_millis(200);
+    let expected = Durability::replicas(1).on_disk().within(short).only_logins_and_ends();
+    assert_eq!(found(all).await, Ok(Some(expected)));
+    assert_eq!(found("wait_disk = true\nwait_for = \"all\"").await, Ok(Some(Durability::disk())));
+    for (file, told) in [
+        ("wait_replicas = -1", "wait_replicas"),
+        ("wait_within = \"1s\"", "wait_within stands without"),
+        ("wait_disk = true\nwait_for = \"hush\"", "accepted: all, logins_and_ends"),
+    ] {
+        let error = found(file).await.unwrap_err();
+        assert!(error.contains(told) && !error.contains("hush"), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn tls_is_a_switch_or_a_url_and_never_silently_off() {
     let table = "[connections.redis]\nhost = \"h\"\n";
     let files = "ca = \"ca.pem\"\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";

@@ -233,7 +233,7 @@ impl Inner {
     async fn look(&self, deadline: Deadline, ids: &[PlainId]) -> Result<Picture, StoreError> {
         let names: Vec<String> = ids.iter().flat_map(|id| self.keys_of(id)).collect();
         let script = Invocation::new(&scripts::PHP_LOOK, &names);
-        let answer = self.shared.evaluate(deadline, Effect::Reads, &script).await?.value;
+        let answer = self.shared.evaluate(deadline, Effect::Reads, &script).await?.told.value;
         let strange = || error::strange(&self.shared.place, Effect::Reads);
         let Value::Array(parts) = answer else { return Err(strange()) };
         let mut parts = parts.into_iter().map(|part| match part {
@@ -451,7 +451,7 @@ impl Inner {
             let at = names.iter().position(|name| *name == change.key).unwrap_or_default();
             script.arg(change.what).number(at as u64 + 1).arg(&change.value).number(change.expiry);
         }
-        match self.shared.evaluate(deadline, Effect::Writes, &script).await?.value {
+        match self.shared.evaluate(deadline, Effect::Writes, &script).await?.told.value {
             Value::BulkString(told) if told == b"done" => Ok(true),
             Value::BulkString(told) if told == b"changed" => Ok(false),
             _ => Err(error::strange(&self.shared.place, Effect::Writes)),

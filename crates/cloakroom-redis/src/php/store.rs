@@ -20,6 +20,7 @@ use super::layout::Layout;
 use super::picture::{About, no_index};
 use super::values::PhpValues;
 use super::variables;
+use crate::durability::Write;
 use crate::shared::Shared;
 use crate::{BuildError, RedisBuilder};
 
@@ -84,6 +85,9 @@ impl PhpStore {
         let shared = server.build()?.into_shared();
         if shared.nodes.cluster().is_some() {
             return Err(BuildError::PhpInCluster);
+        }
+        if shared.waiting_for(Write::Identity).is_some() {
+            return Err(BuildError::PhpDurability);
         }
         let (ids, moment) = (layout.plain_ids(), Mutex::default());
         Ok(PhpStore(Arc::new(Inner { shared, layout, ids, moment })))

@@ -44,6 +44,11 @@ impl Group {
         Self::start_with(kind, 0, 1, Duration::from_secs(60))
     }
 
+    /// A primary, the first of the servers, with two replicas that nobody looks after.
+    pub fn unattended(kind: Kind) -> Self {
+        Self::start_with(kind, 2, 0, Duration::ZERO)
+    }
+
     fn start_with(kind: Kind, replicas: usize, sentinels: usize, patience: Duration) -> Self {
         // Replication begins at once, and what is sent is small.
         let swift = ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"];
@@ -55,9 +60,9 @@ impl Group {
         }
         let mut group = Group { servers, sentinels: Vec::new() };
         wait_for("the replicas are in step", || {
-            group.servers[1..]
-                .iter()
-                .all(|replica| replica.raw("INFO replication").contains("link_status:up"))
+            let linked = |replica: &Server| replica.raw("INFO replication").contains("link_status:up");
+            let known = group.servers[0].raw("INFO replication").matches("state=online").count();
+            known == replicas && group.servers[1..].iter().all(linked)
         });
         for _ in 0..sentinels {
             let folder = group.servers[0].folder();

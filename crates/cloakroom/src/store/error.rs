@@ -87,8 +87,8 @@ impl StoreError {
         // Of what was made, that is known.
         if self.kind != StoreErrorKind::Undurable {
             self.kind = StoreErrorKind::Unknown;
+            self.what.push_str("; an earlier try was not answered or not confirmed, and may have done it");
         }
-        self.what.push_str("; an earlier try was not answered, and may have done it");
         self
     }
 

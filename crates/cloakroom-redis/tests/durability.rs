@@ -1,0 +1,271 @@
+//! Writes that are waited for until replicas, or disks, have them.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use cloakroom::StoreKey;
+use cloakroom::record::Version;
+use cloakroom::store::{
+    Committed, Created, Ended, Loaded, Renamed, RevokeWhich, Revoked, Store, StoreError, StoreErrorKind,
+    StoreFuture,
+};
+use cloakroom_redis::{BuildError, Durability, RedisStore};
+use cloakroom_testing::requests;
+use support::Kind;
+use support::sentinels::{Group, wait_for};
+
+const WITHIN: Duration = Duration::from_millis(200);
+/// How much longer a call may take on a busy machine.
+const SLACK: Duration = Duration::from_millis(1500);
+
+fn two() -> Durability {
+    Durability::replicas(2).within(WITHIN)
+}
+
+fn store(group: &Group, durability: Durability) -> RedisStore {
+    group.servers[0].builder().durability(durability).build().unwrap()
+}
+
+async fn version(store: &RedisStore, key: StoreKey) -> Version {
+    match store.load(key).await.unwrap() {
+        Loaded::Live(snapshot) => snapshot.record.version,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The answer to what was made all the same.
+#[track_caller]
+fn made<A: std::fmt::Debug + 'static>(answer: Result<A, StoreError>) -> A {
+    let mut error = answer.expect_err("too few have it");
+    assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
+    assert!(error.to_string().contains("made the write, and"), "{error}");
+    error.take_made().expect("the answer to what was made")
+}
+
+/// Asks again until it is confirmed; a machine may be busy.
+async fn confirmed<A>(ask: impl Fn() -> StoreFuture<A>) -> A {
+    let began = Instant::now();
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(20), "{error}"),
+        }
+    }
+}
+
+fn replicas(group: &Group, stopped: bool) {
+    for replica in &group.servers[1..] {
+        if stopped { replica.pause() } else { replica.resume() }
+    }
+}
+
+async fn c8_what_is_acknowledged_is_on_the_replicas(kind: Kind) {
+    let group = Group::unattended(kind);
+    let store = store(&group, Durability::replicas(2).within(Duration::from_secs(2)));
+    let on_replicas: Vec<RedisStore> = group.servers[1..].iter().map(|replica| replica.store()).collect();
+    let (key, ann) = (requests::key(), requests::user("ann"));
+    let everywhere = async |key: StoreKey, is: &dyn Fn(&Loaded) -> bool| {
+        for replica in &on_replicas {
+            // At once: nobody waits for it here.
+            let there = replica.load(key).await.unwrap();
+            assert!(is(&there), "{there:?}");
+        }
+    };
+    for round in 0..20 {
+        let key = if round == 0 { key } else { requests::key() };
+        let created = store.create(requests::create(key, requests::data(&[("n", b"1")]))).await.unwrap();
+        let Created::Created { snapshot, .. } = created else { panic!() };
+        everywhere(key, &|there| matches!(there, Loaded::Live(_))).await;
+        // The scripts forgotten, so that both ways of sending one are gone.
+        if round % 2 == 1 {
+            group.servers[0].raw("SCRIPT FLUSH");
+        }
+        let request = requests::commit(key, snapshot.record.version, requests::data(&[("n", b"2")]));
+        let Committed::Committed(now) = store.commit(request).await.unwrap() else { panic!() };
+        let is_new = |there: &Loaded| matches!(there, Loaded::Live(snapshot) if snapshot.record.version == now.record.version);
+        everywhere(key, &is_new).await;
+        let to = requests::key();
+        let rename = requests::rename(key, to, now.record.version, requests::data(&[]));
+        assert!(matches!(store.rename(rename).await.unwrap(), Renamed::Renamed { .. }));
+        everywhere(to, &|there| matches!(there, Loaded::Live(_))).await;
+        assert!(matches!(store.end(requests::end(to)).await.unwrap(), Ended::Ended(_)));
+        everywhere(to, &|there| matches!(there, Loaded::Ended(_))).await;
+        let bound = requests::key();
+        store.create(requests::create_for(bound, requests::bind(&ann))).await.unwrap();
+        assert_eq!(store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap().count, 1);
+        everywhere(bound, &|there| matches!(there, Loaded::Ended(_))).await;
+    }
+}
+
+async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
+    let group = Group::unattended(kind);
+    let (store, plain) = (store(&group, two()), group.servers[0].store());
+    let ann = requests::user("ann");
+    let (key, moving, ending, bound) = (requests::key(), requests::key(), requests::key(), requests::key());
+    for key in [key, moving, ending] {
+        plain.create(requests::create(key, requests::data(&[]))).await.unwrap();
+    }
+    plain.create(requests::create_for(bound, requests::bind(&ann))).await.unwrap();
+    let create = requests::create(requests::key(), requests::data(&[]));
+    let commit = requests::commit(key, version(&plain, key).await, requests::data(&[("n", b"1")]));
+    let rename =
+        requests::rename(moving, requests::key(), version(&plain, moving).await, requests::data(&[]));
+    let end = requests::end(ending);
+    let login = requests::create_for(requests::key(), requests::bind(&ann));
+    let revoke = requests::revoke(&requests::user("bob"), RevokeWhich::All);
+    plain
+        .create(requests::create_for(requests::key(), requests::bind(&requests::user("bob"))))
+        .await
+        .unwrap();
+
+    replicas(&group, true);
+    // Twice: what is recognised as made before is not confirmed by that either, also where it is asked over another connection.
+    let another = self::store(&group, two());
+    for store in [&store, &another] {
+        let began = Instant::now();
+        assert!(matches!(made(store.create(create.clone()).await), Created::Created { .. }));
+        assert!(began.elapsed() > WITHIN / 2 && began.elapsed() < WITHIN + SLACK, "{:?}", began.elapsed());
+        assert!(matches!(made(store.commit(commit.clone()).await), Committed::Committed(_)));
+        assert!(matches!(made(store.rename(rename.clone()).await), Renamed::Renamed { .. }));
+        assert!(matches!(made(store.end(end).await), Ended::Ended(_)));
+        assert!(matches!(made(store.create(login.clone()).await), Created::Created { .. }));
+        assert_eq!(made::<Revoked>(store.revoke(revoke.clone()).await).count, 1);
+    }
+    // It is there, for everybody.
+    assert_eq!(version(&plain, key).await.counter, 2);
+    assert!(matches!(plain.load(moving).await.unwrap(), Loaded::Ended(_)));
+    assert!(matches!(plain.load(ending).await.unwrap(), Loaded::Ended(_)));
+    assert_eq!(plain.list_user(ann.clone()).await.unwrap().len(), 2);
+
+    // What is refused is not made, and not said to be.
+    let stale = requests::commit(key, commit.expected, requests::data(&[("n", b"2")]));
+    assert!(matches!(store.commit(stale).await.unwrap(), Committed::Conflict(_)));
+    assert_eq!(store.end(requests::end(ending)).await.unwrap(), Ended::NotLive);
+    // Reads go on beside it.
+    let waits = tokio::spawn(store.create(requests::create(requests::key(), requests::data(&[]))));
+    let began = Instant::now();
+    version(&store, key).await;
+    assert!(began.elapsed() < WITHIN / 2, "{:?}", began.elapsed());
+    made(waits.await.unwrap());
+
+    replicas(&group, false);
+    confirmed(|| store.commit(commit.clone())).await;
+    assert!(matches!(confirmed(|| store.rename(rename.clone())).await, Renamed::Renamed { .. }));
+    assert!(matches!(confirmed(|| store.end(end)).await, Ended::Ended(_)));
+    assert_eq!(confirmed(|| store.revoke(revoke.clone())).await.count, 1);
+    // Once each.
+    assert_eq!(version(&store, key).await.counter, 2);
+    assert_eq!(store.list_user(ann).await.unwrap().len(), 2);
+}
+
+async fn logins_and_ends_alone_may_be_waited_for(kind: Kind) {
+    let group = Group::unattended(kind);
+    let store = store(&group, two().only_logins_and_ends());
+    let key = requests::key();
+    replicas(&group, true);
+    store.create(requests::create(key, requests::data(&[]))).await.unwrap();
+    let request = requests::commit(key, version(&store, key).await, requests::data(&[("n", b"1")]));
+    assert!(matches!(store.commit(request).await.unwrap(), Committed::Committed(_)));
+    made(store.create(requests::create_for(requests::key(), requests::bind(&requests::user("ann")))).await);
+    made(store.end(requests::end(key)).await);
+    replicas(&group, false);
+}
+
+/// No more wait at once than there are connections for it; who gets none is refused, for certain.
+async fn c13_many_writes_that_wait_keep_to_their_connections(kind: Kind) {
+    let group = Group::unattended(kind);
+    let builder = group.servers[0].builder().durability(two().within(Duration::from_secs(5)));
+    let store = builder.call_deadline(Duration::from_secs(2)).build().unwrap();
+    replicas(&group, true);
+    let writes: Vec<_> = (0..40)
+        .map(|_| tokio::spawn(store.create(requests::create(requests::key(), requests::data(&[])))))
+        .collect();
+    let (mut made, mut refused) = (0, 0);
+    for write in writes {
+        let error = write.await.unwrap().unwrap_err();
+        match error.kind() {
+            StoreErrorKind::Undurable => made += 1,
+            StoreErrorKind::Unavailable => {
+                assert!(error.to_string().contains("nothing was sent"), "{error}");
+                refused += 1;
+            }
+            _ => panic!("{error}"),
+        }
+    }
+    assert!(made == 16 && refused == 24, "{made} made, {refused} refused");
+    assert!(group.servers[0].raw("CLIENT LIST").lines().count() < 40);
+    replicas(&group, false);
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod redis {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(Kind::Redis).await; })*
+        }
+        mod valkey {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(Kind::Valkey).await; })*
+        }
+    };
+}
+
+on_both! {
+    c8_what_is_acknowledged_is_on_the_replicas
+    c8_what_replicas_do_not_confirm_is_made_and_told_so
+    logins_and_ends_alone_may_be_waited_for
+    c13_many_writes_that_wait_keep_to_their_connections
+}
+
+#[tokio::test]
+async fn where_it_is_not_built_yet_it_is_refused_and_not_left_out() {
+    let wanted = |url: &str| RedisStore::builder(url).unwrap().durability(Durability::replicas(1));
+    let cluster = wanted("redis-cluster://a:1,b:2").build().unwrap_err();
+    assert_eq!(cluster, BuildError::DurabilityInCluster);
+    assert!(cluster.to_string().contains("wait_replicas"), "{cluster}");
+    #[cfg(feature = "php")]
+    {
+        use cloakroom_redis::php::{Layout, PhpStore};
+        for durability in [Durability::disk(), Durability::replicas(1).only_logins_and_ends()] {
+            let server = wanted("redis://a").durability(durability);
+            let php = PhpStore::new(server, Layout::phpredis()).unwrap_err();
+            assert_eq!(php, BuildError::PhpDurability);
+        }
+    }
+}
+
+#[tokio::test]
+async fn c8_a_disk_is_waited_for_where_the_server_can() {
+    let group = Group::unattended(Kind::Valkey);
+    let on_all = store(&group, Durability::replicas(2).on_disk().within(Duration::from_secs(5)));
+    // A replica rewrites its file after it was given everything, and confirms nothing until that is done.
+    let create = requests::create(requests::key(), requests::data(&[("n", b"on-the-disks")]));
+    confirmed(|| on_all.create(create.clone())).await;
+    let is_written = |written: &[u8]| written.windows(12).any(|window| window == b"on-the-disks");
+    for server in &group.servers {
+        assert!(is_written(&server.append_only_file()));
+    }
+    replicas(&group, true);
+    let here = store(&group, Durability::disk());
+    here.create(requests::create(requests::key(), requests::data(&[]))).await.unwrap();
+    let all = store(&group, Durability::replicas(2).on_disk().within(WITHIN));
+    made(all.create(requests::create(requests::key(), requests::data(&[]))).await);
+    replicas(&group, false);
+    // Nothing is on a disk that is not written to.
+    group.servers[0].raw("CONFIG SET appendonly no");
+    wait_for("it stops", || group.servers[0].raw("INFO persistence").contains("aof_enabled:0"));
+    let error = here.create(requests::create(requests::key(), requests::data(&[]))).await.unwrap_err();
+    assert!(error.to_string().contains("that takes an append-only file"), "{error}");
+    assert_eq!(error.kind(), StoreErrorKind::Undurable);
+
+    let old = Group::unattended(Kind::Redis);
+    let error =
+        store(&old, Durability::disk()).create(requests::create(requests::key(), requests::data(&[])));
+    let error = error.await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
+    assert!(error.to_string().contains("Redis 7.2 or Valkey"), "{error}");
+}
