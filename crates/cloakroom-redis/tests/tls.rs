@@ -14,6 +14,7 @@ use cloakroom::store::{Created, Loaded, Store, StoreErrorKind};
 use cloakroom_redis::{BuildError, RedisBuilder, RedisStore, TlsError};
 use cloakroom_testing::conformance::Subject;
 use cloakroom_testing::requests;
+use support::sentinels::{SERVICE, Sentinel};
 use support::{Kind, Server};
 
 const HUSH: &str = "hush-hush";
@@ -206,4 +207,37 @@ fn a_file_that_does_not_fit_is_named_and_not_shown() {
     assert_eq!(half.unwrap_err(), BuildError::Tls(TlsError::HalfAnIdentity));
     let plain = RedisStore::builder("redis://localhost").unwrap().ca(authority.file()).build();
     assert_eq!(plain.unwrap_err(), BuildError::CertificatesWithoutTls);
+}
+
+/// Both speak TLS, and each must be who it is called: the sentinel as the URL calls it, the primary as the sentinel does.
+#[tokio::test]
+async fn sentinels_and_their_primary_are_verified() {
+    let authority = Authority::new();
+    let start = |for_sentinel: &[&str], for_primary: &[&str]| {
+        let options = |names: &[&str]| {
+            let (identity, ca) = (authority.server(names), authority.file());
+            identity.options(&ca, "no").iter().map(|option| (*option).to_owned()).collect::<Vec<String>>()
+        };
+        let words = options(for_primary);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let server = Server::start_with_tls(Kind::Redis, &words);
+        let sentinel = Sentinel::over_tls(&server, &options(for_sentinel));
+        let url = format!("rediss-sentinel://localhost:{}/{SERVICE}", sentinel.port);
+        (server, sentinel, RedisStore::builder(&url).unwrap().ca(authority.file()))
+    };
+    let (_server, _sentinel, builder) = start(&["localhost"], &["127.0.0.1"]);
+    works(&builder.build().unwrap()).await;
+    let (_server, _sentinel, builder) = start(&["elsewhere"], &["127.0.0.1"]);
+    let told = refused(builder).await;
+    assert!(
+        told.contains("no sentinel that answers: localhost") && told.contains("for another name"),
+        "{told}"
+    );
+    let (_server, _sentinel, builder) = start(&["localhost"], &["localhost"]);
+    let told = refused(builder).await;
+    assert!(told.contains("its primary at 127.0.0.1") && told.contains("for another name"), "{told}");
+    let (_server, sentinel, _) = start(&["localhost"], &["127.0.0.1"]);
+    let plain = format!("redis-sentinel://localhost:{}/{SERVICE}", sentinel.port);
+    let told = refused(RedisStore::builder(&plain).unwrap()).await;
+    assert!(told.contains("does it expect TLS"), "{told}");
 }

@@ -21,8 +21,8 @@ pub struct Group {
     sentinels: Vec<Sentinel>,
 }
 
-struct Sentinel {
-    port: u16,
+pub struct Sentinel {
+    pub port: u16,
     process: Child,
 }
 
@@ -66,7 +66,7 @@ impl Group {
         });
         for _ in 0..sentinels {
             let folder = group.servers[0].folder();
-            group.sentinels.push(Sentinel::start(kind, folder, port, sentinels / 2 + 1, patience));
+            group.sentinels.push(Sentinel::start(kind, folder, port, sentinels / 2 + 1, patience, &[]));
         }
         wait_for("the sentinels know one another and all servers", || {
             group.sentinels.iter().all(|sentinel| {
@@ -126,13 +126,31 @@ impl Group {
 }
 
 impl Sentinel {
-    fn start(kind: Kind, folder: &Path, primary: u16, quorum: usize, patience: Duration) -> Self {
+    /// One that speaks TLS, and nothing else, also to the primary; it does nothing but know it.
+    pub fn over_tls(primary: &Server, options: &[String]) -> Self {
+        let options = [options, &["--tls-replication".to_owned(), "yes".to_owned()]].concat();
+        let patience = Duration::from_secs(60);
+        Self::start(Kind::Redis, primary.folder(), primary.tls_port(), 1, patience, &options)
+    }
+
+    fn start(
+        kind: Kind,
+        folder: &Path,
+        primary: u16,
+        quorum: usize,
+        patience: Duration,
+        tls: &[String],
+    ) -> Self {
         for _ in 0..20 {
             let port = free_port();
+            let listens = match tls {
+                [] => format!("port {port}"),
+                _ => format!("port 0\ntls-port {port}"),
+            };
             let settings = folder.join(format!("sentinel-{port}.conf"));
             let patience = patience.as_millis();
             let text = format!(
-                "port {port}\nbind 127.0.0.1\ndir {}\nlogfile {}\n\
+                "{listens}\nbind 127.0.0.1\ndir {}\nlogfile {}\n\
                  sentinel monitor {SERVICE} 127.0.0.1 {primary} {quorum}\n\
                  sentinel down-after-milliseconds {SERVICE} {patience}\n\
                  sentinel failover-timeout {SERVICE} 3000\nsentinel parallel-syncs {SERVICE} 2\n",
@@ -143,6 +161,7 @@ impl Sentinel {
             let mut process = Command::new(kind.program())
                 .arg(&settings)
                 .arg("--sentinel")
+                .args(tls)
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
                 .spawn()
