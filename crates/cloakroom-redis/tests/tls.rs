@@ -8,6 +8,7 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use certificates::{Authority, Identity};
 use cloakroom::store::{Created, Loaded, Store, StoreErrorKind};
@@ -59,11 +60,11 @@ mod conformance {
         let client = authority.client();
         let builder =
             at("127.0.0.1", &server).password(HUSH).ca(ca).client_certificate(client.certificate, client.key);
-        let build = move || -> Arc<dyn Store> { Arc::new(builder.clone().build().unwrap()) };
+        let build = move || builder.clone().build().unwrap();
         let (second, again, restarted) = (build.clone(), build.clone(), server.clone());
-        Subject::new(build())
+        Subject::new(Arc::new(build()))
             .second_handle(move || {
-                let store = second();
+                let store: Arc<dyn Store> = Arc::new(second());
                 async move { store }
             })
             .reopen(move |old| {
@@ -71,7 +72,13 @@ mod conformance {
                 async move {
                     server.start_again();
                     drop(old);
-                    build()
+                    let (store, began) = (build(), Instant::now());
+                    // To whoever has not logged in, it does not say that it is still loading its data.
+                    while let Err(error) = store.ping().await {
+                        assert!(began.elapsed() < Duration::from_secs(20), "{error}");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    Arc::new(store) as Arc<dyn Store>
                 }
             })
             .keep((server, authority))
