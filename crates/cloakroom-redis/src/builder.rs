@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloakroom::clock::Clock;
 use zeroize::Zeroizing;
 
-use crate::target::{Address, TlsFiles};
+use crate::redis_url::{Address, TlsFiles};
 use crate::tls::TlsError;
 use crate::{Durability, InvalidRedisUrl, RedisStore, RedisUrl};
 

@@ -20,10 +20,11 @@ use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Semaphore;
 
 use crate::error::{self, Effect};
+use crate::invocation::Evaluated;
 use crate::link::Link;
 use crate::node::{Node, Nodes};
 use crate::permissions;
-use crate::shared::{Asking, Deadline, Evaluated, Shared, Told};
+use crate::shared::{Asking, Deadline, Shared, Told};
 
 /// Connections for such writes, made as they are needed. As many writes wait at once.
 const CONNECTIONS: usize = 16;

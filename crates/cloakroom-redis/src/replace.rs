@@ -19,10 +19,11 @@ use redis::Value;
 
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
+use crate::invocation::{Evaluated, Invocation};
 use crate::layout;
 use crate::scripts;
 use crate::sessions::Known;
-use crate::shared::{Deadline, Evaluated, Invocation, Shared};
+use crate::shared::{Deadline, Shared};
 
 impl Shared {
     /// Commits in this way; `None` where it has to be done by the server's rules.

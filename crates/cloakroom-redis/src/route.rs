@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::host::HostPort;
+use crate::redis_url::{Address, TlsFiles};
 use crate::sentinels::{Follower, Sentinels};
-use crate::target::{Address, TlsFiles};
 use crate::tls::Tls;
 use crate::{BuildError, RedisUrl, error, permissions};
 

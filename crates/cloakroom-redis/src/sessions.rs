@@ -18,9 +18,10 @@ use redis::{Pipeline, Value};
 
 use crate::durability::Write;
 use crate::error::{self, Effect};
+use crate::invocation::Invocation;
 use crate::layout::{self, Malformed};
 use crate::scripts;
-use crate::shared::{Deadline, Invocation, Shared, Spot, Told};
+use crate::shared::{Deadline, Shared, Spot, Told};
 use crate::together;
 
 impl Shared {
@@ -305,7 +306,7 @@ impl Shared {
     }
 
     /// The time in an answer, where the script did what it was asked to.
-    fn told_time(&self, answer: &crate::shared::Answer) -> Result<Option<Timestamp>, StoreError> {
+    fn told_time(&self, answer: &crate::invocation::Answer) -> Result<Option<Timestamp>, StoreError> {
         if !answer.done {
             self.readable(answer.rest())?;
             return Ok(None);

@@ -12,6 +12,8 @@
 //!
 //! The entries of one line are in one slot of a cluster, and so in one step. A user's index lies apart there: see `apart`.
 
+mod changes;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,17 +21,20 @@ use std::time::Duration;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{Entry, Table};
 use cloakroom::store::{Ending, StoreError, StoreErrorKind};
-use cloakroom::{RecordId, StoreKey, UserId};
+use cloakroom::{StoreKey, UserId};
 use rand::RngExt;
 use redis::Value;
 
+pub(crate) use self::changes::MemberChange;
+use self::changes::{Changes, Check};
 use crate::apart::COMMITTED;
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
+use crate::invocation::{Evaluated, Invocation};
 use crate::layout::{self, Malformed};
 use crate::names::Names;
 use crate::scripts;
-use crate::shared::{Deadline, Evaluated, Invocation, Shared, Told};
+use crate::shared::{Deadline, Shared, Told};
 
 /// Tries in a row before the next one waits a little, so that of many who are at the same index one gets through.
 const EAGER: u32 = 3;
@@ -453,90 +458,5 @@ impl Picture {
         missing.keys.retain(|key| !self.entries.contains_key(key));
         missing.users.retain(|user| !self.indexes.contains_key(user));
         missing
-    }
-}
-
-/// What has to be as it was when the decision is applied.
-enum Check {
-    /// All of the entry.
-    Same,
-    /// A session has to be alive, and this one.
-    Alive(Vec<u8>),
-}
-
-/// What a step writes.
-struct Changes {
-    puts: Vec<(StoreKey, Entry)>,
-    members: Vec<MemberChange>,
-    /// Sessions that came to an end under their key: whoever waits for their lease is told.
-    freed: Vec<StoreKey>,
-    /// Whether a session becomes a user's that is only announced to be.
-    announced: bool,
-}
-
-/// A session comes into a user's index, until when at the latest, or goes out of it.
-pub(crate) struct MemberChange {
-    pub(crate) user: UserId,
-    pub(crate) member: Vec<u8>,
-    pub(crate) until: Option<Timestamp>,
-    /// Of the session that comes in.
-    pub(crate) record: Option<RecordId>,
-}
-
-impl Changes {
-    fn of(picture: &Picture, puts: Vec<(StoreKey, Entry)>) -> Self {
-        let mut changes =
-            Changes { puts: Vec::new(), members: Vec::new(), freed: Vec::new(), announced: false };
-        for (key, entry) in &puts {
-            let held = picture.entries.get(key);
-            let (before, after) = (held.and_then(Held::user), entry.user());
-            let member = Names::member(key).into_bytes();
-            if let Some(user) = before
-                && before != after
-            {
-                changes.members.push(MemberChange {
-                    user: user.clone(),
-                    member: member.clone(),
-                    until: None,
-                    record: None,
-                });
-            }
-            if let (Some(user), Entry::Live { record, .. }) = (after, entry) {
-                let until = Some(record.absolute_deadline);
-                let record = Some(record.id);
-                changes.members.push(MemberChange { user: user.clone(), member, until, record });
-            }
-            let was = held.and_then(|held| held.entry.as_ref().ok()?.as_ref());
-            if let Some(Entry::Live { .. }) = was
-                && !matches!(entry, Entry::Live { lease: Some(_), .. })
-            {
-                changes.freed.push(*key);
-            }
-        }
-        // Members whose session is gone, or somebody else's by now, are dropped where they are seen. A damaged one stays:
-        // it may be looked into.
-        for (user, index) in &picture.indexes {
-            for key in &index.members {
-                let put = puts.iter().any(|(put, _)| put == key);
-                let held = picture.entries.get(key);
-                let gone = held.is_some_and(|held| held.entry.is_ok() && held.user() != Some(user));
-                if gone && !put {
-                    let member = Names::member(key).into_bytes();
-                    let user = user.clone();
-                    changes.members.push(MemberChange { user, member, until: None, record: None });
-                }
-            }
-            for member in &index.strange {
-                let (user, member) = (user.clone(), member.clone());
-                changes.members.push(MemberChange { user, member, until: None, record: None });
-            }
-        }
-        changes.puts = puts;
-        changes
-    }
-
-    /// Nothing that has to be done. Members that are gone alone are no reason to write.
-    fn is_empty(&self) -> bool {
-        self.puts.is_empty()
     }
 }

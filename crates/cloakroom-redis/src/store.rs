@@ -16,11 +16,11 @@ use cloakroom::store::{
 use crate::cluster::Cluster;
 use crate::names::Names;
 use crate::node::{NodeSettings, Nodes};
+use crate::redis_url::Address;
 use crate::route::Route;
 use crate::shared::Shared;
 use crate::signals::Signals;
 use crate::step::Wanted;
-use crate::target::Address;
 use crate::together;
 use crate::tracking::Tracking;
 use crate::{BuildError, InvalidRedisUrl, RedisBuilder};

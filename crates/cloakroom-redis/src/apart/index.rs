@@ -10,11 +10,12 @@ use cloakroom::{RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
 use crate::error::{self, Effect};
+use crate::invocation::Invocation;
 use crate::layout;
 use crate::names::Names;
 use crate::scripts;
 use crate::sessions::told_time;
-use crate::shared::{Deadline, Invocation, Shared, Spot};
+use crate::shared::{Deadline, Shared, Spot};
 use crate::step::MemberChange;
 use crate::together;
 

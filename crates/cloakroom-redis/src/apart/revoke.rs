@@ -14,9 +14,10 @@ use redis::{Pipeline, Value};
 
 use super::index::AT_ONCE;
 use crate::error::{self, Effect};
+use crate::invocation::Invocation;
 use crate::layout;
 use crate::scripts;
-use crate::shared::{Deadline, Invocation, Shared, Spot};
+use crate::shared::{Deadline, Shared, Spot};
 use crate::step::Wanted;
 use crate::together;
 

@@ -13,9 +13,10 @@ use redis::Value;
 use tokio::runtime::Handle;
 
 use crate::error::{self, Effect};
+use crate::invocation::Invocation;
 use crate::layout;
 use crate::scripts;
-use crate::shared::{Asking, Deadline, Invocation, Shared, Spot};
+use crate::shared::{Asking, Deadline, Shared, Spot};
 
 /// First and longest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);

@@ -11,7 +11,7 @@ mod server;
 mod variables;
 
 use self::variables::Variables;
-use crate::target::TlsFiles;
+use crate::redis_url::TlsFiles;
 use crate::{Durability, RedisBuilder, RedisStore};
 
 const NAME: &str = "redis";

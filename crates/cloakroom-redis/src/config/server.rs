@@ -9,7 +9,7 @@ use super::variables::Variables;
 use super::{HOST, PORT};
 use crate::group::Group;
 use crate::host::HostPort;
-use crate::target::Address;
+use crate::redis_url::Address;
 use crate::{InvalidRedisUrl, RedisUrl};
 
 pub(super) fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {

@@ -86,7 +86,7 @@ async fn sentinels_stand_in_place_of_a_host() {
         let told = found.clone();
         let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
             let settings = settings(&connection, &Variables(&env)).unwrap();
-            let crate::target::Address::Sentinels(group) = settings.url.address else { panic!() };
+            let crate::redis_url::Address::Sentinels(group) = settings.url.address else { panic!() };
             let password = group.password.map(|password| password.as_str().to_owned());
             told.set((group.user, password)).unwrap();
             async { Err("seen".into()) }

@@ -20,8 +20,9 @@ use super::beside::{self, Beside};
 use super::store::Inner;
 use super::variables::{self, WriteError};
 use crate::error::{self, Effect};
+use crate::invocation::Invocation;
 use crate::scripts;
-use crate::shared::{Deadline, Invocation};
+use crate::shared::Deadline;
 
 /// Who we are, in a lock: behind it the owner and the number of the hold.
 const OURS: &str = "cloakroom|rust-";

@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::TlsError;
+use crate::redis_url::TlsFiles;
 use crate::route::Stream;
-use crate::target::TlsFiles;
 
 /// Whom to trust, and what to show.
 pub(crate) struct Tls(TlsConnector);

@@ -4,8 +4,8 @@ use redis::RedisError;
 use tokio::net::TcpStream;
 
 use super::TlsError;
+use crate::redis_url::TlsFiles;
 use crate::route::Stream;
-use crate::target::TlsFiles;
 
 /// There is none.
 pub(crate) enum Tls {}
