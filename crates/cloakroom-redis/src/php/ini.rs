@@ -14,13 +14,13 @@ use crate::{RedisBuilder, RedisUrl};
 ///
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
-/// use cloakroom::{SessionLayer, SessionManager};
+/// use cloakroom::SessionManager;
 /// use cloakroom_redis::php::{PhpSettings, PhpStore};
 ///
 /// let php = PhpSettings::read(["/etc/php/8.2/fpm/php.ini", "/etc/php/8.2/fpm/conf.d"])?;
 /// let layout = php.layout.user_variable("user_id"); // php.ini does not tell who is logged in
 /// let store = PhpStore::new(php.server, layout)?;
-/// let layer = SessionLayer::of(SessionManager::new(store, php.config)?);
+/// let sessions = SessionManager::new(store, php.config)?; // into SessionLayer::of
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
