@@ -33,6 +33,7 @@
 //!
 //! - `amp`: sessions as amphp and Phenix store them, compressed.
 //! - `laravel`: sessions as Laravel stores them, serialized twice, as JSON, encrypted.
+//! - `layout`: the sessions of a running PHP application as a store of [cloakroom](https://docs.rs/cloakroom)'s.
 #![forbid(unsafe_code)]
 
 #[cfg(any(feature = "amp", feature = "laravel"))]
@@ -43,6 +44,8 @@ mod igbinary;
 pub mod ini;
 #[cfg(feature = "laravel")]
 mod json;
+#[cfg(feature = "layout")]
+pub mod layout;
 mod limits;
 mod msgpack;
 mod serde;

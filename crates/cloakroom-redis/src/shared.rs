@@ -46,6 +46,12 @@ impl Deadline {
         Deadline { began, ends: began + patience }
     }
 
+    /// From now until then.
+    #[cfg(feature = "php")]
+    pub(crate) fn until(ends: Instant) -> Self {
+        Deadline { began: Instant::now(), ends }
+    }
+
     /// The earlier one of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Deadline { ends: self.ends.min(other.ends), ..self }

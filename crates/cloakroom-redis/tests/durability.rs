@@ -229,10 +229,10 @@ async fn where_it_is_not_built_yet_it_is_refused_and_not_left_out() {
     assert!(cluster.to_string().contains("wait_replicas"), "{cluster}");
     #[cfg(feature = "php")]
     {
-        use cloakroom_redis::php::{Layout, PhpStore};
+        use cloakroom_redis::php::PhpServer;
         for durability in [Durability::disk(), Durability::replicas(1).only_logins_and_ends()] {
             let server = wanted("redis://a").durability(durability);
-            let php = PhpStore::new(server, Layout::phpredis()).unwrap_err();
+            let php = PhpServer::new(server).unwrap_err();
             assert_eq!(php, BuildError::PhpDurability);
         }
     }

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use cloakroom::{ErrorKind, LockGuard, Mode, Session, SessionError, SessionHandle, SessionManager};
-use cloakroom_redis::php::{Layout, PhpStore};
+use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use http::{HeaderMap, Request, StatusCode};
 use support::{Kind, Server};
 
@@ -23,7 +23,7 @@ impl Service {
     fn on(layout: Layout, mode: Mode) -> Self {
         let server = Server::start(Kind::Redis);
         let config = layout.session_config().mode(mode);
-        let store = PhpStore::new(server.builder(), layout).unwrap();
+        let store = PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout);
         let sessions = SessionManager::new(store, config).unwrap();
         Service { server, sessions }
     }
@@ -325,6 +325,6 @@ async fn flash_messages_and_csrf_tokens_stay_out_of_phps_value() {
 #[test]
 fn a_cluster_has_no_lock_to_share() {
     let cluster = cloakroom_redis::RedisStore::builder("redis-cluster://a,b").unwrap();
-    let refused = PhpStore::new(cluster, Layout::phpredis()).err().unwrap();
+    let refused = PhpServer::new(cluster).err().unwrap();
     assert!(refused.to_string().contains("not in a cluster"), "{refused}");
 }

@@ -17,7 +17,7 @@ use cloakroom::store::{
     StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{PlainId, StoreKey, UserId};
-use cloakroom_redis::php::{Layout, PhpStore};
+use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
 use support::{Kind, Server};
 
@@ -282,7 +282,7 @@ impl Store for InPhpsTerms {
 
 fn open(server: &Server, format: &str, known: &Arc<Mutex<Known>>) -> Arc<dyn Store> {
     let layout = Layout::phpredis().serialize_handler(format).unwrap().user_variable(USER);
-    let inner = Arc::new(PhpStore::new(server.builder(), layout).unwrap());
+    let inner = Arc::new(PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout));
     Arc::new(InPhpsTerms { inner, ids: Arc::default(), known: known.clone() })
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{Locking, Session, SessionHandle, SessionManager};
-use cloakroom_redis::php::{Layout, PhpStore};
+use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use fpm::Fpm;
 use http::{HeaderMap, Request, StatusCode};
 use support::{Kind, Server};
@@ -45,7 +45,9 @@ impl Shop {
         let config =
             layout.session_config().locking(Locking { wait: Duration::from_secs(30), ..layout.locking() });
         let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(2));
-        let rust = SessionManager::new(PhpStore::new(server.builder(), layout).unwrap(), config).unwrap();
+        let rust =
+            SessionManager::new(PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout), config)
+                .unwrap();
         Arc::new(Shop { php, rust, server, format })
     }
 
@@ -257,7 +259,8 @@ async fn a_holder_of_the_lock() {
     let short = Locking { lease: Duration::from_millis(1500), ..Locking::default() };
     let config = layout.session_config().locking(short);
     let server = cloakroom_redis::RedisStore::builder(&format!("redis://127.0.0.1:{port}/0")).unwrap();
-    let sessions = SessionManager::new(PhpStore::new(server, layout).unwrap(), config).unwrap();
+    let sessions =
+        SessionManager::new(PhpStore::new(PhpServer::new(server).unwrap(), layout), config).unwrap();
     let request = Request::builder().header("cookie", format!("PHPSESSID={id}")).body(()).unwrap();
     let session = sessions.open(&request, None).open().await.unwrap();
     let _guard = session.lock().await.unwrap();

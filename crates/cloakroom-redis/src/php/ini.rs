@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use cloakroom::{CacheLimiter, CookieConfig, CookieLifetime, SameSite, Secure, SessionConfig};
+use cloakroom::SessionConfig;
 use cloakroom_php::ini::{Address, IniError, PhpIni, RedisServer, SaveHandler, SavePathError, SessionIni};
+use cloakroom_php::layout::{Layout, LayoutError};
 
-use super::{Layout, LayoutError};
 use crate::{RedisBuilder, RedisUrl};
 
 /// What a PHP application's settings say of its sessions, as what they are shared with.
@@ -15,11 +15,11 @@ use crate::{RedisBuilder, RedisUrl};
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
 /// use cloakroom::SessionManager;
-/// use cloakroom_redis::php::{PhpSettings, PhpStore};
+/// use cloakroom_redis::php::{PhpServer, PhpSettings, PhpStore};
 ///
 /// let php = PhpSettings::read(["/etc/php/8.2/fpm/php.ini", "/etc/php/8.2/fpm/conf.d"])?;
 /// let layout = php.layout.user_variable("user_id"); // php.ini does not tell who is logged in
-/// let store = PhpStore::new(php.server, layout)?;
+/// let store = PhpStore::new(PhpServer::new(php.server)?, layout);
 /// let sessions = SessionManager::new(store, php.config)?; // into SessionLayer::of
 /// # Ok(()) }
 /// ```
@@ -113,15 +113,10 @@ impl PhpSettings {
         let [server] = servers.as_slice() else {
             return Err(PhpSettingsError::Servers(servers.len()));
         };
-        let mut layout = Layout::phpredis()
-            .serialize_handler(php.format.map_or("", |format| format.name()))?
-            .sid(usize::from(php.id.length), u32::from(php.id.bits_per_character))?
-            .gc_maxlifetime(php.lifetime)?
-            .session_name(&php.name);
+        let (mut layout, config) = Layout::phpredis().with_ini(php)?;
         if let Some(prefix) = &server.prefix {
             layout = layout.prefix(prefix);
         }
-        let config = layout.session_config().cookie(cookie(php)).cache_limiter(cache_limiter(php));
         Ok(PhpSettings { server: builder(server), layout, config })
     }
 }
@@ -146,32 +141,6 @@ fn builder(server: &RedisServer) -> RedisBuilder {
         builder = builder.connect_timeout(server.timeout);
     }
     builder
-}
-
-fn cookie(php: &SessionIni) -> CookieConfig {
-    let php_cookie = &php.cookie;
-    let cookie = CookieConfig::new()
-        .name(&php.name)
-        .path(&php_cookie.path)
-        .same_site(php_cookie.same_site.parse().unwrap_or(SameSite::Lax))
-        .secure(if php_cookie.secure { Secure::Always } else { Secure::Auto })
-        .lifetime(match php_cookie.lifetime {
-            Duration::ZERO => CookieLifetime::BrowserSession,
-            lifetime => CookieLifetime::Persistent(lifetime),
-        });
-    if php_cookie.domain.is_empty() { cookie } else { cookie.domain(&php_cookie.domain) }
-}
-
-fn cache_limiter(php: &SessionIni) -> CacheLimiter {
-    let max_age = php.cache_expire;
-    match php.cache_limiter.as_str() {
-        "private" => CacheLimiter::Private { max_age },
-        "private_no_expire" => CacheLimiter::PrivateNoExpire { max_age },
-        "public" => CacheLimiter::Public { max_age },
-        "" => CacheLimiter::None,
-        // PHP itself sends nothing for a name that it does not know; that is no reason to let pages be kept.
-        _ => CacheLimiter::NoCache,
-    }
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 //! ```no_run
 //! # fn f() -> Result<(), Box<dyn std::error::Error>> {
 //! use cloakroom::SessionManager;
-//! use cloakroom_redis::{RedisStore, php::{Layout, PhpStore}};
+//! use cloakroom_redis::{RedisStore, php::{Layout, PhpServer, PhpStore}};
 //!
 //! let layout = Layout::phpredis().user_variable("user_id");
 //! let config = layout.session_config();
-//! let store = PhpStore::new(RedisStore::builder("redis://localhost:6379/0")?, layout)?;
+//! let server = PhpServer::new(RedisStore::builder("redis://localhost:6379/0")?)?;
+//! let store = PhpStore::new(server, layout);
 //! let sessions = SessionManager::new(store, config)?; // into SessionLayer::of
 //! # Ok(()) }
 //! ```
@@ -31,14 +32,14 @@
 //! happens to this process. A value that PHP wrote is another version, and the change is decided again on it. `lock` and exclusive mode take
 //! the lock as phpredis does (`SET NX PX`) and give it back by comparing and deleting.
 
-mod beside;
 mod ini;
-mod layout;
-mod picture;
-mod store;
-mod values;
-mod variables;
+mod lock;
+mod server;
+
+pub use cloakroom_php::layout::{Layout, LayoutError};
 
 pub use ini::{PhpSettings, PhpSettingsError};
-pub use layout::{Layout, LayoutError};
-pub use store::PhpStore;
+pub use server::PhpServer;
+
+/// A PHP application's sessions in Redis.
+pub type PhpStore = cloakroom_php::layout::PhpSessions<PhpServer>;

@@ -8,7 +8,9 @@
 
 use cloakroom::UserId;
 use cloakroom::payload::{Payload, PayloadBuilder};
-use cloakroom_php::{DecodeError, Document, EncodeError, Encoding, Format, Key, Kind, Session, Value};
+
+use super::coding::Coding;
+use crate::{DecodeError, Document, EncodeError, Encoding, Key, Kind, Value};
 
 /// What begins the names of entries that are not the application's: flash messages, the CSRF token.
 const RESERVED: char = '\0';
@@ -29,8 +31,8 @@ fn entry_name(key: Key<'_>) -> Option<String> {
 }
 
 /// Reads a payload of PHP's: the variables, and behind them what is kept beside.
-pub(super) fn read(format: Format, bytes: &[u8], beside: &Payload) -> Result<Payload, DecodeError> {
-    let session = Session::decode(format, bytes)?;
+pub(super) fn read(coding: &Coding, bytes: &[u8], beside: &Payload) -> Result<Payload, DecodeError> {
+    let session = coding.decode(bytes)?;
     let mut entries = PayloadBuilder::with_capacity(bytes.len());
     for (key, value) in session.iter() {
         if let Some(name) = entry_name(key) {
@@ -54,14 +56,14 @@ pub(super) fn beside(payload: &Payload) -> Payload {
 
 /// Writes what differs between what PHP has and what it is to have. `afresh`: nothing is left of what was there.
 pub(super) fn write(
-    format: Format,
+    coding: &Coding,
     bytes: Option<&[u8]>,
     wanted: &Payload,
     afresh: bool,
 ) -> Result<Vec<u8>, WriteError> {
     let mut session = match bytes {
-        Some(bytes) if !afresh => Session::decode(format, bytes).map_err(WriteError::Read)?,
-        _ => Session::new(format),
+        Some(bytes) if !afresh => coding.decode(bytes).map_err(WriteError::Read)?,
+        _ => coding.empty(),
     };
     let mut gone = Vec::new();
     let mut same = Vec::new();
@@ -83,13 +85,17 @@ pub(super) fn write(
         let value = Document::decode(Encoding::Serialize, text).map_err(WriteError::Read)?;
         session.set(name, &value.root()).map_err(WriteError::Write)?;
     }
-    session.encode().map_err(WriteError::Write)
+    coding.encode(&session).map_err(WriteError::Write)
 }
 
 /// Why a change was not made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
+    /// What is there cannot be read.
+    #[error(transparent)]
     Read(DecodeError),
+    /// What is to be there cannot be written.
+    #[error(transparent)]
     Write(EncodeError),
 }
 
@@ -132,6 +138,9 @@ pub(super) fn with_user(payload: &Payload, variable: &str, user: &UserId) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Format;
+
+    const PHP: Coding = Coding::Handler(Format::Php);
 
     fn entries(pairs: &[(&str, &str)]) -> Payload {
         let mut entries = PayloadBuilder::default();
@@ -144,23 +153,31 @@ mod tests {
     #[test]
     fn what_was_not_touched_keeps_its_bytes() {
         let php = b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:1;again|r:1;";
-        let payload = read(Format::Php, php, &Payload::empty()).unwrap();
+        let payload = read(&PHP, php, &Payload::empty()).unwrap();
         assert_eq!(payload.get("n"), Some(&b"i:1;"[..]));
-        assert_eq!(write(Format::Php, Some(php), &payload, false).unwrap(), php);
+        assert_eq!(write(&PHP, Some(php), &payload, false).unwrap(), php);
         let mut changed = PayloadBuilder::default();
         for (key, value) in payload.iter() {
             changed.push(key, if key == "n" { b"i:22;" } else { value });
         }
         changed.push("\0flash", b"ours");
-        let written = write(Format::Php, Some(php), &changed.finish(), false).unwrap();
+        let written = write(&PHP, Some(php), &changed.finish(), false).unwrap();
         assert_eq!(written, b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:22;again|r:1;");
     }
 
     #[test]
     fn what_the_format_cannot_carry_is_refused_and_nothing_is_written() {
-        let refused = write(Format::Php, Some(b"n|i:1;"), &entries(&[("a|b", "i:1;")]), false);
+        let refused = write(&PHP, Some(b"n|i:1;"), &entries(&[("a|b", "i:1;")]), false);
         assert!(matches!(refused, Err(WriteError::Write(EncodeError::Name { .. }))), "{refused:?}");
-        assert!(write(Format::PhpSerialize, Some(b"a:0:{}"), &entries(&[("a|b", "i:1;")]), false).is_ok());
+        assert!(
+            write(
+                &Coding::Handler(Format::PhpSerialize),
+                Some(b"a:0:{}"),
+                &entries(&[("a|b", "i:1;")]),
+                false
+            )
+            .is_ok()
+        );
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! The store over PHP's sessions.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
@@ -13,87 +11,47 @@ use cloakroom::store::{
     Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store,
     StoreError, StoreErrorKind, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
-use cloakroom::{PlainId, PlainIds, StoreKey, UserId};
+use cloakroom::{PlainIds, StoreKey, UserId};
 use parking_lot::Mutex;
 
-use super::layout::Layout;
+use super::ground::Ground;
+use super::moment::Moment;
 use super::picture::{About, no_index};
+use super::scheme::Layout;
 use super::values::PhpValues;
 use super::variables;
-use crate::durability::Write;
-use crate::shared::Shared;
-use crate::{BuildError, RedisBuilder};
 
-/// How long an id is remembered that only the store needs, since it was last asked for: longer than any lease is without being
-/// renewed, and than anybody who waits for the end of a session goes without looking.
-const MOMENT: Duration = Duration::from_secs(60);
-/// Fewer are not worth a look for those whose time is over.
-const FEW: usize = 64;
-
-/// A PHP application's sessions in Redis. Cloning gives another handle to the same store.
+/// A PHP application's sessions, wherever they are. Cloning gives another handle to the same store.
 ///
-/// Lazy as [`RedisStore`](crate::RedisStore) is, and as quick to say that the server is away. See the [module](super) for how it
-/// works; every operation is one script to look and, where something changes, one to write.
+/// Every operation is one look and, where something changes, one write that compares what was seen. See the [module](super) for how it
+/// works.
 ///
 /// What PHP cannot keep is not promised: see `docs/guarantees.md`. `list_user`, `revoke`, `scan` and a cap on sessions per user are
 /// refused, for PHP keeps no list of its sessions.
-#[derive(Clone)]
-pub struct PhpStore(Arc<Inner>);
+pub struct PhpSessions<G>(Arc<Inner<G>>);
 
-pub(super) struct Inner {
-    pub(super) shared: Arc<Shared>,
+pub(super) struct Inner<G> {
+    pub(super) ground: G,
     pub(super) layout: Layout,
     pub(super) ids: PlainIds,
     /// Ids of leases, which are given back after the request is gone, and of successors, which are known from markers.
     pub(super) moment: Mutex<Moment>,
 }
 
-/// Ids that are held for a moment. No more than there are sessions that were locked or moved in the last minute.
-#[derive(Default)]
-pub(super) struct Moment {
-    ids: HashMap<StoreKey, (Instant, PlainId)>,
-    sweep_at: usize,
-}
-
-impl Moment {
-    pub(super) fn keep(&mut self, id: Option<PlainId>) {
-        if self.ids.len() >= self.sweep_at.max(FEW) {
-            self.ids.retain(|_, (since, _)| since.elapsed() < MOMENT);
-            self.sweep_at = self.ids.len().saturating_mul(2);
-        }
-        if let Some(id) = id {
-            self.ids.insert(id.key(), (Instant::now(), id));
-        }
-    }
-
-    /// It was asked for again.
-    pub(super) fn refresh(&mut self, key: &StoreKey) {
-        if let Some((since, _)) = self.ids.get_mut(key) {
-            *since = Instant::now();
-        }
+impl<G> Clone for PhpSessions<G> {
+    fn clone(&self) -> Self {
+        PhpSessions(Arc::clone(&self.0))
     }
 }
 
-impl PhpStore {
-    /// The store of this layout, on this server. Connects to nothing yet.
-    ///
-    /// The builder's prefix is that of our own keys, beside PHP's; the layout has PHP's.
-    ///
-    /// # Errors
-    /// [`BuildError`]: which setting does not fit.
-    pub fn new(server: RedisBuilder, layout: Layout) -> Result<Self, BuildError> {
-        let shared = server.build()?.into_shared();
-        if shared.nodes.cluster().is_some() {
-            return Err(BuildError::PhpInCluster);
-        }
-        if shared.waiting_for(Write::Identity).is_some() {
-            return Err(BuildError::PhpDurability);
-        }
+impl<G: Ground> PhpSessions<G> {
+    /// The sessions of this layout, in this place.
+    pub fn new(ground: G, layout: Layout) -> Self {
         let (ids, moment) = (layout.plain_ids(), Mutex::default());
-        Ok(PhpStore(Arc::new(Inner { shared, layout, ids, moment })))
+        PhpSessions(Arc::new(Inner { ground, layout, ids, moment }))
     }
 
-    fn ask<A, F>(&self, ask: impl FnOnce(Arc<Inner>) -> F) -> StoreFuture<A>
+    fn ask<A, F>(&self, ask: impl FnOnce(Arc<Inner<G>>) -> F) -> StoreFuture<A>
     where
         F: Future<Output = Result<A, StoreError>> + Send + 'static,
     {
@@ -101,7 +59,7 @@ impl PhpStore {
     }
 }
 
-impl Inner {
+impl<G> Inner<G> {
     /// The data with the user in it, in PHP's own variable.
     fn bound(&self, payload: Payload, bind: Option<&BindUser>) -> Result<Payload, StoreError> {
         let Some(bind) = bind else { return Ok(payload) };
@@ -127,9 +85,9 @@ fn about(key: StoreKey) -> About {
 /// PHP ends a session by deleting it: what is gone was ended.
 const GONE: Ending = Ending::Destroyed;
 
-impl Store for PhpStore {
+impl<G: Ground> Store for PhpSessions<G> {
     fn name(&self) -> &'static str {
-        self.0.layout.name
+        self.0.layout.name()
     }
 
     fn conventions(&self) -> Option<Conventions> {
@@ -235,7 +193,7 @@ impl Store for PhpStore {
         StoreFuture::ready(Err(StoreError::new(StoreErrorKind::Refused, what)))
     }
 
-    /// Nothing to do: every key has an expiry.
+    /// Nothing to do: what is over is removed by the place itself, or by PHP.
     fn purge(&self, _: usize) -> StoreFuture<Purged> {
         StoreFuture::ready(Ok(Purged::default()))
     }
@@ -245,17 +203,16 @@ impl Store for PhpStore {
     }
 
     fn now(&self) -> StoreFuture<Timestamp> {
-        let shared = self.0.shared.clone();
-        StoreFuture::boxed(async move { shared.tell_time().await })
+        self.ask(|inner| async move { inner.ground.now().await })
     }
 }
 
 /// Where, not as whom.
-impl std::fmt::Debug for PhpStore {
+impl<G: Ground> std::fmt::Debug for PhpSessions<G> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PhpStore")
-            .field("place", &self.0.shared.place)
-            .field("layout", &self.0.layout.name)
+        f.debug_struct("PhpSessions")
+            .field("place", &self.0.ground.place())
+            .field("layout", &self.0.layout.name())
             .finish_non_exhaustive()
     }
 }

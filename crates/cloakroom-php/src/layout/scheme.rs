@@ -1,23 +1,26 @@
-//! A layout: where a PHP application keeps its sessions, in which format, under which lock, by which ids.
+//! A layout: how a PHP application names its sessions, in which format they are, under which lock, by which ids.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainIds, SessionConfig};
-use cloakroom_php::Format;
+use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainId, PlainIds, SessionConfig};
+
+use super::coding::Coding;
+use super::named;
 
 /// What PHP's session module and phpredis accept as an id, and what PHP makes ids of (six bits a character).
-const ACCEPTED: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,-";
+pub(super) const ACCEPTED: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,-";
 /// Without the comma and the dash: the comma has to be encoded in a cookie.
-const LETTERS_AND_DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const UP_TO_V: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
-const HEXADECIMAL: &[u8] = b"0123456789abcdef";
+pub(super) const LETTERS_AND_DIGITS: &[u8] =
+    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+pub(super) const UP_TO_V: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
+pub(super) const HEXADECIMAL: &[u8] = b"0123456789abcdef";
 
 /// Where a PHP application keeps its sessions, and what they look like there: one value, chosen by name.
 ///
 /// ```
-/// use cloakroom_redis::php::Layout;
+/// use cloakroom_php::layout::Layout;
 ///
 /// let layout: Layout = "phpredis".parse()?;
 /// let layout = layout
@@ -28,7 +31,7 @@ const HEXADECIMAL: &[u8] = b"0123456789abcdef";
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// What is built for it: [`PhpStore`](super::PhpStore).
+/// The store of it: [`PhpSessions`](super::PhpSessions).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub(super) name: &'static str,
@@ -36,12 +39,12 @@ pub struct Layout {
     pub(super) prefix: String,
     /// Behind the id.
     pub(super) lock_suffix: &'static str,
-    pub(super) format: Format,
+    pub(super) coding: Coding,
     pub(super) ids: IdRules,
     /// `session.gc_maxlifetime`.
     pub(super) lifetime: Duration,
     pub(super) user_variable: Option<String>,
-    cookie: String,
+    pub(super) cookie: String,
 }
 
 /// A setting of PHP's that does not do.
@@ -68,7 +71,10 @@ pub enum LayoutError {
 impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LayoutError::Name(name) => write!(f, "there is no PHP layout {name:?}; there is: phpredis"),
+            LayoutError::Name(name) => {
+                let known: Vec<&str> = named::ALL.iter().map(|(name, _)| *name).collect();
+                write!(f, "there is no PHP layout {name:?}; there is: {}", known.join(", "))
+            }
             LayoutError::ShortIds { bits } => write!(
                 f,
                 "ids of {bits} bits can be guessed, at least 128 are needed: raise session.sid_length in php.ini (26 with \
@@ -92,23 +98,6 @@ impl fmt::Display for LayoutError {
 impl std::error::Error for LayoutError {}
 
 impl Layout {
-    /// phpredis' own session handler: `session.save_handler = redis`, on one server.
-    ///
-    /// As PHP has it without further settings on Debian: prefix `PHPREDIS_SESSION:`, handler `php`, ids of 26 characters of five
-    /// bits, 1,440 seconds, cookie `PHPSESSID`.
-    pub fn phpredis() -> Self {
-        Layout {
-            name: "phpredis",
-            prefix: "PHPREDIS_SESSION:".to_owned(),
-            lock_suffix: "_LOCK",
-            format: Format::Php,
-            ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
-            lifetime: Duration::from_secs(1440),
-            user_variable: None,
-            cookie: "PHPSESSID".to_owned(),
-        }
-    }
-
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name
@@ -126,7 +115,8 @@ impl Layout {
     /// # Errors
     /// The handler is not known.
     pub fn serialize_handler(mut self, handler: &str) -> Result<Self, LayoutError> {
-        self.format = handler.parse().map_err(|_| LayoutError::SerializeHandler(handler.to_owned()))?;
+        let format = handler.parse().map_err(|_| LayoutError::SerializeHandler(handler.to_owned()))?;
+        self.coding = Coding::Handler(format);
         Ok(self)
     }
 
@@ -204,25 +194,24 @@ impl Layout {
         PlainIds::new(self.ids.clone())
     }
 
-    /// Where PHP has a session.
-    pub(super) fn data_key(&self, id: &str) -> String {
-        format!("{}{id}", self.prefix)
+    /// The name under which PHP has a session. The id is a secret, and so is this: never log it.
+    pub fn data_name(&self, id: &PlainId) -> String {
+        format!("{}{}", self.prefix, id.expose())
     }
 
-    /// Where PHP has the lock of a session.
-    pub(super) fn lock_key(&self, id: &str) -> String {
-        format!("{}{id}{}", self.prefix, self.lock_suffix)
+    /// The name under which PHP has the lock of a session. As secret.
+    pub fn lock_name(&self, id: &PlainId) -> String {
+        format!("{}{}", self.data_name(id), self.lock_suffix)
     }
 }
 
+/// By its name.
 impl FromStr for Layout {
     type Err = LayoutError;
 
     fn from_str(name: &str) -> Result<Self, LayoutError> {
-        match name {
-            "phpredis" => Ok(Layout::phpredis()),
-            other => Err(LayoutError::Name(other.to_owned())),
-        }
+        let known = named::ALL.iter().find(|(known, _)| *known == name);
+        known.map(|(_, layout)| layout()).ok_or_else(|| LayoutError::Name(name.to_owned()))
     }
 }
 
@@ -247,10 +236,11 @@ mod tests {
     #[test]
     fn keys_are_phpredis_own() {
         let layout: Layout = "phpredis".parse().unwrap();
-        assert_eq!(layout.data_key("abc"), "PHPREDIS_SESSION:abc");
-        assert_eq!(layout.lock_key("abc"), "PHPREDIS_SESSION:abc_LOCK");
-        assert_eq!(layout.prefix("shop:").lock_key("abc"), "shop:abc_LOCK");
-        assert_eq!("uma".parse::<Layout>(), Err(LayoutError::Name("uma".to_owned())));
+        let id = layout.plain_ids().hold(b"0123456789abcdefghijklmnop").unwrap();
+        assert_eq!(layout.data_name(&id), "PHPREDIS_SESSION:0123456789abcdefghijklmnop");
+        assert_eq!(layout.lock_name(&id), "PHPREDIS_SESSION:0123456789abcdefghijklmnop_LOCK");
+        assert_eq!(layout.prefix("shop:").lock_name(&id), "shop:0123456789abcdefghijklmnop_LOCK");
+        assert_eq!("none".parse::<Layout>(), Err(LayoutError::Name("none".to_owned())));
         assert!(Layout::phpredis().serialize_handler("wddx").is_err());
     }
 }

@@ -1,8 +1,10 @@
 //! Values of a session between Rust types and PHP: each is the text that `serialize()` would give for it.
 
+use ::serde::de::{DeserializeSeed, Deserializer, Error};
 use cloakroom::store::{ForeignCodec, ForeignError, ForeignValue};
-use cloakroom_php::{Document, Encoding, from_value_seed};
-use serde::de::{DeserializeSeed, Deserializer, Error};
+
+use crate::serde::from_value_seed;
+use crate::{Document, Encoding};
 
 /// See [`Conventions`](cloakroom::store::Conventions).
 #[derive(Debug)]

@@ -1,0 +1,31 @@
+//! How a layout has a session's variables as bytes.
+
+use crate::{DecodeError, EncodeError, Format, Session};
+
+/// A format, and what is around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    /// One of `session.serialize_handler`.
+    Handler(Format),
+}
+
+impl Coding {
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
+        match self {
+            Coding::Handler(format) => Session::decode(*format, bytes),
+        }
+    }
+
+    pub(super) fn encode(&self, session: &Session) -> Result<Vec<u8>, EncodeError> {
+        match self {
+            Coding::Handler(_) => session.encode(),
+        }
+    }
+
+    /// A session without variables.
+    pub(super) fn empty(&self) -> Session {
+        match self {
+            Coding::Handler(format) => Session::new(*format),
+        }
+    }
+}

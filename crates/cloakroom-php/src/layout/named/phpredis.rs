@@ -1,0 +1,28 @@
+//! phpredis' own session handler.
+
+use std::time::Duration;
+
+use cloakroom::IdRules;
+
+use crate::Format;
+use crate::layout::coding::Coding;
+use crate::layout::scheme::{ACCEPTED, Layout, UP_TO_V};
+
+impl Layout {
+    /// phpredis' own session handler: `session.save_handler = redis`, on one server.
+    ///
+    /// As PHP has it without further settings on Debian: prefix `PHPREDIS_SESSION:`, handler `php`, ids of 26 characters of five
+    /// bits, 1,440 seconds, cookie `PHPSESSID`.
+    pub fn phpredis() -> Self {
+        Layout {
+            name: "phpredis",
+            prefix: "PHPREDIS_SESSION:".to_owned(),
+            lock_suffix: "_LOCK",
+            coding: Coding::Handler(Format::Php),
+            ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
+            lifetime: Duration::from_secs(1440),
+            user_variable: None,
+            cookie: "PHPSESSID".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Redis as a place of PHP's sessions: three keys for each, looked at and changed by one script.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use cloakroom::PlainId;
+use cloakroom::clock::Timestamp;
+use cloakroom::store::StoreError;
+use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Seen, View};
+use redis::Value;
+
+use super::lock;
+use crate::durability::Write;
+use crate::error::{self, Effect};
+use crate::invocation::Invocation;
+use crate::scripts;
+use crate::shared::{Deadline, Shared};
+use crate::{BuildError, RedisBuilder};
+
+/// A Redis in which a PHP application keeps sessions.
+///
+/// Lazy as [`RedisStore`](crate::RedisStore) is, and as quick to say that the server is away. Every operation is one script to look and, where something
+/// changes, one to write.
+pub struct PhpServer {
+    shared: Arc<Shared>,
+}
+
+impl PhpServer {
+    /// This server. Connects to nothing yet.
+    ///
+    /// The builder's prefix is that of our own keys, beside PHP's; the layout has PHP's.
+    ///
+    /// # Errors
+    /// [`BuildError`]: which setting does not fit.
+    pub fn new(server: RedisBuilder) -> Result<Self, BuildError> {
+        let shared = server.build()?.into_shared();
+        if shared.nodes.cluster().is_some() {
+            return Err(BuildError::PhpInCluster);
+        }
+        if shared.waiting_for(Write::Identity).is_some() {
+            return Err(BuildError::PhpDurability);
+        }
+        Ok(PhpServer { shared })
+    }
+
+    /// The keys of a session: PHP's value, PHP's lock, what is beside.
+    fn keys_of(&self, layout: &Layout, id: &PlainId) -> [String; 3] {
+        let digest = data_encoding::BASE64URL_NOPAD.encode(id.key().as_bytes());
+        let beside = format!("{}php:{digest}", self.shared.names.prefix());
+        [layout.data_name(id), layout.lock_name(id), beside]
+    }
+}
+
+/// Which of a session's keys.
+#[derive(Clone, Copy)]
+enum Key {
+    Data,
+    Lock,
+    Beside,
+}
+
+/// What the script does to one key.
+struct Step {
+    what: &'static str,
+    key: Key,
+    value: Vec<u8>,
+    until: Timestamp,
+}
+
+/// The steps of the script that make a change.
+fn steps(change: &Change, now: Timestamp) -> Vec<Step> {
+    let set = |key, value: Vec<u8>, until: Timestamp| {
+        let what = if until == Timestamp::NEVER { "N" } else { "S" };
+        Step { what, key, value, until }
+    };
+    let delete = |key| Step { what: "D", key, value: Vec::new(), until: now };
+    let mut steps = Vec::with_capacity(3);
+    match &change.data {
+        DataChange::Keep => {}
+        DataChange::Write(value, until) => steps.push(set(Key::Data, value.clone(), *until)),
+        DataChange::Expire(until) => {
+            steps.push(Step { what: "X", key: Key::Data, value: Vec::new(), until: *until });
+        }
+        DataChange::Delete => steps.push(delete(Key::Data)),
+    }
+    if let Some((value, until)) = &change.beside {
+        steps.push(set(Key::Beside, value.clone(), *until));
+    }
+    match change.lock {
+        LockChange::Keep => {}
+        LockChange::Hold(lease) => {
+            steps.push(set(Key::Lock, lock::token(&lease).into_bytes(), lease.until));
+        }
+        LockChange::Free => steps.push(delete(Key::Lock)),
+    }
+    steps
+}
+
+impl Ground for PhpServer {
+    fn place(&self) -> &str {
+        &self.shared.place
+    }
+
+    fn deadline(&self) -> Instant {
+        self.shared.deadline().ends
+    }
+
+    async fn look(&self, deadline: Instant, layout: &Layout, ids: &[PlainId]) -> Result<View, StoreError> {
+        let names: Vec<String> = ids.iter().flat_map(|id| self.keys_of(layout, id)).collect();
+        let script = Invocation::new(&scripts::PHP_LOOK, &names);
+        let answer =
+            self.shared.evaluate(Deadline::until(deadline), Effect::Reads, &script).await?.told.value;
+        let strange = || error::strange(&self.shared.place, Effect::Reads);
+        let Value::Array(parts) = answer else { return Err(strange()) };
+        let mut parts = parts.into_iter().map(|part| match part {
+            Value::BulkString(bytes) => Ok(bytes),
+            _ => Err(strange()),
+        });
+        let mut next = || parts.next().ok_or_else(strange)?;
+        let number = |bytes: Vec<u8>| -> Result<i64, StoreError> {
+            std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok()).ok_or_else(strange)
+        };
+        let now = Timestamp::from_millis(u64::try_from(number(next()?)?).map_err(|_| strange())?);
+        let mut view = View { now, sessions: Vec::with_capacity(ids.len()) };
+        for id in ids {
+            let mut read = || -> Result<(Option<Vec<u8>>, Timestamp), StoreError> {
+                let (value, expires) = (next()?, number(next()?)?);
+                let until = u64::try_from(expires).map_or(Timestamp::NEVER, Timestamp::from_millis);
+                Ok((value.strip_prefix(b"+").map(<[u8]>::to_vec), until))
+            };
+            let (data, idle_deadline) = read()?;
+            let (token, locked_until) = read()?;
+            let (beside, _) = read()?;
+            let lock = token.map(|token| lock::held(token, locked_until));
+            view.sessions.push(Seen { id: id.clone(), data, idle_deadline, lock, beside });
+        }
+        Ok(view)
+    }
+
+    async fn apply(
+        &self,
+        deadline: Instant,
+        layout: &Layout,
+        view: &View,
+        changes: Vec<Change>,
+    ) -> Result<bool, StoreError> {
+        let names: Vec<String> =
+            view.sessions.iter().flat_map(|seen| self.keys_of(layout, &seen.id)).collect();
+        let mut script = Invocation::new(&scripts::PHP_APPLY, &names);
+        script.number(names.len() as u64);
+        for seen in &view.sessions {
+            let token = seen.lock.as_ref().map(|held| &held.token);
+            for value in [seen.data.as_ref(), token, seen.beside.as_ref()] {
+                match value {
+                    Some(value) => script.arg([b"+", value.as_slice()].concat()),
+                    None => script.arg("-"),
+                };
+            }
+        }
+        for change in &changes {
+            for step in steps(change, view.now) {
+                let key = 3 * change.at + step.key as usize + 1;
+                script.arg(step.what).number(key as u64).arg(step.value);
+                script.number(step.until.as_millis().min(1 << 52));
+            }
+        }
+        let answer = self.shared.evaluate(Deadline::until(deadline), Effect::Writes, &script).await?;
+        match answer.told.value {
+            Value::BulkString(told) if told == b"done" => Ok(true),
+            Value::BulkString(told) if told == b"changed" => Ok(false),
+            _ => Err(error::strange(&self.shared.place, Effect::Writes)),
+        }
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.shared.clone().tell_time().await
+    }
+}
+
+/// Where, not as whom.
+impl std::fmt::Debug for PhpServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PhpServer").field("place", &self.shared.place).finish_non_exhaustive()
+    }
+}
