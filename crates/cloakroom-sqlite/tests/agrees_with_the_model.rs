@@ -17,8 +17,8 @@ use cloakroom::store::{
 };
 use cloakroom::{OpId, RecordId, UserId};
 use cloakroom_sqlite::SqliteStore;
+use cloakroom_testing::processes::rounds;
 use cloakroom_testing::{ManualClock, ReferenceStore};
-use support::child::rounds;
 use support::*;
 
 /// Few, so that requests of a batch meet.

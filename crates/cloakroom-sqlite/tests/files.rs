@@ -140,7 +140,7 @@ mod permissions {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::support::child::{command, command_under, role};
+    use cloakroom_testing::processes::{command, role};
 
     fn chmod(path: &Path, mode: u32) {
         set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -167,9 +167,9 @@ mod permissions {
         let privileged = OpenOptions::new().write(true).open(&probe).is_ok();
         let mut child = if privileged {
             let without = "--bounding-set=-dac_override,-dac_read_search,-fowner";
-            command_under(&["setpriv", without, "--"], "permissions::child", scenario, path)
+            command(&["setpriv", without, "--"], "permissions::child", scenario, path)
         } else {
-            command("permissions::child", scenario, path)
+            command(&[], "permissions::child", scenario, path)
         };
         let output = child
             .stderr(std::process::Stdio::piped())

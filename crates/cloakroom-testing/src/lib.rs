@@ -9,6 +9,7 @@
 //! | [`RecallStore`] | commits that name the record they replace, as the engine's do |
 //! | [`conformance`] | is this a store? Every rule of the trait as a case of its own |
 //! | [`history`] | was it as if one after the other? Recorded histories, and a checker for them |
+//! | [`processes`] | do processes exclude each other, and does one that is killed take anything along? |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
 //! | [`requests`] | requests to a store with everything filled in |
 //!
@@ -18,6 +19,7 @@ mod clock;
 pub mod conformance;
 pub mod fault;
 pub mod history;
+pub mod processes;
 mod push;
 mod recall;
 mod reference;

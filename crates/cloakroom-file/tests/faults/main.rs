@@ -15,7 +15,7 @@ use std::process::Command;
 use cloakroom::UserId;
 use cloakroom::store::{Committed, Loaded, Renamed, Store, StoreError, StoreErrorKind};
 use cloakroom_file::{FileStore, OpenErrorKind};
-use support::child::{command, role};
+use cloakroom_testing::processes::{command, role};
 use support::*;
 
 /// Starts the child and sees to it that it came to its end.
@@ -28,7 +28,7 @@ fn run(scenario: &str) {
     assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
     let faults = dir.path().join("faults");
     std::fs::create_dir(&faults).unwrap();
-    let output = command("child", scenario, &dir.path().join("sessions"))
+    let output = command(&[], "child", scenario, &dir.path().join("sessions"))
         .env("LD_PRELOAD", shim)
         .env("CLOAKROOM_FAULTS", faults)
         .stderr(std::process::Stdio::piped())

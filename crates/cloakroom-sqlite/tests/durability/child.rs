@@ -10,8 +10,8 @@ use cloakroom_sqlite::{Durability, SqliteStore};
 use tempfile::TempDir;
 
 use crate::journal::{self, Op};
-use crate::load::Line;
 use crate::{DATABASE, LINES, disk};
+use cloakroom_testing::processes::Line;
 
 /// Acknowledgements are written to this file beside the database, and so stand in the same journal.
 pub const ACKS: &str = "acks";

@@ -19,8 +19,6 @@
 mod child;
 mod disk;
 mod journal;
-#[path = "../support/load.rs"]
-mod load;
 mod rng;
 #[path = "../support/mod.rs"]
 mod support;
@@ -30,9 +28,9 @@ use std::collections::BTreeMap;
 
 use child::Run;
 use cloakroom_sqlite::Durability;
+use cloakroom_testing::processes::{self, Line};
 use disk::Fate;
 use journal::Op;
-use load::Line;
 use rng::Rng;
 use verdict::Fault;
 
@@ -149,7 +147,7 @@ fn acknowledged(ops: &[Op]) -> BTreeMap<Line, u64> {
     for op in ops {
         let Op::Write { file, data, .. } = op else { continue };
         if *file == acks {
-            lines.extend(load::acknowledged(std::str::from_utf8(data).unwrap()));
+            lines.extend(processes::acknowledged(std::str::from_utf8(data).unwrap()));
         }
     }
     lines

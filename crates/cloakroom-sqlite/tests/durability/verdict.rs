@@ -9,8 +9,8 @@ use cloakroom_sqlite::SqliteStore;
 use rusqlite::Connection;
 
 use crate::DATABASE;
-use crate::load::{Line, Progress};
 use crate::support::{create, key};
+use cloakroom_testing::processes::{Line, Progress};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {

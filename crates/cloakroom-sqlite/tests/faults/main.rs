@@ -14,7 +14,7 @@ use std::process::Command;
 
 use cloakroom::store::{Committed, Loaded, Store, StoreError, StoreErrorKind};
 use cloakroom_sqlite::{OpenErrorKind, SqliteStore};
-use support::child::{command, role};
+use cloakroom_testing::processes::{command, role};
 use support::*;
 
 /// Starts the child and sees to it that it came to its end.
@@ -27,7 +27,7 @@ fn run(scenario: &str) {
     assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
     let faults = dir.path().join("faults");
     std::fs::create_dir(&faults).unwrap();
-    let output = command("child", scenario, &dir.path().join("s.db"))
+    let output = command(&[], "child", scenario, &dir.path().join("s.db"))
         .env("LD_PRELOAD", shim)
         .env("CLOAKROOM_FAULTS", faults)
         .stderr(std::process::Stdio::piped())

@@ -8,8 +8,6 @@
     clippy::panic
 )]
 
-pub mod child;
-
 use std::time::Duration;
 
 use cloakroom::payload::{Payload, PayloadBuilder};

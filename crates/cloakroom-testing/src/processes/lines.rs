@@ -1,25 +1,22 @@
 //! A load whose outcome can be told from how far it got: each line of sessions goes through the same life, one step
 //! after the other, and what is under each of its keys after step n is a plain function.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
 
 use std::time::Duration;
 
 use cloakroom::StoreKey;
-use cloakroom::store::{Committed, Created, End, Ended, Ending, Loaded, Rename, Renamed, Store, StoreError};
+use cloakroom::store::{
+    Committed, Create, Created, End, Ended, Ending, Loaded, Rename, Renamed, Snapshot, Store, StoreError,
+};
 
-use crate::support::{commit, create_for, end, key, live, rename, text};
+use crate::requests::{self, bind, user};
 
 /// Markers outlast the verification, however slow the machine.
 const MARKER: Duration = Duration::from_secs(3600);
 
-/// One line of sessions: created, changed, renamed, changed, ended, and then the next one.
+/// The one entry of each session.
+const ENTRY: &str = "k";
+
+/// One line of sessions: created, changed, renamed, changed, ended, and then the next one. The lines of a user's are told apart by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Line(pub u64);
 
@@ -49,9 +46,17 @@ impl Line {
 
     /// The key of the line's `n`-th session: even ones are created, odd ones come from a rename.
     fn key(self, n: u64) -> StoreKey {
-        key(self.0 * 100_000 + n)
+        // Spread over the key space, as digests are.
+        let n = self.0 * 100_000 + n;
+        let mut bytes = [0; StoreKey::LEN];
+        let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for (byte, filled) in bytes.iter_mut().zip([mixed.to_be_bytes(), n.to_le_bytes()].concat()) {
+            *byte = filled;
+        }
+        StoreKey::from_bytes(bytes)
     }
 
+    /// Whose sessions they are: four users share the lines.
     pub fn user(self) -> String {
         format!("user {}", self.0 % 4)
     }
@@ -94,20 +99,22 @@ impl Line {
         let (first, second) = (self.key(2 * life), self.key(2 * life + 1));
         let value = self.value(step);
         if phase == 0 {
-            let answer = store.create(create_for(first, &value, &self.user())).await.unwrap();
+            let bound = requests::create_for(first, bind(&user(&self.user())));
+            let request = Create { payload: data(&value), ..bound };
+            let answer = store.create(request).await.unwrap();
             assert!(matches!(answer, Created::Created { .. }), "{answer:?}");
         } else if phase == self.span() / 2 {
             let version = live(store, first).await.record.version;
-            let request = Rename { marker: MARKER, ..rename(first, second, version, &value) };
+            let request = Rename { marker: MARKER, ..requests::rename(first, second, version, data(&value)) };
             let answer = store.rename(request).await.unwrap();
             assert!(matches!(answer, Renamed::Renamed { .. }), "{answer:?}");
         } else if phase == self.span() - 1 {
-            let answer = store.end(End { marker: MARKER, ..end(second) }).await.unwrap();
+            let answer = store.end(End { marker: MARKER, ..requests::end(second) }).await.unwrap();
             assert!(matches!(answer, Ended::Ended(Some(_))), "{answer:?}");
         } else {
             let at = if phase < self.span() / 2 { first } else { second };
             let version = live(store, at).await.record.version;
-            let answer = store.commit(commit(at, version, &value)).await.unwrap();
+            let answer = store.commit(requests::commit(at, version, data(&value))).await.unwrap();
             assert!(matches!(answer, Committed::Committed(_)), "{answer:?}");
         }
     }
@@ -130,17 +137,29 @@ impl Expected {
             | (Expected::Moved, Loaded::Ended(Ending::Moved { .. }))
             | (Expected::Destroyed, Loaded::Ended(Ending::Destroyed)) => true,
             (Expected::Value(value), Loaded::Live(snapshot)) => {
-                text(&snapshot.record.payload.clone()) == *value
+                snapshot.record.payload.get(ENTRY) == Some(value.as_bytes())
             }
             _ => false,
         }
     }
 }
 
-/// The step each line had been told of, from lines of text `line step`. A last line without its end does not count.
-pub fn acknowledged<'a>(text: &'a str) -> impl Iterator<Item = (Line, u64)> + 'a {
-    text.split_inclusive('\n').filter_map(|l| {
-        let (line, step) = l.strip_suffix('\n')?.split_once(' ')?;
+fn data(value: &str) -> cloakroom::payload::Payload {
+    requests::data(&[(ENTRY, value.as_bytes())])
+}
+
+/// The live session under a key.
+async fn live(store: &dyn Store, key: StoreKey) -> Snapshot {
+    match store.load(key).await.unwrap() {
+        Loaded::Live(snapshot) => snapshot,
+        other => panic!("{key:?} is {other:?}"),
+    }
+}
+
+/// How far each line was told to be, in text of lines `line step`. A last one without its end does not count.
+pub fn acknowledged(text: &str) -> impl Iterator<Item = (Line, u64)> {
+    text.split_inclusive('\n').filter_map(|told| {
+        let (line, step) = told.strip_suffix('\n')?.split_once(' ')?;
         Some((Line(line.parse().ok()?), step.parse().ok()?))
     })
 }
