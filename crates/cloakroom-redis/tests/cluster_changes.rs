@@ -135,31 +135,6 @@ fn count_on(mut counter: Counter, go_on: Arc<AtomicBool>) -> tokio::task::JoinHa
     })
 }
 
-/// Moves a slot, as `redis-cli --cluster reshard` does, with time for requests at each stage.
-fn move_slot(cluster: &Cluster, slot: u16, from: usize, to: usize, linger: Duration) {
-    let (source, target) = (&cluster.nodes[from], &cluster.nodes[to]);
-    let ok = |answer: String| assert!(answer.starts_with("+OK") || answer.starts_with("+NOKEY"), "{answer}");
-    ok(target.raw(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", cluster.id(from))));
-    ok(source.raw(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", cluster.id(to))));
-    std::thread::sleep(linger);
-    loop {
-        let answer = source.raw(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
-        let keys: Vec<&str> =
-            answer.lines().filter(|line| line.contains(':') && line.contains('{')).collect();
-        if keys.is_empty() {
-            break;
-        }
-        // One by one, so that some are here and some are there.
-        for key in keys {
-            ok(source.raw(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", target.port())));
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
-    std::thread::sleep(linger);
-    ok(target.raw(&format!("CLUSTER SETSLOT {slot} NODE {}", cluster.id(to))));
-    ok(source.raw(&format!("CLUSTER SETSLOT {slot} NODE {}", cluster.id(to))));
-}
-
 /// Of a slot on its way.
 const LONG: Duration = Duration::from_millis(800);
 
@@ -209,7 +184,7 @@ async fn sessions_are_served_while_slots_move(kind: Kind) {
                     let from = (cluster.first_owner(*slot) + round) % 3;
                     // One of them, where nobody changes an id, for so long that it is noticed who waits for the end of it.
                     let linger = if n + 1 == slots.len() { LONG } else { Duration::from_millis(15) };
-                    move_slot(&cluster, *slot, from, (from + 1) % 3, linger);
+                    cluster.move_slot(*slot, from, (from + 1) % 3, linger);
                 }
             }
         })

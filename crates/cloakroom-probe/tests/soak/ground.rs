@@ -1,7 +1,7 @@
 //! What the sessions are kept on: what can happen to it, and what can be asked of it.
 //!
-//! A single server now. Another kind of ground, a cluster for one, is another implementation with troubles of its own; the
-//! lives, the checks and the report stay as they are.
+//! A single server, or those of a cluster (`cluster.rs`). Another kind of ground is another implementation with troubles of its
+//! own; the lives, the checks and the report stay as they are.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -26,6 +26,12 @@ pub trait Ground: Send + Sync {
 
     /// What is kept there; nothing while it cannot say.
     fn kept(&self) -> Option<Kept>;
+
+    /// How often a server may have been replaced by its replica, which may take back the last writes: so far, counted before it
+    /// happens.
+    fn failovers(&self) -> u64 {
+        0
+    }
 }
 
 /// What is kept.
@@ -46,15 +52,19 @@ impl Standalone {
         Standalone(server)
     }
 
-    /// One line to the server, and whatever it says; nothing where it is away.
     fn ask(&self, line: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.0.port())).ok()?;
-        stream.set_read_timeout(Some(Duration::from_millis(500))).ok()?;
-        stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).ok()?;
-        Some(String::from_utf8_lossy(&answer).into_owned())
+        ask(self.0.port(), line)
     }
+}
+
+/// One line to the server on this port, and whatever it says; nothing where it is away.
+pub fn ask(port: u16, line: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_millis(500))).ok()?;
+    stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(&answer).into_owned())
 }
 
 impl Ground for Standalone {
@@ -77,7 +87,13 @@ impl Ground for Standalone {
     }
 
     fn kept(&self) -> Option<Kept> {
-        let said = self.ask("INFO")?;
+        Kept::read(&self.ask("INFO")?)
+    }
+}
+
+impl Kept {
+    /// From what a server says of itself (`INFO`).
+    pub fn read(said: &str) -> Option<Self> {
         let after = |name: &str| said.lines().find_map(|line| line.strip_prefix(name));
         let memory = after("used_memory:")?.trim().parse().ok()?;
         // No line: no keys.

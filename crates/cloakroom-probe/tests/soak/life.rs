@@ -2,13 +2,16 @@
 //! once more. All of it is written down, and must be as if it had happened one after the other.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloakroom_testing::history::session::{self, Answer, Call, Step};
-use cloakroom_testing::history::{Recorder, Verdict};
+use cloakroom_testing::history::Verdict;
+use cloakroom_testing::history::session::{Answer, Step};
 
 use super::chance::Chance;
+use super::ground::Ground;
 use super::harness::{Request, Response, sleep_ms};
+use super::notes::{Judged, Notes};
 use super::pulse::Pulse;
 use super::tally::Tally;
 
@@ -20,11 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often something is asked again while the server is away.
 const TRIES: usize = 200;
 
-pub type History = Recorder<Call, Answer>;
-
 /// The processes that serve, and what is known of them.
 pub struct House {
     pub doors: [SocketAddr; 2],
+    pub ground: Arc<dyn Ground>,
     /// After which a session nobody uses is gone.
     pub idle: Duration,
     /// When all of it is to be over: whoever would expire after that logs out instead.
@@ -73,17 +75,21 @@ impl House {
             _ => End::FromElsewhere,
         };
         let user = format!("user-{number}");
-        let history = History::new();
-        match self.lived(&history, end, &user, &mut chance, tally).await {
+        let notes = Notes::on(&self.ground);
+        match self.lived(&notes, end, &user, &mut chance, tally).await {
             Ok(()) => {}
             Err(why) => return tally.went_wrong(format!("life {number}, {}: {why}", end.name())),
         }
         tally.ended(end.name());
-        let events = history.history();
-        match session::check(&events) {
+        let Judged { verdict, lost_writes } = notes.judge();
+        if lost_writes {
+            tally.lost_writes();
+        }
+        match verdict {
             Verdict::Explained(_) => {}
             Verdict::Undecided { .. } => tally.undecided(),
             Verdict::Unexplained(stuck) => {
+                let events = notes.history.history();
                 let events: Vec<String> = events.iter().map(|event| format!("{event:?}")).collect();
                 let what = format!("life {number}, {}: {stuck:?}\n{}", end.name(), events.join("\n"));
                 tally.went_wrong(what);
@@ -93,7 +99,7 @@ impl House {
 
     async fn lived(
         &self,
-        history: &History,
+        notes: &Notes,
         end: End,
         user: &str,
         chance: &mut Chance,
@@ -106,11 +112,11 @@ impl House {
         let pulse = Pulse::new(self.idle);
         let tabs = (0..TABS).map(|tab| {
             let chance = Chance::of(chance.below(u64::MAX), tab);
-            self.tab(history, &cookie, chance, &pulse, tally)
+            self.tab(notes, &cookie, chance, &pulse, tally)
         });
         let tabs: Vec<_> = tabs.collect();
         let traffic = all_of(tabs);
-        let ending = self.ending(history, end, user, &cookie, chance.below(2), chance.below(700), tally);
+        let ending = self.ending(notes, end, user, &cookie, chance.below(2), chance.below(700), tally);
         if end == End::Expiry {
             traffic.await?;
             ending.await?;
@@ -121,7 +127,7 @@ impl House {
             ending?;
         }
         for door in self.doors {
-            self.is_over(history, door, &cookie, tally).await?;
+            self.is_over(notes, door, &cookie, tally).await?;
         }
         Ok(())
     }
@@ -141,7 +147,7 @@ impl House {
 
     async fn tab(
         &self,
-        history: &History,
+        notes: &Notes,
         cookie: &str,
         mut chance: Chance,
         pulse: &Pulse,
@@ -158,9 +164,10 @@ impl House {
                 _ => (format!("/set/{key}/{value}"), Step::put(key, value)),
             };
             let door = self.doors[chance.below(2) as usize];
-            let pending = history.call(Call::one(1, step.clone()));
+            let pending = notes.call(step.clone());
             let known = ask(door, Some(cookie), &path, tally).await?;
-            if pulse.felt(history, matches!(known, Known::Answered(_))) {
+            notes.notice();
+            if pulse.felt(&notes.history, matches!(known, Known::Answered(_))) {
                 tally.outage();
             }
             match known {
@@ -180,7 +187,7 @@ impl House {
     #[allow(clippy::too_many_arguments)]
     async fn ending(
         &self,
-        history: &History,
+        notes: &Notes,
         end: End,
         user: &str,
         cookie: &str,
@@ -196,7 +203,7 @@ impl House {
             End::Revoked => format!("/revoke-user/{user}"),
             End::FromElsewhere => "/revoke-others".to_owned(),
             End::Expiry => {
-                let pending = history.call(Call::one(1, Step::Destroy));
+                let pending = notes.call(Step::Destroy);
                 tokio::time::sleep(self.idle + Duration::from_millis(1_500)).await;
                 pending.answered(Answer::done());
                 return Ok(());
@@ -215,8 +222,17 @@ impl House {
                 End::FromElsewhere => elsewhere.as_ref().map(|(cookie, _)| cookie.as_str()),
                 _ => Some(cookie).filter(|_| end == End::Logout),
             };
-            let pending = history.call(Call::one(1, Step::Destroy));
-            match ask(door, cookie, &path, tally).await? {
+            let pending = notes.call(Step::Destroy);
+            let known = ask(door, cookie, &path, tally).await?;
+            notes.notice();
+            match known {
+                // The other device is not logged in any more.
+                Known::Answered(response)
+                    if end == End::FromElsewhere && response.status != 200 && notes.may_have_lost() =>
+                {
+                    pending.answered(Answer::Refused);
+                    elsewhere = None;
+                }
                 // 410: ended by somebody else, or by an earlier try.
                 Known::Answered(response) if matches!(response.status, 200 | 410) => {
                     pending.answered(Answer::done());
@@ -234,15 +250,17 @@ impl House {
     /// Nothing is found of it, and nothing can be done to it.
     async fn is_over(
         &self,
-        history: &History,
+        notes: &Notes,
         door: SocketAddr,
         cookie: &str,
         tally: &Tally,
     ) -> Result<(), String> {
         for (path, step) in [("/get/k", Step::read("k")), ("/incr/n", Step::increment("n", 1))] {
             for _ in 0..TRIES {
-                let pending = history.call(Call::one(1, step.clone()));
-                match ask(door, Some(cookie), path, tally).await? {
+                let pending = notes.call(step.clone());
+                let known = ask(door, Some(cookie), path, tally).await?;
+                notes.notice();
+                match known {
                     Known::Answered(response) => {
                         pending.answered(meaning(&step, path, &response)?);
                         break;

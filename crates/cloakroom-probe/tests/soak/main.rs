@@ -16,9 +16,11 @@
 mod harness;
 
 mod chance;
+mod cluster;
 mod ground;
 mod growth;
 mod life;
+mod notes;
 mod progress;
 mod pulse;
 mod tally;
@@ -29,16 +31,19 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use chance::Chance;
+use cluster::ClusterGround;
 use ground::{Ground, Standalone};
 use growth::Growth;
 use harness::servers::Kind;
-use harness::{Place, signal, sleep_ms};
+use harness::{Place, Probe, signal, sleep_ms};
 use life::House;
 use progress::Progress;
 use tally::Tally;
 
 /// The short form, in seconds.
 const SHORT: u64 = 12;
+/// Faults take longer there.
+const SHORT_ON_A_CLUSTER: u64 = 24;
 /// With `CLOAKROOM_LONG`.
 const LONG: u64 = 120;
 /// Sessions that live at the same time.
@@ -47,45 +52,60 @@ const AT_ONCE: u64 = 10;
 const IDLE: Duration = Duration::from_secs(8);
 /// The longest that one lives, in seconds: an index of a user's sessions is kept that long, and each life has a user of its own.
 const ABSOLUTE: &str = "45";
+const FLAGS: [&str; 4] = ["--idle", "8", "--absolute", ABSOLUTE];
 
 #[test]
 fn nothing_is_lost_and_nothing_grows_on_redis() {
-    soak(Place::REDIS_AXUM, Kind::Redis);
+    soak("redis", SHORT, |_| {
+        let first = Place::REDIS_AXUM.start(&FLAGS);
+        (Arc::new(Standalone::of(first.server().clone())), first)
+    });
 }
 
 #[test]
 fn nothing_is_lost_and_nothing_grows_on_valkey() {
-    soak(Place::VALKEY_AXUM, Kind::Valkey);
+    soak("valkey", SHORT, |_| {
+        let first = Place::VALKEY_AXUM.start(&FLAGS);
+        (Arc::new(Standalone::of(first.server().clone())), first)
+    });
 }
 
-fn length() -> Duration {
+#[test]
+fn nothing_is_lost_and_nothing_grows_on_a_cluster() {
+    soak("cluster", SHORT_ON_A_CLUSTER, |seed| {
+        let ground = ClusterGround::start(Kind::Redis, seed);
+        let first = Place::CLUSTER_AXUM.start_over_cluster(ground.cluster(), &FLAGS);
+        (Arc::new(ground), first)
+    });
+}
+
+fn length(short: u64) -> Duration {
     let asked = std::env::var("CLOAKROOM_SOAK").ok();
     Duration::from_secs(match asked {
         Some(seconds) => seconds.parse().expect("CLOAKROOM_SOAK is a number of seconds"),
         None if std::env::var_os("CLOAKROOM_LONG").is_some() => LONG,
-        None => SHORT,
+        None => short,
     })
 }
 
-fn soak(place: Place, kind: Kind) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(run(place, kind, length()));
-}
-
-async fn run(place: Place, kind: Kind, length: Duration) {
+/// On what `start` starts, with a process over it.
+fn soak(name: &str, short: u64, start: impl FnOnce(u64) -> (Arc<dyn Ground>, Probe)) {
     let seed = std::env::var("CLOAKROOM_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
-    let idle = IDLE.as_secs().to_string();
-    let flags = ["--idle", &idle, "--absolute", ABSOLUTE];
-    // Two processes, each behind a framework and on a connection of its own kind.
-    let mut first = place.start(&flags);
+    let (ground, first) = start(seed);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(run(name, seed, ground, first, length(short)));
+}
+
+async fn run(name: &str, seed: u64, ground: Arc<dyn Ground>, mut first: Probe, length: Duration) {
+    // Two processes, each behind a framework and, to a single server, on a connection of its own kind.
     first.place.framework = "hyper";
-    let second = first.start_again(&flags);
+    let second = first.start_again(&FLAGS);
     first.place.framework = "axum";
     let processes = [first.pid(), second.pid()];
     let until = Instant::now() + length;
-    let house = Arc::new(House { doors: [first.address, second.address], idle: IDLE, until });
-    let ground: Arc<dyn Ground> = Arc::new(Standalone::of(first.server().clone()));
+    let doors = [first.address, second.address];
+    let house = Arc::new(House { doors, ground: ground.clone(), idle: IDLE, until });
 
     let tally = Arc::new(Tally::default());
     let mut lives = JoinSet::new();
@@ -103,8 +123,7 @@ async fn run(place: Place, kind: Kind, length: Duration) {
         let (ground, tally, mut chance) = (ground.clone(), tally.clone(), Chance::of(seed, u64::MAX));
         move || ground::trouble(&*ground, until, &mut chance, &tally)
     });
-    let name = format!("{kind:?}").to_lowercase();
-    let mut progress = Progress::new(&name, length);
+    let mut progress = Progress::new(name, length);
     let mut growth = Growth::new(processes.len());
     while Instant::now() < until {
         sleep_ms(1_000).await;
@@ -115,7 +134,7 @@ async fn run(place: Place, kind: Kind, length: Duration) {
     lives.join_all().await;
     progress.finish();
 
-    println!("{}", tally.summary(&name, length, seed));
+    println!("{}", tally.summary(name, length, seed));
     println!("{}", growth.summary());
     let wrong = [tally.wrong(length), growth.wrong()].concat();
     for process in processes {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cloakroom_testing::history::session::{Call, Step};
 
-use super::life::History;
+use super::notes::History;
 
 pub struct Pulse {
     idle: Duration,

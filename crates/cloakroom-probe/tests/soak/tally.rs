@@ -19,6 +19,7 @@ struct Counts {
     troubles: BTreeMap<&'static str, u64>,
     undecided: u64,
     outages: u64,
+    lost_writes: u64,
     wrong: Vec<String>,
     slowest: Duration,
 }
@@ -51,6 +52,11 @@ impl Tally {
         self.0.lock().unwrap().outages += 1;
     }
 
+    /// A session that is explained by what asynchronous replication may lose, and by nothing less.
+    pub fn lost_writes(&self) {
+        self.0.lock().unwrap().lost_writes += 1;
+    }
+
     pub fn went_wrong(&self, what: String) {
         self.0.lock().unwrap().wrong.push(what);
     }
@@ -72,7 +78,7 @@ impl Tally {
         format!(
             "soak on {name}, {} s, seed {seed}\n  \
              {} requests: {}; the slowest took {} ms\n  \
-             {} sessions: {}; {} may have expired before their time, while the server was away\n  \
+             {} sessions: {}; {} may have expired before their time, while the server was away; {} lost their last writes to a failover\n  \
              {} faults: {}\n  \
              histories: {} without an explanation, {} undecided",
             length.as_secs(),
@@ -82,6 +88,7 @@ impl Tally {
             total(&counts.ended),
             listed(&counts.ended),
             counts.outages,
+            counts.lost_writes,
             total(&counts.troubles),
             listed(&counts.troubles),
             counts.wrong.len(),
@@ -102,6 +109,9 @@ impl Tally {
         }
         if counts.undecided * 100 > sessions {
             wrong.push(format!("{} of {sessions} histories are undecided", counts.undecided));
+        }
+        if counts.lost_writes * 10 > sessions {
+            wrong.push(format!("{} of {sessions} sessions lost writes to failovers", counts.lost_writes));
         }
         if sessions < 8 || total(&counts.troubles) < length.as_secs() / 6 {
             wrong.push("too little happened to show anything".to_owned());

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use cloakroom_redis::{RedisBuilder, RedisStore};
 
+use super::proxy::Proxy;
 use super::{Kind, Server};
 
 /// Slots of a cluster.
@@ -14,14 +15,26 @@ const PRIMARIES: usize = 3;
 
 pub struct Cluster {
     pub nodes: Vec<Server>,
+    /// In front of each node, where it was asked for: what nodes announce then leads there, for clients and for replicas. The
+    /// nodes' own talk, by which they tell who is away, goes past them.
+    pub wires: Vec<Proxy>,
     prefixes: AtomicUsize,
 }
 
 impl Cluster {
     pub fn start(kind: Kind) -> Self {
+        Self::start_with(kind, false)
+    }
+
+    /// With a wire to each node that can be cut.
+    pub fn start_behind_wires(kind: Kind) -> Self {
+        Self::start_with(kind, true)
+    }
+
+    fn start_with(kind: Kind, wired: bool) -> Self {
         // A port may be taken by somebody else before its node has it: then other ones.
         for _ in 0..5 {
-            if let Some(cluster) = Self::try_start(kind) {
+            if let Some(cluster) = Self::try_start(kind, wired) {
                 return cluster;
             }
         }
@@ -29,9 +42,11 @@ impl Cluster {
     }
 
     /// The nodes begin as if they had known each other for long: they read it from the file in which they keep that.
-    fn try_start(kind: Kind) -> Option<Self> {
+    fn try_start(kind: Kind, wired: bool) -> Option<Self> {
         let ports = free_ports(4 * PRIMARIES);
         let (ports, bus) = ports.split_at(2 * PRIMARIES);
+        let wires: Vec<Proxy> = ports.iter().filter(|_| wired).map(|port| Proxy::to(*port)).collect();
+        let announced = |n: usize| wires.get(n).map_or(ports[n], Proxy::port);
         let id = |n: usize| format!("{:040x}", n + 1);
         let mut nodes = Vec::new();
         for me in 0..2 * PRIMARIES {
@@ -45,7 +60,7 @@ impl Cluster {
                         ("slave", id(n - PRIMARIES), String::new())
                     };
                     let epoch = n % PRIMARIES + 1;
-                    let (port, bus) = (ports[n], bus[n]);
+                    let (port, bus) = (announced(n), bus[n]);
                     format!(
                         "{} 127.0.0.1:{port}@{bus} {mine}{role} {of} 0 0 {epoch} connected{slots}\n",
                         id(n)
@@ -54,7 +69,10 @@ impl Cluster {
                 .collect();
             let file = known.concat() + "vars currentEpoch 3 lastVoteEpoch 0\n";
             let bus = bus[me].to_string();
+            let announced = announced(me).to_string();
             let options = [
+                "--cluster-announce-port",
+                &announced,
                 "--cluster-enabled",
                 "yes",
                 "--cluster-port",
@@ -70,14 +88,54 @@ impl Cluster {
             ];
             nodes.push(Server::start_in_cluster(kind, ports[me], &options, &file)?);
         }
-        let cluster = Cluster { nodes, prefixes: AtomicUsize::new(0) };
-        cluster.wait_until("everybody knows everybody", || {
-            cluster.nodes.iter().enumerate().all(|(n, node)| {
-                node.raw("CLUSTER INFO").contains("cluster_state:ok")
-                    && (n < PRIMARIES || node.raw("INFO replication").contains("master_link_status:up"))
-            })
-        });
+        let cluster = Cluster { nodes, wires, prefixes: AtomicUsize::new(0) };
+        cluster.wait_until_whole();
         Some(cluster)
+    }
+
+    /// Waits until half of the nodes are primaries, the others follow them, and all say that all is well.
+    pub fn wait_until_whole(&self) {
+        self.wait_until("everybody knows everybody", || {
+            let well = |node: &Server| node.raw("CLUSTER INFO").contains("cluster_state:ok");
+            let follows = |node: &&Server| node.raw("INFO replication").contains("master_link_status:up");
+            self.nodes.iter().all(well) && self.nodes.iter().filter(follows).count() == PRIMARIES
+        });
+    }
+
+    /// Whether that node is a primary at present, as it says itself.
+    pub fn is_primary(&self, n: usize) -> bool {
+        self.nodes[n].raw("ROLE").contains("master")
+    }
+
+    /// The nodes of the shard that this primary of the start serves: itself and its replica.
+    pub fn shard(&self, n: usize) -> [usize; 2] {
+        [n, n + PRIMARIES]
+    }
+
+    /// Moves a slot, as `redis-cli --cluster reshard` does, with time for requests at each stage.
+    pub fn move_slot(&self, slot: u16, from: usize, to: usize, linger: Duration) {
+        let (source, target) = (&self.nodes[from], &self.nodes[to]);
+        let ok =
+            |answer: String| assert!(answer.starts_with("+OK") || answer.starts_with("+NOKEY"), "{answer}");
+        ok(target.raw(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.id(from))));
+        ok(source.raw(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.id(to))));
+        std::thread::sleep(linger);
+        loop {
+            let answer = source.raw(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
+            let keys: Vec<&str> =
+                answer.lines().filter(|line| line.contains(':') && line.contains('{')).collect();
+            if keys.is_empty() {
+                break;
+            }
+            // One by one, so that some are here and some are there.
+            for key in keys {
+                ok(source.raw(&format!("MIGRATE 127.0.0.1 {} {key} 0 5000", target.port())));
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        std::thread::sleep(linger);
+        ok(target.raw(&format!("CLUSTER SETSLOT {slot} NODE {}", self.id(to))));
+        ok(source.raw(&format!("CLUSTER SETSLOT {slot} NODE {}", self.id(to))));
     }
 
     pub fn primaries(&self) -> &[Server] {
@@ -85,7 +143,9 @@ impl Cluster {
     }
 
     pub fn url(&self) -> String {
-        let nodes: Vec<String> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let port = |(n, node): (usize, &Server)| self.wires.get(n).map_or(node.port(), Proxy::port);
+        let ports = self.nodes.iter().enumerate().map(port);
+        let nodes: Vec<String> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         format!("redis-cluster://{}", nodes.join(","))
     }
 

@@ -3,6 +3,7 @@
 //! What a network does when it loses packets for a while: connections stay, nothing arrives, and what is sent meanwhile comes
 //! through once it works again. New connections are accepted, and get no further.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -25,7 +26,8 @@ struct State {
     /// Nothing gets back from it.
     answers_held: bool,
     over: bool,
-    ends: Vec<TcpStream>,
+    /// Both ends of each connection, until it is over.
+    ends: HashMap<usize, [TcpStream; 2]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,12 +77,18 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.wire.set(|state| {
             state.over = true;
-            for end in state.ends.drain(..) {
-                let _ = end.shutdown(Shutdown::Both);
+            for (_, ends) in state.ends.drain() {
+                close(&ends);
             }
         });
         // So that it looks up from waiting for the next connection.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
+    }
+}
+
+fn close(ends: &[TcpStream; 2]) {
+    for end in ends {
+        let _ = end.shutdown(Shutdown::Both);
     }
 }
 
@@ -91,7 +99,7 @@ impl Wire {
     }
 
     fn accept(self: Arc<Self>, listener: &TcpListener, server: u16) {
-        for client in listener.incoming() {
+        for (number, client) in listener.incoming().enumerate() {
             let Ok(client) = client else { return };
             // A server that is away closes the connection to its client, as the real one would refuse it.
             let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
@@ -102,14 +110,14 @@ impl Wire {
             if state.over {
                 return;
             }
-            state.ends.extend([client.try_clone().unwrap(), far.try_clone().unwrap()]);
+            state.ends.insert(number, [client.try_clone().unwrap(), far.try_clone().unwrap()]);
             drop(state);
-            self.forward(Way::There, &client, &far);
-            self.forward(Way::Back, &far, &client);
+            self.forward(number, Way::There, &client, &far);
+            self.forward(number, Way::Back, &far, &client);
         }
     }
 
-    fn forward(self: &Arc<Self>, way: Way, from: &TcpStream, to: &TcpStream) {
+    fn forward(self: &Arc<Self>, number: usize, way: Way, from: &TcpStream, to: &TcpStream) {
         let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
         let wire = self.clone();
         std::thread::spawn(move || {
@@ -120,6 +128,7 @@ impl Wire {
                 if !wire.wait(way) || read == 0 || to.write_all(&buffer[..read]).is_err() {
                     let _ = to.shutdown(Shutdown::Both);
                     let _ = from.shutdown(Shutdown::Both);
+                    wire.state.lock().unwrap().ends.remove(&number);
                     return;
                 }
             }

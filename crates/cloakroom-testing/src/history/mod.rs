@@ -8,7 +8,7 @@
 //! never.
 //!
 //! The model of a session is [`session::Session`]: reads, puts, increments, logins and destroys, alone or several in
-//! one step. Any other one is a few lines: see [`Model`].
+//! one step. On servers whose replicas take over the last writes may be lost: [`failover`] allows for that. Any other one is a few lines: see [`Model`].
 //!
 //! ```
 //! use cloakroom_testing::history::{Recorder, session};
@@ -22,6 +22,7 @@
 //! assert!(session::check(&recorder.history()).is_unexplained());
 //! ```
 
+pub mod failover;
 mod record;
 mod search;
 pub mod session;

@@ -43,6 +43,13 @@ impl<C, A> Recorder<C, A> {
         Pending { recorder: self.clone(), at }
     }
 
+    /// This moment: later than everything so far, and earlier than whatever comes.
+    pub fn now(&self) -> u64 {
+        let mut tape = self.0.lock();
+        tape.time += 1;
+        tape.time
+    }
+
     /// Everything so far, in the order of the calls.
     pub fn history(&self) -> Vec<Event<C, A>>
     where

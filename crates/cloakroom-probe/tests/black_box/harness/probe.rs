@@ -93,6 +93,17 @@ impl Place {
         self.start_on(Data { dir, server: None, group: Some(group.clone()), cluster: None }, flags, command())
     }
 
+    /// Starts a probe here over this cluster.
+    #[allow(dead_code)] // By the soak, which has this harness as well.
+    pub fn start_over_cluster(self, cluster: &Arc<Cluster>, flags: &[&str]) -> Probe {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        self.start_on(
+            Data { dir, server: None, group: None, cluster: Some(cluster.clone()) },
+            flags,
+            command(),
+        )
+    }
+
     /// As `start`, with everything logged that the library has to say.
     pub fn start_logging(self, flags: &[&str]) -> Probe {
         let mut command = command();

@@ -1,0 +1,187 @@
+//! A cluster of three primaries and three replicas as the ground, with a wire to each node that can be cut.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::chance::Chance;
+use super::ground::{self, Ground, Kept};
+use super::harness::servers::cluster::Cluster;
+use super::harness::servers::{Kind, Server};
+
+/// Nodes that are primaries at the start, and as many replicas.
+const SHARDS: u64 = 3;
+/// Slots that are moved one after the other.
+const SLOTS_AT_A_TIME: usize = 4;
+/// A node is taken to have failed when it was silent for a second: not yet.
+const A_MOMENT: Duration = Duration::from_millis(400);
+/// Longer than the deadline of a call to a store, which is two seconds.
+const TOO_LONG: Duration = Duration::from_millis(2_500);
+
+pub struct ClusterGround {
+    cluster: Arc<Cluster>,
+    /// Who it happens to next.
+    chance: Mutex<Chance>,
+    failovers: AtomicU64,
+}
+
+impl ClusterGround {
+    pub fn start(kind: Kind, seed: u64) -> Self {
+        ClusterGround {
+            cluster: Arc::new(Cluster::start_behind_wires(kind)),
+            chance: Mutex::new(Chance::of(seed, u64::MAX - 1)),
+            failovers: AtomicU64::new(0),
+        }
+    }
+
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    fn below(&self, bound: u64) -> u64 {
+        self.chance.lock().unwrap().below(bound)
+    }
+
+    /// The primary of a shard, and its replica.
+    fn a_shard(&self) -> (&Server, &Server) {
+        let [one, other] = self.cluster.shard(self.below(SHARDS) as usize);
+        let (primary, replica) = if self.cluster.is_primary(one) { (one, other) } else { (other, one) };
+        (&self.cluster.nodes[primary], &self.cluster.nodes[replica])
+    }
+
+    fn any_node(&self) -> usize {
+        self.below(2 * SHARDS) as usize
+    }
+
+    /// From here on the last writes may be lost.
+    fn replicas_may_take_over(&self) {
+        self.failovers.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn takes_over(&self, replica: &Server) {
+        self.cluster.wait_until("the replica takes over", || replica.raw("ROLE").contains("master"));
+    }
+
+    /// Slots in which sessions live, from one shard to the next, while they are used.
+    fn move_slots(&self) {
+        let shard = self.below(SHARDS) as usize;
+        let serving =
+            |shard: usize| self.cluster.shard(shard).into_iter().find(|node| self.cluster.is_primary(*node));
+        let (Some(from), Some(to)) = (serving(shard), serving((shard + 1) % SHARDS as usize)) else {
+            panic!("a shard has no primary");
+        };
+        // Live ones are few among the marks of those that ended.
+        let live = "local live = {} \
+            for _, key in ipairs(redis.call('KEYS', 'cloakroom:{*')) do \
+              if redis.call('GETRANGE', key, 1, 1) == '\\x01' then live[#live + 1] = key end \
+            end \
+            return live";
+        let said = self.cluster.nodes[from].raw(&format!("EVAL \"{live}\" 0"));
+        let keys = said.lines().filter(|line| line.starts_with("cloakroom:{"));
+        for key in keys.take(SLOTS_AT_A_TIME) {
+            self.cluster.move_slot(self.cluster.slot(key), from, to, Duration::from_millis(50));
+        }
+    }
+}
+
+impl Ground for ClusterGround {
+    fn troubles(&self) -> &'static [&'static str] {
+        &[
+            "primaries killed",
+            "slots moved",
+            "nodes stopped for a moment",
+            "answers swallowed",
+            "places changed",
+            "connections cut",
+            "primaries stopped until they were replaced",
+            "nodes cut off",
+            "scripts forgotten",
+            "clients paused",
+        ]
+    }
+
+    fn happen(&self, trouble: &str) {
+        match trouble {
+            "primaries killed" => {
+                let (primary, replica) = self.a_shard();
+                self.replicas_may_take_over();
+                primary.kill();
+                self.takes_over(replica);
+                primary.start_again();
+            }
+            "primaries stopped until they were replaced" => {
+                let (primary, replica) = self.a_shard();
+                self.replicas_may_take_over();
+                primary.pause();
+                self.takes_over(replica);
+                thread::sleep(Duration::from_millis(self.below(1_500)));
+                primary.resume();
+            }
+            "nodes stopped for a moment" => {
+                let node = &self.cluster.nodes[self.any_node()];
+                // On a machine that is too busy a moment can be too long.
+                self.replicas_may_take_over();
+                node.pause();
+                thread::sleep(A_MOMENT);
+                node.resume();
+            }
+            "slots moved" => self.move_slots(),
+            // Nobody fails: nothing may be lost.
+            "places changed" => {
+                let (_, replica) = self.a_shard();
+                assert!(replica.raw("CLUSTER FAILOVER").starts_with("+OK"));
+                self.takes_over(replica);
+            }
+            "answers swallowed" => {
+                let wire = &self.cluster.wires[self.any_node()];
+                wire.hold_answers();
+                thread::sleep(TOO_LONG);
+                wire.mend();
+            }
+            "nodes cut off" => {
+                let wire = &self.cluster.wires[self.any_node()];
+                wire.cut();
+                thread::sleep(TOO_LONG);
+                wire.mend();
+            }
+            "connections cut" => {
+                let node = &self.cluster.nodes[self.any_node()];
+                node.raw("CLIENT KILL TYPE normal");
+                node.raw("CLIENT KILL TYPE pubsub");
+            }
+            "scripts forgotten" => {
+                for node in &self.cluster.nodes {
+                    node.raw("SCRIPT FLUSH");
+                }
+            }
+            "clients paused" => {
+                self.cluster.nodes[self.any_node()].raw("CLIENT PAUSE 700 ALL");
+                thread::sleep(Duration::from_millis(700));
+            }
+            other => panic!("nobody knows how to make this happen: {other}"),
+        }
+        self.cluster.wait_until_whole();
+    }
+
+    /// On the primaries: replicas have the same once more.
+    fn kept(&self) -> Option<Kept> {
+        let mut all = Kept { keys: 0, without_expiry: 0, memory: 0 };
+        let mut primaries = 0;
+        for node in &self.cluster.nodes {
+            let Some(said) = ground::ask(node.port(), "INFO") else { continue };
+            if said.contains("role:master") {
+                let kept = Kept::read(&said)?;
+                all.keys += kept.keys;
+                all.without_expiry += kept.without_expiry;
+                all.memory += kept.memory;
+                primaries += 1;
+            }
+        }
+        (primaries == SHARDS).then_some(all)
+    }
+
+    fn failovers(&self) -> u64 {
+        self.failovers.load(Ordering::SeqCst)
+    }
+}
