@@ -1,139 +1,20 @@
 //! A cluster that changes under load: slots move from node to node, a primary is killed and its replica takes over.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cloakroom::record::Record;
-use cloakroom::store::{Acquired, Committed, Created, Loaded, Renamed, Store, StoreErrorKind};
+use cloakroom::store::{Acquired, Loaded, Store};
 use cloakroom::{NearCache, StoreKey};
-use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
+use counting::{Counter, count_on, number};
 use support::cluster::Cluster;
 use support::{Kind, name_of};
-
-fn number(record: &Record) -> u64 {
-    let value = record.payload.get("n").unwrap_or_default();
-    std::str::from_utf8(value).unwrap().parse().unwrap_or(0)
-}
-
-/// Counts up in one session, one after the other, as long as it is told to.
-struct Counter {
-    store: RedisStore,
-    key: StoreKey,
-    before: StoreKey,
-    record: Arc<Record>,
-    /// Numbers that were acknowledged and are not there any more.
-    lost: u64,
-    losses: u32,
-    /// The longest time without an acknowledgement.
-    gap: Duration,
-    /// The longest that an answer to a commit took.
-    slowest: Duration,
-    last: Instant,
-    errors: Vec<String>,
-}
-
-impl Counter {
-    async fn begin(store: &RedisStore, key: StoreKey) -> Self {
-        let created = store.create(requests::create(key, requests::data(&[("n", b"0")]))).await.unwrap();
-        let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
-        Counter {
-            store: store.clone(),
-            key,
-            before: key,
-            record: snapshot.record,
-            lost: 0,
-            losses: 0,
-            gap: Duration::ZERO,
-            slowest: Duration::ZERO,
-            last: Instant::now(),
-            errors: Vec::new(),
-        }
-    }
-
-    fn acknowledged(&mut self, record: Arc<Record>) {
-        self.record = record;
-        self.gap = self.gap.max(self.last.elapsed());
-        self.last = Instant::now();
-    }
-
-    async fn count(&mut self) {
-        let next = number(&self.record) + 1;
-        let data = requests::data(&[("n", next.to_string().as_bytes())]);
-        let mut request = requests::commit(self.key, self.record.version, data);
-        request.base = Some(self.record.clone());
-        let asked = Instant::now();
-        loop {
-            match self.store.commit(request.clone()).await {
-                Ok(Committed::Committed(snapshot)) => {
-                    self.slowest = self.slowest.max(asked.elapsed());
-                    assert_eq!(number(&snapshot.record), next);
-                    return self.acknowledged(snapshot.record);
-                }
-                // Nobody else writes here: what was acknowledged is gone.
-                Ok(Committed::Conflict(snapshot)) => return self.found(snapshot.record),
-                // The change of its id as well.
-                Ok(Committed::Missing) => return self.back_to_the_id_before().await,
-                Ok(other) => panic!("{other:?}"),
-                // As the engine does: the same again, under the same operation.
-                Err(error) => {
-                    assert_ne!(error.kind(), StoreErrorKind::Corrupt, "{error}");
-                    self.errors.push(error.to_string());
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            }
-        }
-    }
-
-    fn found(&mut self, record: Arc<Record>) {
-        self.lost += number(&self.record) - number(&record);
-        self.losses += 1;
-        self.record = record;
-    }
-
-    async fn back_to_the_id_before(&mut self) {
-        self.key = self.before;
-        let Ok(Loaded::Live(found)) = self.store.load(self.key).await else { panic!("a session is gone") };
-        self.found(found.record);
-    }
-
-    async fn change_id(&mut self) {
-        let to = requests::successor(self.key);
-        let rename = requests::rename(self.key, to, self.record.version, self.record.payload.clone());
-        loop {
-            match self.store.rename(rename.clone()).await {
-                Ok(Renamed::Conflict(snapshot)) => return self.found(snapshot.record),
-                Ok(Renamed::Missing) => return self.back_to_the_id_before().await,
-                Ok(Renamed::Renamed { snapshot, .. }) => {
-                    (self.before, self.key) = (self.key, to);
-                    return self.acknowledged(snapshot.record);
-                }
-                Ok(other) => panic!("{other:?}"),
-                Err(error) => self.errors.push(error.to_string()),
-            }
-        }
-    }
-}
-
-fn count_on(mut counter: Counter, go_on: Arc<AtomicBool>) -> tokio::task::JoinHandle<Counter> {
-    tokio::spawn(async move {
-        for n in 1_u32.. {
-            if !go_on.load(Ordering::Relaxed) {
-                break;
-            }
-            counter.count().await;
-            if n % 50 == 0 {
-                counter.change_id().await;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        counter
-    })
-}
 
 /// Of a slot on its way.
 const LONG: Duration = Duration::from_millis(800);

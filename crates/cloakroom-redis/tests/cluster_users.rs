@@ -167,6 +167,43 @@ async fn leftovers_in_an_index_are_taken_out_and_what_is_announced_is_not() {
     until("the ended one is gone", || !home.raw(&format!("ZRANGE {index} 0 -1")).contains(&member)).await;
 }
 
+/// Seen as a leftover, and announced before it is taken out: the step that takes it out looks again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_leftover_that_is_announced_meanwhile_stays_in_the_index() {
+    let cluster = Cluster::start_behind_wires(Kind::Redis);
+    let store = cluster.store();
+    let user = requests::user("ann");
+    let index = index_of(&user);
+    let home = node_of(&cluster, &index);
+    let key = key_apart_from(&cluster, &index);
+    let member = member(&key);
+    home.raw(&format!("ZADD {index} 9000000000000 {member}"));
+    // Connected to all of them.
+    store.ping().await.unwrap();
+    store.load(key).await.unwrap();
+    let runs = || home.calls("evalsha") + home.calls("eval");
+    let (before, looked) = (runs(), home.calls("zrange"));
+    // Whoever lists the user's sessions has seen the index, and does not hear yet what has become of this one.
+    let wire = &cluster.wires[cluster.first_owner(cluster.slot(&name_of(&key)))];
+    wire.hold_answers();
+    let listing = tokio::spawn({
+        let (store, user) = (store.clone(), user.clone());
+        async move { store.list_user(user).await.unwrap() }
+    });
+    until("it has seen the index", || home.calls("zrange") > looked).await;
+    announce(&cluster, &user, &key);
+    let announced = runs();
+    wire.mend();
+    assert_eq!(listing.await.unwrap(), []);
+    // By its name, which the server does not know yet, and by its text.
+    until("what it took for leftovers was to be taken out", || runs() >= announced + 2).await;
+    assert!(announced > before, "the test's own announcement is a script as well");
+    assert!(home.raw(&format!("ZRANGE {index} 0 -1")).contains(&member), "it is announced, and may come");
+    // It comes, and a revocation finds it.
+    store.create(requests::create_for(key, requests::bind(&user))).await.unwrap();
+    assert_eq!(store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap().count, 1);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn without_the_node_of_its_index_nobody_logs_in_and_nothing_is_changed() {
     let cluster = Cluster::start(Kind::Redis);

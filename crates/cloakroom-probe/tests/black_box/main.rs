@@ -23,6 +23,7 @@ mod near;
 mod parity;
 mod peers;
 mod robustness;
+mod routes;
 mod server;
 mod start_and_stop;
 mod storms;

@@ -59,7 +59,13 @@ macro_rules! everywhere_and_cached {
 macro_rules! everywhere_and_apart {
     ($($case:ident),* $(,)?) => {
         $crate::harness::everywhere_and_cached! { $($case),* }
+        $crate::harness::apart! { $($case),* }
+    };
+}
 
+/// Makes a test of each case on a cluster.
+macro_rules! apart {
+    ($($case:ident),* $(,)?) => {
         mod on_a_cluster {
             use crate::harness::{Place, run};
 
@@ -164,7 +170,7 @@ macro_rules! on_redis {
 }
 
 pub(crate) use {
-    across_processes, across_processes_for_long, cached, everywhere, everywhere_and_apart,
+    across_processes, across_processes_for_long, apart, cached, everywhere, everywhere_and_apart,
     everywhere_and_cached, on_disk, on_redis,
 };
 

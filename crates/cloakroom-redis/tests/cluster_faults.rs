@@ -1,0 +1,238 @@
+//! What befalls nodes of a cluster under load, and what the sessions on them and on the others notice of it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "support/counting.rs"]
+mod counting;
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cloakroom::StoreKey;
+use cloakroom::store::{Acquired, Committed, Created, Loaded, Store, StoreErrorKind};
+use cloakroom_redis::RedisStore;
+use cloakroom_testing::requests;
+use counting::{Counter, count_on, number};
+use support::cluster::Cluster;
+use support::{Kind, name_of};
+
+/// Of a call to the store.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Which of the three that are primaries at the start has a session.
+fn home_of(cluster: &Cluster, key: &StoreKey) -> usize {
+    cluster.first_owner(cluster.slot(&name_of(key)))
+}
+
+/// A key whose session is there.
+fn key_on(cluster: &Cluster, home: usize) -> StoreKey {
+    std::iter::repeat_with(requests::key).find(|key| home_of(cluster, key) == home).unwrap()
+}
+
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "it did not come to be that {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn counted(number: u64) -> cloakroom::payload::Payload {
+    requests::data(&[("n", number.to_string().as_bytes())])
+}
+
+/// It is not dead, and answers nobody: its replica takes over, and what it wakes up to is not its own any more.
+async fn c1_c9_a_primary_that_stands_still_is_replaced_under_load(kind: Kind) {
+    let cluster = Arc::new(Cluster::start(kind));
+    let store = cluster.builder().call_deadline(DEADLINE).build().unwrap();
+    let go_on = Arc::new(AtomicBool::new(true));
+    let mut running = Vec::new();
+    for n in 0..9 {
+        let key = key_on(&cluster, n % 3);
+        running.push((n % 3, count_on(Counter::begin(&store, key).await, go_on.clone())));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    cluster.nodes[0].pause();
+    let stopped = Instant::now();
+    until("the replica takes over", async || cluster.is_primary(3)).await;
+    let took_over = stopped.elapsed();
+    // The calls that it had been sent before have run out of time, and others are served by the new one.
+    tokio::time::sleep(DEADLINE).await;
+    cluster.nodes[0].resume();
+    until("it follows the new one", async || !cluster.is_primary(0)).await;
+    cluster.nodes[0].forget_calls();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = cluster.nodes[0].raw("INFO commandstats");
+    assert!(!asked.contains("cmdstat_eval"), "it is still asked: {asked}");
+    go_on.store(false, Ordering::Relaxed);
+    for (home, counter) in running {
+        let counter = tokio::time::timeout(Duration::from_secs(20), counter).await.unwrap().unwrap();
+        let Loaded::Live(found) = store.load(counter.key).await.unwrap() else { panic!("a session is gone") };
+        assert_eq!(number(&found.record), number(&counter.record), "acknowledged and there");
+        assert!(counter.slowest < DEADLINE + Duration::from_secs(1), "an answer took {:?}", counter.slowest);
+        if home == 0 {
+            assert!(counter.losses <= 1, "lost {} times", counter.losses);
+            let late = counter.gap.saturating_sub(took_over.max(DEADLINE));
+            assert!(late < Duration::from_millis(1_500), "served {late:?} after it could be");
+        } else {
+            assert_eq!(counter.lost, 0);
+            assert!(counter.errors.is_empty(), "of another node: {:?}", counter.errors);
+            assert!(counter.gap < Duration::from_secs(2), "held up by another node: {:?}", counter.gap);
+        }
+    }
+}
+
+/// Its answers are swallowed: what was on its way is not known, is made once, and is recognised when it is asked for again.
+async fn c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once(kind: Kind) {
+    let cluster = Cluster::start_behind_wires(kind);
+    let deadline = Duration::from_millis(600);
+    let store = cluster.builder().call_deadline(deadline).build().unwrap();
+    let (here, elsewhere) = (key_on(&cluster, 0), key_on(&cluster, 1));
+    let begun = |created| match created {
+        Created::Created { snapshot, .. } => snapshot.record,
+        other => panic!("{other:?}"),
+    };
+    let record = begun(store.create(requests::create(here, counted(0))).await.unwrap());
+    let other = begun(store.create(requests::create(elsewhere, counted(0))).await.unwrap());
+    cluster.wires[0].hold_answers();
+    let commit = requests::commit(here, record.version, counted(1));
+    let error = store.commit(commit.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}");
+    // From now on at once, and of a write that is not sent nobody has to wonder.
+    let began = Instant::now();
+    for _ in 0..5 {
+        let error = store.load(here).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+        let error = store.commit(requests::commit(here, record.version, counted(9))).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+    }
+    assert!(began.elapsed() < deadline, "{:?}", began.elapsed());
+    let began = Instant::now();
+    let served = store.commit(requests::commit(elsewhere, other.version, counted(1))).await.unwrap();
+    assert!(matches!(served, Committed::Committed(_)), "{served:?}");
+    assert!(began.elapsed() < deadline, "held up by another node");
+    cluster.wires[0].mend();
+    let mended = Instant::now();
+    until("it is served again", async || store.load(here).await.is_ok()).await;
+    assert!(mended.elapsed() < Duration::from_secs(1), "back {:?} after the wire", mended.elapsed());
+    let Committed::Committed(made) = store.commit(commit.clone()).await.unwrap() else {
+        panic!("made before")
+    };
+    assert_eq!(number(&made.record), 1);
+    let Committed::Committed(again) = store.commit(commit).await.unwrap() else { panic!("made before") };
+    assert_eq!(again.record.version, made.record.version, "made once");
+}
+
+/// Cut off from those who ask it and not from the other nodes: nobody takes over.
+async fn c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back(kind: Kind) {
+    let cluster = Arc::new(Cluster::start_behind_wires(kind));
+    let deadline = Duration::from_millis(800);
+    let store = cluster.builder().call_deadline(deadline).build().unwrap();
+    let go_on = Arc::new(AtomicBool::new(true));
+    let mut running = Vec::new();
+    for n in 0..6 {
+        let key = key_on(&cluster, n % 3);
+        running.push((n % 3, count_on(Counter::begin(&store, key).await, go_on.clone())));
+    }
+    let here = key_on(&cluster, 0);
+    store.create(requests::create(here, counted(0))).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    cluster.wires[0].cut();
+    until("it is noticed", async || store.load(here).await.is_err()).await;
+    for _ in 0..20 {
+        let began = Instant::now();
+        assert_eq!(store.load(here).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        // Connecting to it gets no further than its wire: whoever asks in the meantime is not told to wait for that.
+        assert!(began.elapsed() < deadline / 2, "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+    assert!(cluster.is_primary(0), "somebody took over");
+    cluster.wires[0].mend();
+    let mended = Instant::now();
+    until("it is served again", async || store.load(here).await.is_ok()).await;
+    assert!(mended.elapsed() < Duration::from_millis(1_500), "back {:?} after the wire", mended.elapsed());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    go_on.store(false, Ordering::Relaxed);
+    for (home, counter) in running {
+        let counter = tokio::time::timeout(Duration::from_secs(20), counter).await.unwrap().unwrap();
+        let Loaded::Live(found) = store.load(counter.key).await.unwrap() else { panic!("a session is gone") };
+        assert_eq!((counter.lost, number(&found.record)), (0, number(&counter.record)));
+        if home != 0 {
+            assert!(counter.errors.is_empty(), "of another node: {:?}", counter.errors);
+            assert!(counter.gap < deadline, "held up by another node: {:?}", counter.gap);
+        }
+    }
+}
+
+/// The primary with the lease is killed. Its replica has the lease, and tells who waits for it when it becomes free.
+async fn c5_a_waiter_is_woken_by_the_node_that_took_over(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let (holder, waiter) = (cluster.store(), cluster.store());
+    let key = key_on(&cluster, 0);
+    let mut request = requests::acquire(key, 1);
+    request.lease = Duration::from_secs(60);
+    holder.create(requests::create(key, counted(0))).await.unwrap();
+    let taken = holder.acquire(request).await.unwrap();
+    assert!(matches!(taken, Acquired::Acquired { .. }));
+    // Somebody waits all the time.
+    let _waiting = waiter.released(key).unwrap();
+    let subscribed = |node: usize| cluster.nodes[node].raw("PUBSUB SHARDCHANNELS").contains("cloakroom:r{");
+    until("the waiter listens", async || subscribed(0)).await;
+    let is_held = async |store: &RedisStore| {
+        matches!(store.acquire(requests::acquire(key, 2)).await, Ok(Acquired::Locked { .. }))
+    };
+    assert!(is_held(&waiter).await);
+    // The write is on its way to the replica as soon as it is acknowledged.
+    until("the replica has it", async || {
+        let at = |node: usize| {
+            let told = cluster.nodes[node].raw("INFO replication");
+            let at =
+                told.lines().find_map(|line| line.strip_prefix("master_repl_offset:").map(str::to_owned));
+            at.unwrap()
+        };
+        at(0) == at(3)
+    })
+    .await;
+    cluster.nodes[0].kill();
+    until("the replica takes over", async || cluster.is_primary(3)).await;
+    until("the waiter listens to it", async || {
+        // What requests do meanwhile.
+        let _ = waiter.load(key).await;
+        subscribed(3)
+    })
+    .await;
+    assert!(is_held(&waiter).await, "the lease came along");
+    // Whoever was woken by the loss of the connection waits again.
+    let then = tokio::spawn(waiter.released(key).unwrap());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!then.is_finished(), "woken while the lease is held");
+    holder.release(requests::release(key, 1)).await.unwrap();
+    let released = Instant::now();
+    tokio::time::timeout(Duration::from_secs(5), then).await.unwrap().unwrap().unwrap();
+    assert!(released.elapsed() < Duration::from_millis(500), "woken after {:?}", released.elapsed());
+    let acquired = waiter.acquire(requests::acquire(key, 2)).await.unwrap();
+    assert!(matches!(acquired, Acquired::Acquired { .. }));
+}
+
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod redis {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(Kind::Redis).await; })*
+        }
+        mod valkey {
+            use super::*;
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name(Kind::Valkey).await; })*
+        }
+    };
+}
+
+on_both! {
+    c1_c9_a_primary_that_stands_still_is_replaced_under_load
+    c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once
+    c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back
+    c5_a_waiter_is_woken_by_the_node_that_took_over
+}
