@@ -197,8 +197,8 @@ fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, Vec<u8>), D
             return Ok(None);
         }
         read?;
-        if !reader.is_at_end() {
-            return reader.wrong(Wrong::Trailing);
+        if !reader.cursor.is_at_end() {
+            return reader.cursor.wrong(Wrong::Trailing);
         }
         Ok(Some(builder.finish()))
     };

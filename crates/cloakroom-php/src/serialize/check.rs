@@ -2,11 +2,11 @@
 //!
 //! Only for what is a tree of arrays and plain values, as most sessions are. Everything else, and everything in doubt, is decoded and compared.
 
-use super::Reader;
+use super::cursor::Cursor;
 use super::float;
 use crate::value::{Document, Entry, Name, Node, integer_key};
 
-impl Reader<'_> {
+impl Cursor<'_> {
     /// Whether the array begins here that is the whole session.
     pub(crate) fn is_root(&mut self, len: usize) -> bool {
         self.expect(b'a', "").is_ok()

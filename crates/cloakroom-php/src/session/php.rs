@@ -3,17 +3,16 @@
 //! <https://www.php.net/manual/en/session.configuration.php#ini.session.serialize-handler>
 
 use crate::error::{DecodeError, DecodeErrorKind as Wrong};
-use crate::serialize::Reader;
+use crate::serialize::Cursor;
 use crate::value::Span;
 
 /// A name up to the first `|`.
-pub(super) fn name(reader: &mut Reader<'_>, input: &[u8]) -> Result<Span, DecodeError> {
-    let rest = input.get(reader.at()..).unwrap_or_default();
-    let Some(len) = memchr::memchr(b'|', rest) else {
-        return reader.wrong(Wrong::Expected("a name that ends in |"));
+pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<Span, DecodeError> {
+    let Some(len) = memchr::memchr(b'|', cursor.rest()) else {
+        return cursor.wrong(Wrong::Expected("a name that ends in |"));
     };
-    let span = reader.raw(len)?;
-    reader.expect(b'|', "|")?;
+    let span = cursor.raw(len)?;
+    cursor.expect(b'|', "|")?;
     Ok(span)
 }
 

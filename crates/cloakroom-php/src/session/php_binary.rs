@@ -3,15 +3,15 @@
 //! <https://www.php.net/manual/en/session.configuration.php#ini.session.serialize-handler>
 
 use crate::error::DecodeError;
-use crate::serialize::Reader;
+use crate::serialize::Cursor;
 use crate::value::Span;
 
 /// The highest bit once marked a variable without a value; PHP still masks it.
 const LENGTH: u8 = 0x7f;
 
-pub(super) fn name(reader: &mut Reader<'_>) -> Result<Span, DecodeError> {
-    let len = reader.byte()? & LENGTH;
-    reader.raw(len.into())
+pub(super) fn name(cursor: &mut Cursor<'_>) -> Result<Span, DecodeError> {
+    let len = cursor.byte()? & LENGTH;
+    cursor.raw(len.into())
 }
 
 /// Why the format cannot carry a variable of this name.

@@ -5,7 +5,7 @@ use super::{Session, php, php_binary};
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly};
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::serialize::{BackReference, Reader, Writer};
+use crate::serialize::{BackReference, Cursor, Reader, Writer};
 use crate::value::{Builder, Document, Name, Node, Span};
 
 /// Where a variable stands in the payload.
@@ -70,7 +70,7 @@ fn attempt(format: Format, text: &[u8], limits: Limits, wrap: bool) -> Result<Op
     let (mut doc, extra) = builder.finish();
     let in_reference = matches!(doc.root, Node::Ref(_));
     doc.root = doc.resolve(doc.root);
-    let Node::Array(root) = doc.root else { return reader.wrong(Wrong::NotASession) };
+    let Node::Array(root) = doc.root else { return reader.cursor.wrong(Wrong::NotASession) };
     let count = doc.array(root).len();
     let refers = !reader.back_references.is_empty();
     let read_only = if in_reference {
@@ -102,33 +102,33 @@ fn variables(
             return empty(reader, builder);
         }
         if matches!(text, [b'b' | b'i' | b'd' | b's' | b'O' | b'C' | b'E', b':', ..]) {
-            return reader.wrong(Wrong::NotASession);
+            return reader.cursor.wrong(Wrong::NotASession);
         }
         reader.root(builder)?;
     } else {
         empty_root(reader, builder)?;
     }
     loop {
-        let done = if whole { builder.left() == 0 } else { reader.is_at_end() };
+        let done = if whole { builder.left() == 0 } else { reader.cursor.is_at_end() };
         if done {
             break;
         }
-        let start = reader.at();
+        let start = reader.cursor.at();
         match format {
-            Format::PhpBinary => builder.name(Name::Str(php_binary::name(reader)?)),
+            Format::PhpBinary => builder.name(Name::Str(php_binary::name(&mut reader.cursor)?)),
             Format::PhpSerialize => {
                 reader.key(builder)?;
             }
-            _ => builder.name(Name::Str(php::name(reader, text)?)),
+            _ => builder.name(Name::Str(php::name(&mut reader.cursor)?)),
         }
-        let (at, before) = (reader.at(), reader.slot);
+        let (at, before) = (reader.cursor.at(), reader.slot);
         reader.value(builder)?;
-        let value = Span { at: at as u32, len: (reader.at() - at) as u32 };
+        let value = Span { at: at as u32, len: (reader.cursor.at() - at) as u32 };
         raws.push(Some(Raw { at: start as u32, value, first: before + 1, slots: reader.slot - before }));
     }
     if whole && !text.is_empty() {
         // PHP ignores what follows.
-        reader.expect(b'}', "a closing brace")?;
+        reader.cursor.expect(b'}', "a closing brace")?;
     }
     builder.end();
     Ok(())
@@ -138,7 +138,7 @@ fn variables(
 fn empty_root(reader: &Reader<'_>, builder: &mut Builder<'_>) -> Result<(), DecodeError> {
     let root = builder.new_array().map_err(|excess| reader.excess(excess))?;
     builder.place(Node::Array(root)).map_err(|excess| reader.excess(excess))?;
-    let count = if reader.is_at_end() { 0 } else { u32::MAX };
+    let count = if reader.cursor.is_at_end() { 0 } else { u32::MAX };
     builder.enter_array(root, count).map_err(|excess| reader.excess(excess))
 }
 
@@ -240,26 +240,26 @@ pub(super) fn encode(session: &Session, format: Format, fresh: bool) -> Result<V
 pub(super) fn is(session: &Session, format: Format, bytes: &[u8]) -> bool {
     let (doc, entries) = (&session.doc, session.entries());
     let whole = format == Format::PhpSerialize;
-    let mut reader = Reader::new(bytes);
+    let mut cursor = Cursor::new(bytes);
     // The session itself is a level.
     let depth = session.limits.depth().saturating_sub(1);
-    if whole && !reader.is_root(entries.len()) {
+    if whole && !cursor.is_root(entries.len()) {
         return false;
     }
     for entry in entries {
         let is_name = match (format, entry.name) {
-            (Format::PhpSerialize, name) => reader.is_key(doc, name),
+            (Format::PhpSerialize, name) => cursor.is_key(doc, name),
             (Format::PhpBinary, Name::Str(span)) => {
-                php_binary::name(&mut reader).is_ok_and(|name| reader.text(name) == doc.bytes(span))
+                php_binary::name(&mut cursor).is_ok_and(|name| cursor.text(name) == doc.bytes(span))
             }
             (_, Name::Str(span)) => {
-                php::name(&mut reader, bytes).is_ok_and(|name| reader.text(name) == doc.bytes(span))
+                php::name(&mut cursor).is_ok_and(|name| cursor.text(name) == doc.bytes(span))
             }
             _ => false,
         };
-        if !is_name || !reader.is_value(doc, entry.node, depth) {
+        if !is_name || !cursor.is_value(doc, entry.node, depth) {
             return false;
         }
     }
-    if whole { reader.is_end() } else { reader.is_at_end() }
+    if whole { cursor.is_end() } else { cursor.is_at_end() }
 }
