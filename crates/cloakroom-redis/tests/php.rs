@@ -6,75 +6,11 @@ mod support;
 
 use std::time::Duration;
 
-use cloakroom::{ErrorKind, LockGuard, Mode, Session, SessionError, SessionHandle, SessionManager};
-use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
-use http::{HeaderMap, Request, StatusCode};
-use support::{Kind, Server};
+use cloakroom::{ErrorKind, LockGuard, Mode};
+use cloakroom_redis::php::{Layout, PhpServer};
+use support::service::{Service, opened};
 
 const ID: &str = "0123456789abcdefghijklmnop";
-
-/// A service of ours on PHP's sessions.
-struct Service {
-    server: Server,
-    sessions: SessionManager,
-}
-
-impl Service {
-    fn on(layout: Layout, mode: Mode) -> Self {
-        let server = Server::start(Kind::Redis);
-        let config = layout.session_config().mode(mode);
-        let store = PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout);
-        let sessions = SessionManager::new(store, config).unwrap();
-        Service { server, sessions }
-    }
-
-    fn new() -> Self {
-        Self::on(Layout::phpredis().user_variable("user_id"), Mode::Merge)
-    }
-
-    fn request(&self, id: &str) -> SessionHandle {
-        let request = Request::builder().header("cookie", format!("PHPSESSID={id}"));
-        self.sessions.open(&request.body(()).unwrap(), None)
-    }
-
-    /// Ends a request; answers with the id that the response tells, if any.
-    async fn close(&self, handle: &SessionHandle) -> Result<Option<String>, SessionError> {
-        let mut headers = HeaderMap::new();
-        if let cloakroom::Outcome::Failed(error) =
-            self.sessions.close(handle, StatusCode::OK, &mut headers).await
-        {
-            return Err(error);
-        }
-        let cookie = headers.get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
-        Ok(cookie
-            .map(|cookie| cookie.strip_prefix("PHPSESSID=").unwrap().split(';').next().unwrap().to_owned()))
-    }
-
-    /// A value of PHP's, as it is.
-    fn value(&self, id: &str) -> String {
-        let answer = self.server.raw(&format!("GET PHPREDIS_SESSION:{id}"));
-        answer.split_once("\r\n").unwrap().1.strip_suffix("\r\n+OK\r\n").unwrap_or_default().to_owned()
-    }
-
-    fn php_writes(&self, id: &str, value: &str) {
-        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
-        let answer = self.server.raw(&format!("SETEX PHPREDIS_SESSION:{id} 1440 \"{value}\""));
-        assert!(answer.starts_with("+OK"), "{answer}");
-    }
-
-    fn php_locks(&self, id: &str, millis: u32) {
-        let answer = self.server.raw(&format!("SET PHPREDIS_SESSION:{id}_LOCK web-1|4711 NX PX {millis}"));
-        assert!(answer.starts_with("+OK"), "{answer}");
-    }
-
-    fn exists(&self, key: &str) -> bool {
-        self.server.raw(&format!("EXISTS {key}")).starts_with(":1")
-    }
-}
-
-async fn opened(handle: &SessionHandle) -> Session {
-    handle.open().await.unwrap()
-}
 
 fn assert_send<T: Send>(value: T) -> T {
     value

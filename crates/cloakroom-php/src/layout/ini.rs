@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use cloakroom::{CacheLimiter, CookieConfig, CookieLifetime, SameSite, Secure, SessionConfig};
 
-use super::scheme::{Layout, LayoutError};
+use super::scheme::{Ini, Layout, LayoutError};
 use crate::ini::SessionIni;
 
 impl Layout {
-    /// This layout as php.ini has it: format, ids, lifetime and cookie; and the configuration that goes with it.
+    /// This layout as php.ini has it: format, ids, lifetime and cookie; and the configuration that goes with it. Format and lifetime stay as
+    /// they are where the application does not go by php.ini there ([`phalcon`](Self::phalcon)).
     ///
     /// The configuration is stricter than PHP where that cannot be noticed: the cookie is `HttpOnly`, `SameSite=Lax` where PHP says nothing, and
     /// `Secure` where the request is.
@@ -16,10 +17,14 @@ impl Layout {
     /// # Errors
     /// [`LayoutError`]: which setting does not do.
     pub fn with_ini(self, php: &SessionIni) -> Result<(Self, SessionConfig), LayoutError> {
-        let layout = self
-            .serialize_handler(php.format.map_or("", |format| format.name()))?
+        let mut layout = self;
+        if layout.ini == Ini::All {
+            layout = layout
+                .serialize_handler(php.format.map_or("", |format| format.name()))?
+                .gc_maxlifetime(php.lifetime)?;
+        }
+        let layout = layout
             .sid(usize::from(php.id.length), u32::from(php.id.bits_per_character))?
-            .gc_maxlifetime(php.lifetime)?
             .session_name(&php.name);
         let config = layout.session_config().cookie(cookie(php)).cache_limiter(cache_limiter(php));
         Ok((layout, config))

@@ -70,7 +70,7 @@ impl<G: Ground> Inner<G> {
                 recent: RecentOps::default(),
                 epoch: epoch_of(user.as_ref()),
                 created: now,
-                last_seen: now,
+                last_seen: self.last_seen(seen.idle_deadline, now),
                 idle_deadline: seen.idle_deadline,
                 absolute_deadline: Timestamp::NEVER,
                 renew_at: Timestamp::NEVER,
@@ -94,6 +94,13 @@ impl<G: Ground> Inner<G> {
         record.user = user;
         record.payload = payload;
         Ok(record)
+    }
+
+    /// When PHP was last asked for a session that ends then: reading it here is to keep it alive as well.
+    fn last_seen(&self, idle_deadline: Timestamp, now: Timestamp) -> Timestamp {
+        let unused = self.layout.lifetime.saturating_sub(now.until(idle_deadline));
+        let unused = u64::try_from(unused.as_millis()).unwrap_or(u64::MAX);
+        Timestamp::from_millis(now.as_millis().saturating_sub(unused))
     }
 
     /// What has to be changed for these entries to be there. `source`: the session that a new one takes its variables from.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainId, PlainIds, SessionConfig};
+use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainId, PlainIds, Secure, SessionConfig};
 
 use super::coding::Coding;
 use super::named;
@@ -16,6 +16,11 @@ pub(super) const LETTERS_AND_DIGITS: &[u8] =
     b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 pub(super) const UP_TO_V: &[u8] = b"0123456789abcdefghijklmnopqrstuv";
 pub(super) const HEXADECIMAL: &[u8] = b"0123456789abcdef";
+
+/// PHP's cookie by its usual name, `Secure` where the request is: what PHP leaves out does not show.
+pub(super) fn php_cookie() -> CookieConfig {
+    CookieConfig::new().name("PHPSESSID").secure(Secure::Auto)
+}
 
 /// Where a PHP application keeps its sessions, and what they look like there: one value, chosen by name.
 ///
@@ -37,14 +42,29 @@ pub struct Layout {
     pub(super) name: &'static str,
     /// Before the id.
     pub(super) prefix: String,
-    /// Behind the id.
-    pub(super) lock_suffix: &'static str,
+    pub(super) lock: LockAt,
     pub(super) coding: Coding,
     pub(super) ids: IdRules,
     /// `session.gc_maxlifetime`.
     pub(super) lifetime: Duration,
     pub(super) user_variable: Option<String>,
-    pub(super) cookie: String,
+    pub(super) cookie: CookieConfig,
+    pub(super) ini: Ini,
+}
+
+/// What of php.ini's settings for sessions holds for a layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ini {
+    All,
+    /// Ids and cookie; format and lifetime are the application's own.
+    Ids,
+}
+
+/// Where the lock of a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LockAt {
+    /// In the key of the session with this behind it: PHP takes it as well.
+    Behind(&'static str),
 }
 
 /// A setting of PHP's that does not do.
@@ -66,6 +86,13 @@ pub enum LayoutError {
     SerializeHandler(String),
     /// `session.gc_maxlifetime` is nothing.
     MaxLifetime,
+    /// The application that has this layout does not go by this setting of php.ini.
+    Fixed {
+        /// The layout.
+        layout: &'static str,
+        /// The setting.
+        setting: &'static str,
+    },
 }
 
 impl fmt::Display for LayoutError {
@@ -91,6 +118,9 @@ impl fmt::Display for LayoutError {
                 "session.serialize_handler is {name:?}; known are php, php_serialize, php_binary, igbinary and msgpack"
             ),
             LayoutError::MaxLifetime => f.write_str("session.gc_maxlifetime must be at least a second"),
+            LayoutError::Fixed { layout, setting } => {
+                write!(f, "sessions of the layout {layout} do not go by {setting}: leave it out")
+            }
         }
     }
 }
@@ -103,7 +133,7 @@ impl Layout {
         self.name
     }
 
-    /// What keys begin with: `prefix=` in `session.save_path`.
+    /// What keys begin with: `prefix=` in `session.save_path`, or `prefix` of the application's own.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -113,8 +143,11 @@ impl Layout {
     /// The format: `session.serialize_handler`.
     ///
     /// # Errors
-    /// The handler is not known.
+    /// The handler is not known, or the layout has a format of its own.
     pub fn serialize_handler(mut self, handler: &str) -> Result<Self, LayoutError> {
+        if self.ini != Ini::All {
+            return Err(LayoutError::Fixed { layout: self.name, setting: "session.serialize_handler" });
+        }
         let format = handler.parse().map_err(|_| LayoutError::SerializeHandler(handler.to_owned()))?;
         self.coding = Coding::Handler(format);
         Ok(self)
@@ -144,7 +177,7 @@ impl Layout {
         Ok(self)
     }
 
-    /// How long a session lives without a request: `session.gc_maxlifetime`.
+    /// How long a session lives without a request: `session.gc_maxlifetime`, or `lifetime` of the application's own.
     ///
     /// # Errors
     /// Less than a second.
@@ -159,7 +192,7 @@ impl Layout {
     /// The cookie's name: `session.name`.
     #[must_use]
     pub fn session_name(mut self, name: impl Into<String>) -> Self {
-        self.cookie = name.into();
+        self.cookie = self.cookie.name(name);
         self
     }
 
@@ -179,9 +212,12 @@ impl Layout {
     /// The cookie has PHP's name and path, and what PHP leaves out: it is `HttpOnly`, `SameSite=Lax`, and `Secure` where the
     /// request is. A session may have 1 MiB and 4,096 variables: PHP knows no limit, and what it stored must be writable here.
     pub fn session_config(&self) -> SessionConfig {
-        let cookie = CookieConfig::new().name(self.cookie.clone()).secure(cloakroom::Secure::Auto);
         let limits = Limits { session_bytes: 1 << 20, keys: 4096, ..Limits::default() };
-        SessionConfig::new().cookie(cookie).idle(self.lifetime).limits(limits).locking(self.locking())
+        SessionConfig::new()
+            .cookie(self.cookie.clone())
+            .idle(self.lifetime)
+            .limits(limits)
+            .locking(self.locking())
     }
 
     /// How the lock is taken: never handed on within this process while PHP waits for it, which PHP does for 22 ms unless it is
@@ -201,7 +237,8 @@ impl Layout {
 
     /// The name under which PHP has the lock of a session. As secret.
     pub fn lock_name(&self, id: &PlainId) -> String {
-        format!("{}{}", self.data_name(id), self.lock_suffix)
+        let LockAt::Behind(suffix) = self.lock;
+        format!("{}{suffix}", self.data_name(id))
     }
 }
 
@@ -240,7 +277,16 @@ mod tests {
         assert_eq!(layout.data_name(&id), "PHPREDIS_SESSION:0123456789abcdefghijklmnop");
         assert_eq!(layout.lock_name(&id), "PHPREDIS_SESSION:0123456789abcdefghijklmnop_LOCK");
         assert_eq!(layout.prefix("shop:").lock_name(&id), "shop:0123456789abcdefghijklmnop_LOCK");
+        for (name, locked) in [
+            ("uma", "PHPREDIS_SESSION:0123456789abcdefghijklmnop_lock"),
+            ("phalcon", "SESSIONS:0123456789abcdefghijklmnop_lock"),
+        ] {
+            let layout: Layout = name.parse().unwrap();
+            assert_eq!((layout.name(), layout.lock_name(&id).as_str()), (name, locked));
+        }
         assert_eq!("none".parse::<Layout>(), Err(LayoutError::Name("none".to_owned())));
         assert!(Layout::phpredis().serialize_handler("wddx").is_err());
+        let fixed = Layout::phalcon().serialize_handler("igbinary").unwrap_err().to_string();
+        assert!(fixed.contains("phalcon") && fixed.contains("session.serialize_handler"), "{fixed}");
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 pub struct Fpm {
     process: Child,
     folder: tempfile::TempDir,
+    cookie: String,
 }
 
 /// What a page answered.
@@ -24,8 +25,8 @@ pub struct Page {
 }
 
 impl Fpm {
-    /// Starts it with these lines of `php.ini`.
-    pub fn start(page: &str, settings: &[(&str, &str)]) -> Self {
+    /// Starts it with these lines of `php.ini`; the session's cookie has this name.
+    pub fn start(page: &str, cookie: &str, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("page.php"), page).unwrap();
@@ -48,7 +49,7 @@ impl Fpm {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let fpm = Fpm { process, folder };
+        let fpm = Fpm { process, folder, cookie: cookie.to_owned() };
         let began = Instant::now();
         while UnixStream::connect(fpm.socket()).is_err() {
             assert!(began.elapsed() < Duration::from_secs(20), "PHP-FPM does not start: {}", fpm.log("log"));
@@ -73,7 +74,7 @@ impl Fpm {
     /// Asks for the page, with this query and session.
     pub fn get(&self, query: &str, id: Option<&str>) -> Page {
         let script = self.folder.path().join("page.php").display().to_string();
-        let cookie = id.map(|id| format!("PHPSESSID={id}")).unwrap_or_default();
+        let cookie = id.map(|id| format!("{}={id}", self.cookie)).unwrap_or_default();
         let variables = [
             ("SCRIPT_FILENAME", script.as_str()),
             ("REQUEST_METHOD", "GET"),
@@ -115,7 +116,8 @@ impl Fpm {
             .split_once("\r\n\r\n")
             .unwrap_or_else(|| panic!("no page: {output} {}", self.complaints()));
         // The last one counts: a page that changes its id twice tells it twice.
-        let mut cookies = head.lines().filter_map(|line| line.strip_prefix("Set-Cookie: PHPSESSID="));
+        let named = format!("Set-Cookie: {}=", self.cookie);
+        let mut cookies = head.lines().filter_map(|line| line.strip_prefix(&named));
         let id = cookies.next_back().map(|cookie| cookie.split(';').next().unwrap().to_owned());
         Page { id: id.filter(|id| id != "deleted"), body: body.to_owned() }
     }

@@ -1,6 +1,8 @@
 //! The layouts, each as its application has it without further settings.
 
+mod phalcon;
 mod phpredis;
+mod uma;
 
 use super::scheme::Layout;
 
@@ -8,4 +10,5 @@ use super::scheme::Layout;
 type Begin = fn() -> Layout;
 
 /// All of them, by name.
-pub(super) const ALL: &[(&str, Begin)] = &[("phpredis", Layout::phpredis)];
+pub(super) const ALL: &[(&str, Begin)] =
+    &[("phpredis", Layout::phpredis), ("uma", Layout::uma), ("phalcon", Layout::phalcon)];

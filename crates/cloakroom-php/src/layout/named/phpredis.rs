@@ -6,7 +6,7 @@ use cloakroom::IdRules;
 
 use crate::Format;
 use crate::layout::coding::Coding;
-use crate::layout::scheme::{ACCEPTED, Layout, UP_TO_V};
+use crate::layout::scheme::{ACCEPTED, Ini, Layout, LockAt, UP_TO_V, php_cookie};
 
 impl Layout {
     /// phpredis' own session handler: `session.save_handler = redis`, on one server.
@@ -17,12 +17,13 @@ impl Layout {
         Layout {
             name: "phpredis",
             prefix: "PHPREDIS_SESSION:".to_owned(),
-            lock_suffix: "_LOCK",
+            lock: LockAt::Behind("_LOCK"),
             coding: Coding::Handler(Format::Php),
             ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
             lifetime: Duration::from_secs(1440),
             user_variable: None,
-            cookie: "PHPSESSID".to_owned(),
+            cookie: php_cookie(),
+            ini: Ini::All,
         }
     }
 }

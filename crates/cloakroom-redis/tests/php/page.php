@@ -3,7 +3,17 @@
 class Node { public $name; protected $hidden = 'h'; private $secret = 's'; public $next; public function __construct($name) { $this->name = $name; } }
 enum Size: string { case Small = 's'; case Large = 'l'; }
 
-session_start();
+// The session as PHP's own module has it, unless what stands before this page has one of its own.
+if (!function_exists('change_id')) {
+    function change_id() { session_regenerate_id(true); }
+    function log_out() { $_SESSION = []; session_destroy(); }
+    function finish() { session_write_close(); }
+}
+if (!function_exists('start')) {
+    function start() { session_start(); }
+}
+
+start();
 $key = $_GET['key'] ?? '';
 switch ($_GET['do'] ?? 'read') {
     case 'read':
@@ -16,16 +26,15 @@ switch ($_GET['do'] ?? 'read') {
         usleep(2000);
         break;
     case 'login':
-        session_regenerate_id(true);
+        change_id();
         $_SESSION['user_id'] = 7;
         break;
     case 'regenerate':
-        session_regenerate_id(true);
+        change_id();
         break;
     case 'logout':
-        $_SESSION = [];
-        session_destroy();
-        break;
+        log_out();
+        exit('null');
     case 'objects':
         $a = new Node('a');
         $a->next = new Node('b');
@@ -47,7 +56,9 @@ switch ($_GET['do'] ?? 'read') {
             $_SESSION['one']['x'] = 5;
             $intact = $intact && $_SESSION['two']['x'] === 5;
         }
-        echo json_encode($intact);
-        exit;
+        finish();
+        exit(json_encode($intact));
 }
-echo json_encode($key === '' ? null : ($_SESSION[$key] ?? null));
+$told = json_encode($key === '' ? null : ($_SESSION[$key] ?? null));
+finish();
+echo $told;

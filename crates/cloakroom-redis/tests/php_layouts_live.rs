@@ -1,0 +1,92 @@
+//! One visitor on both sides, where PHP has a session handler of its application's: their storage, command by command, under PHP-FPM.
+#![cfg(feature = "php")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+
+use cloakroom_redis::php::Layout;
+use support::shop::{self, Setup, Shop};
+
+const HANDLER: &str = include_str!("php/locking_handler.php");
+
+/// 1ma/RedisSessionHandler with this format, under PHP 8 (`session.lazy_write` off, without which it dies there).
+fn uma(format: &'static str) -> Arc<Shop> {
+    let constants =
+        "<?php const PREFIX = 'PHPREDIS_SESSION:', LIFETIME = 1440, LOOKS_BEFORE_WRITING = false;\n";
+    let begins = format!("{constants}{}", HANDLER.trim_start_matches("<?php"));
+    let settings = handler_settings(format);
+    let layout = Layout::uma().serialize_handler(format).unwrap();
+    Shop::open(Setup { begins: &begins, settings, ..Setup::new(layout) })
+}
+
+/// PhalconSessionRedis.
+fn phalcon() -> Arc<Shop> {
+    let constants = "<?php const PREFIX = 'SESSIONS:', LIFETIME = 3600, LOOKS_BEFORE_WRITING = true;\n";
+    let begins = format!("{constants}{}", HANDLER.trim_start_matches("<?php"));
+    let settings = handler_settings("php_serialize");
+    Shop::open(Setup { begins: &begins, prefix: "SESSIONS:", settings, ..Setup::new(Layout::phalcon()) })
+}
+
+fn handler_settings(format: &'static str) -> Vec<(&'static str, &'static str)> {
+    vec![
+        ("session.serialize_handler", format),
+        ("session.sid_length", "26"),
+        ("session.sid_bits_per_character", "5"),
+        ("session.use_strict_mode", "1"),
+        ("session.lazy_write", "0"),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p03_a_visitor_is_served_by_both_under_the_lock_of_1ma() {
+    for format in ["php", "php_serialize", "igbinary"] {
+        shop::a_visit(&uma(format), false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p03_a_visitor_is_served_by_both_under_the_lock_of_phalcon() {
+    shop::a_visit(&phalcon(), false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p11_two_hundred_increments_on_both_sides_at_once_are_two_hundred() {
+    let rounds = if std::env::var_os("CLOAKROOM_LONG").is_some() { 10 } else { 1 };
+    for _ in 0..rounds {
+        for shop in [uma("php"), phalcon()] {
+            assert_eq!(shop::two_hundred_increments(&shop).await, "200");
+            shop.is_content();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p05_a_made_up_id_is_adopted_by_neither() {
+    for (shop, prefix) in [(uma("php"), "PHPREDIS_SESSION:"), (phalcon(), "SESSIONS:")] {
+        let made_up = "0123456789abcdefghijklmnop";
+        let mut by_php = Some(made_up.to_owned());
+        shop.php("do=set&key=n&value=1", &mut by_php);
+        let mut by_us = Some(made_up.to_owned());
+        shop.rust(&mut by_us, async |session| session.set("n", 1).unwrap()).await;
+        for id in [by_php, by_us] {
+            let id = id.unwrap();
+            assert_ne!(id, made_up);
+            assert!(shop.exists(&format!("{prefix}{id}")));
+        }
+        assert!(!shop.exists(&format!("{prefix}{made_up}")));
+        shop.is_content();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_of_the_lock() {
+    shop::hold_the_lock().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p04_a_killed_holder_leaves_a_lock_with_an_owner_and_an_expiry_and_php_goes_on() {
+    shop::a_holder_is_killed(&uma("php"), "uma", "_lock").await;
+    shop::a_holder_is_killed(&phalcon(), "phalcon", "_lock").await;
+}

@@ -1,0 +1,257 @@
+//! A PHP application under PHP-FPM and a service of ours, on one Redis, and what a visitor does with both.
+
+#![allow(unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cloakroom::{Locking, Session, SessionHandle, SessionManager};
+use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
+use http::{HeaderMap, Request, StatusCode};
+
+use super::{Kind, Server, fpm::Fpm};
+
+/// How PHP keeps its sessions, and what they are here.
+pub struct Setup<'s> {
+    pub layout: Layout,
+    /// For messages: which of several.
+    pub called: &'s str,
+    /// What the page begins with: where PHP's own module does not do it.
+    pub begins: &'s str,
+    /// What keys of sessions begin with.
+    pub prefix: &'s str,
+    pub cookie: &'s str,
+    pub settings: Vec<(&'s str, &'s str)>,
+}
+
+impl Setup<'_> {
+    pub fn new(layout: Layout) -> Self {
+        let called = layout.name();
+        Setup {
+            layout,
+            called,
+            begins: "",
+            prefix: "PHPREDIS_SESSION:",
+            cookie: "PHPSESSID",
+            settings: Vec::new(),
+        }
+    }
+}
+
+/// A PHP application and a service of ours.
+pub struct Shop {
+    pub php: Fpm,
+    pub rust: SessionManager,
+    pub server: Server,
+    called: String,
+    prefix: String,
+    cookie: String,
+}
+
+impl Shop {
+    pub fn open(setup: Setup<'_>) -> Arc<Self> {
+        let server = Server::start(Kind::Redis);
+        let save_path = format!("tcp://127.0.0.1:{}", server.port());
+        let mut settings = vec![("session.save_path", save_path.as_str()), ("serialize_precision", "-1")];
+        settings.extend(setup.settings);
+        let page = format!("{}{}", setup.begins, include_str!("../php/page.php").trim_start_matches("<?php"));
+        let page = if setup.begins.is_empty() { format!("<?php{page}") } else { page };
+        let php = Fpm::start(&page, setup.cookie, &settings);
+        let layout = setup.layout.user_variable("user_id");
+        let config =
+            layout.session_config().locking(Locking { wait: Duration::from_secs(30), ..layout.locking() });
+        let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(2));
+        let rust =
+            SessionManager::new(PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout), config)
+                .unwrap();
+        let (called, prefix) = (setup.called.to_owned(), setup.prefix.to_owned());
+        Arc::new(Shop { php, rust, server, called, prefix, cookie: setup.cookie.to_owned() })
+    }
+
+    /// Lets PHP do something; follows the id.
+    pub fn php(&self, query: &str, id: &mut Option<String>) -> String {
+        let page = self.php.get(query, id.as_deref());
+        if page.id.is_some() {
+            *id = page.id;
+        }
+        page.body
+    }
+
+    fn request(&self, id: &Option<String>) -> SessionHandle {
+        let mut request = Request::builder();
+        if let Some(id) = id {
+            request = request.header("cookie", format!("{}={id}", self.cookie));
+        }
+        self.rust.open(&request.body(()).unwrap(), None)
+    }
+
+    /// Lets a handler of ours do something; follows the id.
+    pub async fn rust<T>(&self, id: &mut Option<String>, handler: impl AsyncFnOnce(&Session) -> T) -> T {
+        let handle = self.request(id);
+        let session = handle.open().await.unwrap();
+        let answer = handler(&session).await;
+        let mut headers = HeaderMap::new();
+        if let cloakroom::Outcome::Failed(error) =
+            self.rust.close(&handle, StatusCode::OK, &mut headers).await
+        {
+            panic!("{}: {error}", self.called);
+        }
+        if let Some(cookie) = headers.get("set-cookie") {
+            let cookie =
+                cookie.to_str().unwrap().strip_prefix(&format!("{}=", self.cookie)).unwrap().to_owned();
+            *id = cookie.split(';').next().filter(|id| !id.is_empty()).map(str::to_owned);
+        }
+        answer
+    }
+
+    /// One more, in an atomic step of ours.
+    async fn adds(&self, id: &mut Option<String>) {
+        self.rust(id, async |session| {
+            session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
+        })
+        .await;
+    }
+
+    pub fn exists(&self, key: &str) -> bool {
+        self.server.raw(&format!("EXISTS {key}")).starts_with(":1")
+    }
+
+    /// Locks, and what has no expiry.
+    pub fn leftovers(&self) -> String {
+        let script = "local all='' for _,key in ipairs(redis.call('KEYS','*')) do if string.find(string.lower(key),'lock') or redis.call('PTTL',key)<0 then all=all..key..' ' end end return all";
+        let answer = self.server.raw(&format!("EVAL \"{script}\" 0"));
+        answer.split_once("\r\n").unwrap().1.split("\r\n").next().unwrap().to_owned()
+    }
+
+    pub fn is_content(&self) {
+        assert_eq!(self.php.complaints(), "", "{}", self.called);
+        assert_eq!(self.leftovers(), "", "{}", self.called);
+    }
+}
+
+/// What one visitor does on both sides. `plain`: without references, which PHP's msgpack cannot keep.
+pub async fn a_visit(shop: &Shop, plain: bool) {
+    let called = &shop.called;
+    // Each reads what the other set.
+    let mut id = None;
+    shop.php("do=set&key=basket&value=%5B%7B%22sku%22%3A%22A1%22%2C%22qty%22%3A2%7D%5D", &mut id);
+    let by_php = id.clone();
+    assert!(by_php.is_some(), "{called}");
+    let basket: Vec<BTreeMap<String, serde_json::Value>> =
+        shop.rust(&mut id, async |session| session.get("basket").unwrap().unwrap()).await;
+    assert_eq!(serde_json::to_string(&basket).unwrap(), r#"[{"qty":2,"sku":"A1"}]"#, "{called}");
+    shop.rust(&mut id, async |session| {
+        session
+            .set("note", serde_json::json!({ "text": "für 5 €", "ok": true, "f": 0.5, "n": null }))
+            .unwrap();
+    })
+    .await;
+    assert_eq!(id, by_php, "{called}: the id stays");
+    let note: serde_json::Value = serde_json::from_str(&shop.php("do=read&key=note", &mut id)).unwrap();
+    assert_eq!(note, serde_json::json!({ "text": "für 5 €", "ok": true, "f": 0.5, "n": null }), "{called}");
+
+    // What PHP alone understands is intact after a change beside it.
+    let plain = if plain { "&plain=1" } else { "" };
+    shop.php(&format!("do=objects{plain}"), &mut id);
+    shop.rust(&mut id, async |session| session.put("note", "changed").await.unwrap()).await;
+    assert_eq!(shop.php(&format!("do=intact{plain}"), &mut id), "true", "{called}");
+
+    // Logged in there is logged in here, on the new id.
+    let before = id.clone();
+    shop.php("do=login", &mut id);
+    assert_ne!(id, before, "{called}");
+    let user = shop.rust(&mut id, async |session| session.user().map(|user| user.as_str().to_owned())).await;
+    assert_eq!(user.as_deref(), Some("7"), "{called}");
+    let mut old = before;
+    assert!(shop.rust(&mut old, async |session| session.is_empty()).await, "{called}");
+
+    // A new id on either side is followed by the other.
+    shop.php("do=regenerate", &mut id);
+    shop.rust(&mut id, async |session| session.regenerate().await.unwrap()).await;
+    assert_eq!(shop.php("do=read&key=note", &mut id), "\"changed\"", "{called}");
+
+    // A logout on either side is one on both.
+    let mut gone = id.clone();
+    shop.rust(&mut id, async |session| session.destroy().await.unwrap()).await;
+    assert_eq!(shop.php("do=read&key=user_id", &mut gone), "null", "{called}");
+    let mut id = None;
+    shop.rust(&mut id, async |session| {
+        session.set("n", 1).unwrap();
+        session.login("9").await.unwrap();
+    })
+    .await;
+    assert_eq!(shop.php("do=read&key=user_id", &mut id), "9", "{called}");
+    shop.php("do=logout", &mut id.clone());
+    assert!(shop.rust(&mut id, async |session| session.is_empty()).await, "{called}");
+    shop.is_content();
+}
+
+/// 200 increments at 20 in parallel, half of them in PHP; answers with what is stored.
+pub async fn two_hundred_increments(shop: &Arc<Shop>) -> String {
+    let mut id = None;
+    shop.php("do=set&key=n&value=0", &mut id);
+    let mut tasks = Vec::new();
+    for task in 0..20 {
+        let (shop, mut id) = (shop.clone(), id.clone());
+        tasks.push(tokio::spawn(async move {
+            for _ in 0..10 {
+                if task % 2 == 0 {
+                    let (shop, mut id) = (shop.clone(), id.clone());
+                    tokio::task::spawn_blocking(move || shop.php("do=add", &mut id)).await.unwrap();
+                } else {
+                    shop.adds(&mut id).await;
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    shop.php("do=read&key=n", &mut id)
+}
+
+/// The process of a holder: a test program, which takes the lock and waits to be killed. Called by a test of the name
+/// `a_holder_of_the_lock`, which does nothing where it is not told what to hold.
+pub async fn hold_the_lock() {
+    let Ok(told) = std::env::var("CLOAKROOM_TEST_HOLDER") else { return };
+    let [port, name, cookie, id] = <[&str; 4]>::try_from(told.split(' ').collect::<Vec<_>>()).unwrap();
+    let layout: Layout = name.parse().unwrap();
+    let short = Locking { lease: Duration::from_millis(1500), ..Locking::default() };
+    let config = layout.session_config().locking(short);
+    let server = cloakroom_redis::RedisStore::builder(&format!("redis://127.0.0.1:{port}/0")).unwrap();
+    let sessions =
+        SessionManager::new(PhpStore::new(PhpServer::new(server).unwrap(), layout), config).unwrap();
+    let request = Request::builder().header("cookie", format!("{cookie}={id}")).body(()).unwrap();
+    let session = sessions.open(&request, None).open().await.unwrap();
+    let _guard = session.lock().await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// A holder of ours is killed: its lock has an owner and an expiry, and PHP goes on when that is over.
+pub async fn a_holder_is_killed(shop: &Shop, layout: &str, lock_suffix: &str) {
+    let mut id = None;
+    shop.php("do=set&key=n&value=1", &mut id);
+    let told = id.clone().unwrap();
+    let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_holder_of_the_lock"])
+        .env("CLOAKROOM_TEST_HOLDER", format!("{} {layout} {} {told}", shop.server.port(), shop.cookie))
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let lock = format!("{}{told}{lock_suffix}", shop.prefix);
+    let began = Instant::now();
+    while !shop.server.raw(&format!("GET {lock}")).contains("cloakroom|rust-") {
+        assert!(began.elapsed() < Duration::from_secs(20), "the lock is not taken");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let left = shop.server.raw(&format!("PTTL {lock}"));
+    let left: i64 = left.strip_prefix(':').unwrap().lines().next().unwrap().parse().unwrap();
+    assert!((1..=1500).contains(&left), "{left}");
+    // PHP waits for it, and nobody else does anything about it.
+    shop.php("do=add", &mut id);
+    assert_eq!(shop.php("do=read&key=n", &mut id), "2");
+    shop.is_content();
+}
