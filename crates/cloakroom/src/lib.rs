@@ -93,7 +93,8 @@ pub use self::tower::{
     ReplayBody, ReplayFuture, ReplayLayer, ReplayService, ResponseFuture, SessionLayer, SessionService,
 };
 pub use ids::{
-    Candidate, ID_LEN, IdRules, MalformedId, OpId, PlainId, PlainIds, RecordId, SessionId, StoreKey, UserId,
+    Candidate, ID_LEN, IdEnvelope, IdRules, MalformedId, OpId, PlainId, PlainIds, RecordId, SessionId,
+    StoreKey, UserId,
 };
 #[cfg(feature = "memory")]
 pub use memory::{MemoryStore, MemoryStoreBuilder};

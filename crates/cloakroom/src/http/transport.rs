@@ -74,8 +74,8 @@ impl IdTransport {
         let ids = &mut presented.ids;
         match &self.transport {
             Transport::Cookie => return ids.add_cookies(headers, name, &self.ids),
-            Transport::Header(header) => add_header(ids, headers, header, &self.ids, |value| Some(value)),
-            Transport::Bearer => add_header(ids, headers, &AUTHORIZATION, &self.ids, bearer),
+            Transport::Header(header) => self.add_header(ids, headers, header, name, |value| Some(value)),
+            Transport::Bearer => self.add_header(ids, headers, &AUTHORIZATION, name, bearer),
         }
         if !ids.saw_nothing() {
             let mut cookies = Scanned::default();
@@ -84,12 +84,38 @@ impl IdTransport {
         }
     }
 
+    /// Notes the ids in a header. What they may be in is bound to the cookie's name here too.
+    fn add_header(
+        &self,
+        found: &mut Scanned,
+        headers: &HeaderMap,
+        header: &HeaderName,
+        cookie: &str,
+        id: fn(&[u8]) -> Option<&[u8]>,
+    ) {
+        let mut size = 0;
+        for field in headers.get_all(header) {
+            size += field.len();
+            if size > MAX_COOKIE_BYTES {
+                *found = Scanned::oversized();
+                return;
+            }
+            if let Some(id) = id(trim(field.as_bytes())) {
+                found.add(id, cookie, &self.ids);
+            }
+        }
+    }
+
     /// Tells the client its id.
     pub(crate) fn tell(&self, response: &mut HeaderMap, id: &SessionId, secure: bool, now: Timestamp) {
+        let Some(told) = id.told(self.cookie.name(secure)) else {
+            tracing::error!(target: "cloakroom", session = ?id.store_key(), "a client could not be told its session: the id cannot be sealed");
+            return;
+        };
         match &self.transport {
-            Transport::Cookie => format::write(response, self.cookie.set_cookie(id, secure, now)),
-            Transport::Header(name) => insert(response, name, id.expose()),
-            Transport::Bearer => insert(response, &Transport::DEFAULT_HEADER, id.expose()),
+            Transport::Cookie => format::write(response, self.cookie.set_cookie(&told, secure, now)),
+            Transport::Header(name) => insert(response, name, &told),
+            Transport::Bearer => insert(response, &Transport::DEFAULT_HEADER, &told),
         }
     }
 
@@ -117,26 +143,6 @@ impl IdTransport {
     }
 }
 
-fn add_header(
-    found: &mut Scanned,
-    headers: &HeaderMap,
-    name: &HeaderName,
-    ids: &IdFormat,
-    id: fn(&[u8]) -> Option<&[u8]>,
-) {
-    let mut size = 0;
-    for field in headers.get_all(name) {
-        size += field.len();
-        if size > MAX_COOKIE_BYTES {
-            *found = Scanned::oversized();
-            return;
-        }
-        if let Some(id) = id(trim(field.as_bytes())) {
-            found.add(id, ids);
-        }
-    }
-}
-
 /// The token of `Bearer TOKEN`; other schemes are somebody else's.
 fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     let (scheme, token) = credentials.split_at_checked(7)?;
@@ -144,7 +150,7 @@ fn bearer(credentials: &[u8]) -> Option<&[u8]> {
 }
 
 fn insert(response: &mut HeaderMap, name: &HeaderName, id: &str) {
-    // Ids are base64url, so this is always a header value.
+    // Ids are base64url or percent-encoded, so this is always a header value.
     if let Ok(mut value) = HeaderValue::from_str(id) {
         value.set_sensitive(true);
         // Fails only past 32,768 header fields.

@@ -9,14 +9,17 @@
 //! Only a store turns a [`Candidate`] into a [`SessionId`]: that is strict mode, expressed in types.
 
 mod candidate;
+mod envelope;
 mod key;
 mod op_id;
+mod percent;
 mod plain;
 mod record_id;
 mod session_id;
 mod user_id;
 
 pub use candidate::{Candidate, MalformedId};
+pub use envelope::IdEnvelope;
 pub use key::StoreKey;
 pub use op_id::OpId;
 pub(crate) use plain::IdFormat;

@@ -1,5 +1,6 @@
 //! Ids that another system made, or could have made: for stores whose keys are the ids themselves.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use zeroize::Zeroize;
 
-use super::{Candidate, MalformedId, SessionId, StoreKey};
+use super::{Candidate, IdEnvelope, MalformedId, SessionId, StoreKey, percent};
 
 /// What ids of the other system look like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,7 @@ pub struct PlainIds(Arc<Register>);
 
 struct Register {
     rules: IdRules,
+    envelope: Option<Arc<dyn IdEnvelope>>,
     held: Mutex<HashMap<StoreKey, Weak<Held>>>,
 }
 
@@ -79,6 +81,11 @@ impl PlainId {
         self.0.key
     }
 
+    /// What the client is told. `None` where the envelope cannot be made.
+    pub(super) fn told(&self, cookie: &str) -> Option<Cow<'_, str>> {
+        self.ids().tell(cookie, self.expose())
+    }
+
     pub(super) fn ids(&self) -> PlainIds {
         PlainIds(Arc::clone(&self.0.register))
     }
@@ -91,9 +98,14 @@ impl fmt::Debug for PlainId {
 }
 
 impl PlainIds {
-    /// Ids by these rules.
+    /// Ids by these rules, which clients hold as they are.
     pub fn new(rules: IdRules) -> Self {
-        PlainIds(Arc::new(Register { rules, held: Mutex::default() }))
+        PlainIds(Arc::new(Register { rules, envelope: None, held: Mutex::default() }))
+    }
+
+    /// Ids by these rules, which clients hold in an envelope.
+    pub fn enveloped(rules: IdRules, envelope: Arc<dyn IdEnvelope>) -> Self {
+        PlainIds(Arc::new(Register { rules, envelope: Some(envelope), held: Mutex::default() }))
     }
 
     /// The rules.
@@ -120,16 +132,27 @@ impl PlainIds {
         }
     }
 
-    /// As a cookie brings it: what PHP encodes in a cookie is decoded.
-    pub(crate) fn parse(&self, value: &[u8]) -> Result<Candidate, MalformedId> {
-        let decoded;
-        let text = if value.contains(&b'%') {
-            decoded = decode(value).ok_or(MalformedId)?;
-            &decoded
-        } else {
-            value
+    /// As a client presents it: what PHP encodes in a cookie is decoded, and the envelope opened.
+    pub(crate) fn parse(&self, cookie: &str, value: &[u8]) -> Result<Candidate, MalformedId> {
+        let value = percent::decode(value).ok_or(MalformedId)?;
+        let held = match &self.0.envelope {
+            None => self.hold(&value),
+            Some(envelope) => {
+                let mut text = envelope.open(cookie, &value).ok_or(MalformedId)?;
+                let held = self.hold(&text);
+                text.zeroize();
+                held
+            }
         };
-        self.hold(text).map(Candidate::plain)
+        held.map(Candidate::plain)
+    }
+
+    /// As a client is told it: the other way round.
+    fn tell<'a>(&self, cookie: &str, id: &'a str) -> Option<Cow<'a, str>> {
+        match &self.0.envelope {
+            None => Some(percent::encode(id)),
+            Some(envelope) => Some(Cow::Owned(percent::encode(&envelope.seal(cookie, id)?).into_owned())),
+        }
     }
 
     pub(crate) fn generate(&self) -> SessionId {
@@ -160,24 +183,6 @@ impl PlainIds {
     }
 }
 
-/// What PHP percent-encodes in a cookie (`setcookie` encodes the comma).
-fn decode(value: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let [byte, after @ ..] = rest {
-        if *byte == b'%' {
-            let (digits, after) = after.split_at_checked(2)?;
-            let digits = std::str::from_utf8(digits).ok()?;
-            text.push(u8::from_str_radix(digits, 16).ok()?);
-            rest = after;
-        } else {
-            text.push(*byte);
-            rest = after;
-        }
-    }
-    Some(text)
-}
-
 impl fmt::Debug for PlainIds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PlainIds").field(&self.0.rules).finish()
@@ -195,10 +200,11 @@ pub(crate) enum IdFormat {
 }
 
 impl IdFormat {
-    pub(crate) fn parse(&self, value: &[u8]) -> Result<Candidate, MalformedId> {
+    /// Reads what a client presented; `cookie` is the name under which it holds it.
+    pub(crate) fn parse(&self, cookie: &str, value: &[u8]) -> Result<Candidate, MalformedId> {
         match self {
             IdFormat::Own => Candidate::parse(value),
-            IdFormat::Plain(ids) => ids.parse(value),
+            IdFormat::Plain(ids) => ids.parse(cookie, value),
         }
     }
 
@@ -231,7 +237,7 @@ mod tests {
         let made = ids.generate();
         let key = made.store_key();
         assert_eq!(ids.resolve(&key).unwrap().expose(), made.expose());
-        let presented = ids.parse(made.expose().as_bytes()).unwrap();
+        let presented = ids.parse("id", made.expose().as_bytes()).unwrap();
         assert_eq!(presented.store_key(), key);
         drop(made);
         assert!(ids.resolve(&key).is_some(), "the candidate holds it");
@@ -244,17 +250,52 @@ mod tests {
     fn s10_what_is_no_id_of_the_other_system_is_no_candidate() {
         let ids = ids();
         for wrong in ["", "short", &"a".repeat(257), &"a b".repeat(10), &"ä".repeat(20), &"%zz".repeat(10)] {
-            assert!(ids.parse(wrong.as_bytes()).is_err(), "{wrong:?}");
+            assert!(ids.parse("id", wrong.as_bytes()).is_err(), "{wrong:?}");
         }
-        let comma = ids.parse(b"0123456789%2Cabcdef0123456789").unwrap();
-        assert_eq!(SessionId::proven(&comma).expose(), "0123456789,abcdef0123456789");
+        let comma = ids.parse("id", b"0123456789%2Cabcdef0123456789").unwrap();
+        let comma = SessionId::proven(&comma);
+        assert_eq!(comma.expose(), "0123456789,abcdef0123456789");
+        assert_eq!(comma.told("id").unwrap(), "0123456789%2Cabcdef0123456789");
+    }
+
+    /// The id backwards, behind the cookie's name.
+    #[derive(Debug)]
+    struct Backwards;
+
+    impl IdEnvelope for Backwards {
+        fn open(&self, cookie: &str, presented: &[u8]) -> Option<Vec<u8>> {
+            let id = presented.strip_prefix(cookie.as_bytes())?.strip_prefix(b"=")?;
+            Some(id.iter().rev().copied().collect())
+        }
+
+        fn seal(&self, cookie: &str, id: &str) -> Option<String> {
+            (cookie != "none").then(|| format!("{cookie}={}", id.chars().rev().collect::<String>()))
+        }
+    }
+
+    #[test]
+    fn an_id_in_an_envelope_is_read_from_it_and_told_in_it_and_no_other_way() {
+        let ids = PlainIds::enveloped(ids().rules().clone(), Arc::new(Backwards));
+        let made = ids.generate();
+        let told = made.told("id").unwrap().into_owned();
+        assert!(told.starts_with("id%3D") && !told.contains(made.expose()), "{told}");
+        let presented = ids.parse("id", told.as_bytes()).unwrap();
+        assert_eq!(presented.store_key(), made.store_key());
+        // Not under another name, not without its envelope, and not where what is inside is no id.
+        assert!(ids.parse("other", told.as_bytes()).is_err());
+        assert!(ids.parse("id", made.expose().as_bytes()).is_err());
+        assert!(ids.parse("id", b"id=short").is_err());
+        assert_eq!(made.told("none"), None);
+        // What the library itself sealed an id in has no envelope: see `engine::seal`.
+        let alike = made.parse_alike(made.expose().as_bytes()).unwrap();
+        assert_eq!(alike.store_key(), made.store_key());
     }
 
     #[test]
     fn no_debug_shows_a_plain_id() {
         let ids = ids();
         let id = ids.generate();
-        let candidate = ids.parse(id.expose().as_bytes()).unwrap();
+        let candidate = ids.parse("id", id.expose().as_bytes()).unwrap();
         let resolved = ids.resolve(&id.store_key()).unwrap();
         for shown in
             [format!("{id:?}"), format!("{candidate:?}"), format!("{resolved:?}"), format!("{ids:?}")]

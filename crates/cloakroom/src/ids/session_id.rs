@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 use rand::Rng;
@@ -68,11 +69,21 @@ impl SessionId {
     pub(crate) fn parse_alike(&self, text: &[u8]) -> Result<Candidate, super::MalformedId> {
         match &self.0 {
             Form::Own(_) => Candidate::parse(text),
-            Form::Plain(id) => id.ids().parse(text),
+            Form::Plain(id) => id.ids().hold(text).map(Candidate::plain),
         }
     }
 
-    /// The id itself, for the one place that puts it into a cookie or a header. Never log it.
+    /// What the client is told of it: the id, or the envelope in which another system has it. `cookie` is the cookie's name.
+    ///
+    /// `None` where the envelope cannot be made.
+    pub(crate) fn told(&self, cookie: &str) -> Option<Cow<'_, str>> {
+        match &self.0 {
+            Form::Own(_) => Some(Cow::Borrowed(self.expose())),
+            Form::Plain(id) => id.told(cookie),
+        }
+    }
+
+    /// The id itself. Never log it.
     pub fn expose(&self) -> &str {
         match &self.0 {
             Form::Own(text) => std::str::from_utf8(text).unwrap_or_default(),

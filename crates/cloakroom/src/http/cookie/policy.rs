@@ -9,7 +9,7 @@ use super::config::{CookieConfig, CookieLifetime, SameSite, Secure};
 use super::error::CookieError;
 use super::format::Template;
 use crate::clock::Timestamp;
-use crate::ids::{ID_LEN, SessionId};
+use crate::ids::ID_LEN;
 
 /// Name and value together, RFC 6265bis §5.6.
 const MAX_PAIR: usize = 4096;
@@ -112,9 +112,9 @@ impl CookiePolicy {
         self.side(secure_request).name()
     }
 
-    /// The `Set-Cookie` value that hands out `id`. Allocates once.
-    pub(crate) fn set_cookie(&self, id: &SessionId, secure_request: bool, now: Timestamp) -> HeaderValue {
-        self.side(secure_request).set(id.expose(), now)
+    /// The `Set-Cookie` value that hands out what the client is told of an id. Allocates once.
+    pub(crate) fn set_cookie(&self, told: &str, secure_request: bool, now: Timestamp) -> HeaderValue {
+        self.side(secure_request).set(told, now)
     }
 
     /// The `Set-Cookie` value that makes the browser forget the cookie. Prepared; only cloned here.

@@ -61,7 +61,7 @@ impl Scanned {
                 let end = memchr::memchr(b';', rest);
                 let pair = end.and_then(|end| rest.get(..end)).unwrap_or(rest);
                 if let Some(value) = value_of(pair, name.as_bytes()) {
-                    self.add(value, ids);
+                    self.add(value, name, ids);
                 }
                 match end.and_then(|end| rest.get(end + 1..)) {
                     Some(next) => rest = next,
@@ -101,9 +101,9 @@ impl Scanned {
         Scanned { oversized: true, ..Scanned::default() }
     }
 
-    /// Takes up one value that was sent under the session's name.
-    pub(crate) fn add(&mut self, value: &[u8], ids: &IdFormat) {
-        match ids.parse(value) {
+    /// Takes up one value that was sent under the session's name; `name` is the cookie's, wherever it was.
+    pub(crate) fn add(&mut self, value: &[u8], name: &str, ids: &IdFormat) {
+        match ids.parse(name, value) {
             Ok(candidate) => self.insert(candidate),
             Err(_) => self.malformed = self.malformed.saturating_add(1),
         }

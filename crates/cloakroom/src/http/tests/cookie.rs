@@ -21,7 +21,7 @@ fn config() -> CookieConfig {
 
 fn set(policy: &CookiePolicy, secure: bool) -> (String, SessionId) {
     let id = SessionId::generate();
-    let value = policy.set_cookie(&id, secure, NOW);
+    let value = policy.set_cookie(id.expose(), secure, NOW);
     (value.to_str().unwrap().replace(id.expose(), "ID"), id)
 }
 
@@ -41,7 +41,7 @@ fn s05_s15_s16_s17_s18_s25_the_default_cookie() {
 #[test]
 fn the_value_is_marked_as_a_secret() {
     let policy = config().build().unwrap();
-    let value = policy.set_cookie(&SessionId::generate(), true, NOW);
+    let value = policy.set_cookie(SessionId::generate().expose(), true, NOW);
     assert!(value.is_sensitive());
     assert_eq!(format!("{value:?}"), "Sensitive");
 }
@@ -157,10 +157,10 @@ fn s23_s25_a_persistent_cookie_counts_from_each_response() {
         "__Host-id=ID; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=86400; \
          Expires=Mon, 07 Nov 1994 08:49:37 GMT"
     );
-    let later = policy.set_cookie(&SessionId::generate(), true, NOW.after(Duration::from_secs(1)));
+    let later = policy.set_cookie(SessionId::generate().expose(), true, NOW.after(Duration::from_secs(1)));
     assert!(later.to_str().unwrap().ends_with("Expires=Mon, 07 Nov 1994 08:49:38 GMT"));
     // No moment is too late to be written, not even none at all.
-    let end = policy.set_cookie(&SessionId::generate(), true, Timestamp::NEVER);
+    let end = policy.set_cookie(SessionId::generate().expose(), true, Timestamp::NEVER);
     assert!(end.to_str().unwrap().ends_with("Expires=Fri, 31 Dec 9999 23:59:59 GMT"));
 }
 
@@ -210,7 +210,7 @@ fn s20_one_set_cookie_per_name_and_others_stay() {
     write(&mut map, policy.deletion(true));
     let (value, id) = {
         let id = SessionId::generate();
-        (policy.set_cookie(&id, true, NOW), id)
+        (policy.set_cookie(id.expose(), true, NOW), id)
     };
     write(&mut map, value);
     let all: Vec<&str> = map.get_all(SET_COOKIE).iter().map(|v| v.to_str().unwrap()).collect();
@@ -261,7 +261,7 @@ proptest! {
     ) {
         let Ok(policy) = config.clone().build() else { return Ok(()) };
         let id = SessionId::generate();
-        let value = policy.set_cookie(&id, secure, Timestamp::from_millis(now));
+        let value = policy.set_cookie(id.expose(), secure, Timestamp::from_millis(now));
         let text = value.to_str().unwrap();
         let deletion = policy.deletion(secure);
         let deletion = Cookie::parse(deletion.to_str().unwrap()).unwrap();
@@ -310,7 +310,7 @@ proptest! {
         let built = config().name(name).path(path).domain(domain)
             .lifetime(CookieLifetime::Persistent(Duration::from_secs(seconds))).build();
         if let Ok(policy) = built {
-            let _ = policy.set_cookie(&SessionId::generate(), secure, Timestamp::from_millis(now));
+            let _ = policy.set_cookie(SessionId::generate().expose(), secure, Timestamp::from_millis(now));
         }
     }
 }
