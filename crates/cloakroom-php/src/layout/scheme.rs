@@ -99,7 +99,7 @@ impl fmt::Display for LayoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LayoutError::Name(name) => {
-                let known: Vec<&str> = named::ALL.iter().map(|(name, _)| *name).collect();
+                let known: Vec<&str> = Layout::names().collect();
                 write!(f, "there is no PHP layout {name:?}; there is: {}", known.join(", "))
             }
             LayoutError::ShortIds { bits } => write!(
@@ -128,6 +128,11 @@ impl fmt::Display for LayoutError {
 impl std::error::Error for LayoutError {}
 
 impl Layout {
+    /// The names that parse.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        named::ALL.iter().map(|(name, _)| *name)
+    }
+
     /// Its name.
     pub fn name(&self) -> &'static str {
         self.name

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use cloakroom::config::{Connection, Driver, Environment, OpenError};
+use cloakroom::config::{Connection, Driver, Environment, OpenError, Opened};
 use cloakroom::store::Store;
 use cloakroom::{NearCache, NearCacheBuilder};
 
+#[cfg(feature = "php")]
+mod php;
 mod server;
 mod variables;
 
 use self::variables::Variables;
 use crate::redis_url::TlsFiles;
-use crate::{Durability, RedisBuilder, RedisStore};
+use crate::{Durability, RedisBuilder, RedisStore, RedisUrl};
 
 const NAME: &str = "redis";
 const ALIASES: &[&str] = &["valkey"];
@@ -44,7 +46,17 @@ const KEYS: &[&str] = &[
     NEAR_ENTRIES,
     NEAR_BYTES,
     NEAR_LIFETIME,
+    LAYOUT,
+    "php_ini",
+    "php_prefix",
+    "serialize_handler",
+    "sid_length",
+    "sid_bits_per_character",
+    "gc_maxlifetime",
+    "session_name",
+    "user_variable",
 ];
+const LAYOUT: &str = "layout";
 const WAIT_REPLICAS: &str = "wait_replicas";
 const WAIT_DISK: &str = "wait_disk";
 const WAIT_WITHIN: &str = "wait_within";
@@ -76,6 +88,15 @@ const PORT: u16 = 6379;
 /// | `wait_within`, `wait_for` | | how long that may take; `"all"` writes, or `"logins_and_ends"` only |
 /// | `near_cache` | | `true` puts a [`NearCache`] in front of the store |
 /// | `near_cache_entries`, `near_cache_bytes`, `near_cache_lifetime` | | beside it: as in [`NearCacheBuilder`] |
+/// | `layout` | `REDIS_LAYOUT` | `"phpredis"` and so on: the sessions of a PHP application (feature `php`); `"native"` |
+/// | `php_ini` | `REDIS_PHP_INI` | a list of files and folders (in the variable separated by commas): all of this, and the server, as PHP is set to have it |
+/// | `php_prefix` | `REDIS_PHP_PREFIX` | what PHP's keys begin with: `prefix=` in `session.save_path` |
+/// | `serialize_handler`, `sid_length`, `sid_bits_per_character`, `session_name` | `REDIS_SERIALIZE_HANDLER` and so on | as in php.ini |
+/// | `gc_maxlifetime` | `REDIS_GC_MAXLIFETIME` | a whole number of seconds, as in php.ini |
+/// | `user_variable` | `REDIS_USER_VARIABLE` | the name in `$_SESSION` of who is logged in |
+///
+/// With a layout of PHP's the sessions have a configuration of their own:
+/// [`Drivers::open_with_config`](cloakroom::config::Drivers::open_with_config).
 ///
 /// The variables are those of the connection called `redis` (or `valkey`), with or without a table, and stand over it. A
 /// connection of another name has what its table says and nothing else; a value there may be `{ env = "NAME" }`.
@@ -101,12 +122,16 @@ pub fn driver(env: &Environment) -> Driver {
     Driver::new(NAME, KEYS, driver).aliases(ALIASES)
 }
 
-fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisBuilder, OpenError> {
-    let mut url = server::of_table(connection)?;
+fn settings(
+    connection: &Connection,
+    variables: &Variables<'_>,
+    base: RedisBuilder,
+) -> Result<RedisBuilder, OpenError> {
+    let mut url = server::of_table(connection, &base.url)?;
     let mut prefix = connection.text("prefix")?;
     let file = |key: &str| connection.text(key).map(|path| path.map(PathBuf::from));
     let mut files = TlsFiles { ca: file("ca")?, certificate: file("certificate")?, key: file("key")? };
-    if connection.name() == NAME || ALIASES.contains(&connection.name()) {
+    if has_variables(connection) {
         url = server::over(url, variables)?;
         prefix = variables.text("REDIS_PREFIX")?.or(prefix);
         let over = TlsFiles {
@@ -116,7 +141,8 @@ fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisB
         };
         files = over.or(files);
     }
-    let mut settings = RedisBuilder::new(url);
+    let mut settings = base;
+    settings.url = url;
     settings.tls_files = files;
     if let Some(prefix) = prefix {
         settings = settings.prefix(prefix);
@@ -134,6 +160,16 @@ fn settings(connection: &Connection, variables: &Variables<'_>) -> Result<RedisB
         settings = settings.durability(durability);
     }
     Ok(settings)
+}
+
+/// Whether the environment's `REDIS_*` stand over it.
+fn has_variables(connection: &Connection) -> bool {
+    connection.name() == NAME || ALIASES.contains(&connection.name())
+}
+
+/// The server where nobody says which.
+fn this_machine() -> RedisBuilder {
+    RedisBuilder::new(RedisUrl::at(HOST, PORT))
 }
 
 /// What writes are to be waited for, if the table says so.
@@ -166,13 +202,23 @@ fn durability(connection: &Connection) -> Result<Option<Durability>, OpenError> 
     Ok(Some(durability))
 }
 
-/// The store, behind a cache where the table asks for one.
-fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Arc<dyn Store>, OpenError> {
-    let store = settings(connection, variables)?.build()?;
-    Ok(match near_cache(connection, &store)? {
+/// The store, behind a cache where the table asks for one; or that of a PHP application's sessions.
+fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Opened, OpenError> {
+    #[cfg(feature = "php")]
+    if let Some(application) = php::application(connection, variables)? {
+        return php::open(connection, variables, application);
+    }
+    #[cfg(not(feature = "php"))]
+    if connection.text(LAYOUT)?.or(variables.text("REDIS_LAYOUT")?).is_some_and(|layout| layout != "native") {
+        let why = "is for sessions of a PHP application, which this program was built without (feature php)";
+        return Err(connection.refuse(LAYOUT, why).into());
+    }
+    let store = settings(connection, variables, this_machine())?.build()?;
+    let store: Arc<dyn Store> = match near_cache(connection, &store)? {
         Some(cache) => Arc::new(cache.build()),
         None => Arc::new(store),
-    })
+    };
+    Ok(store.into())
 }
 
 /// The settings of the cache that the table asks for.

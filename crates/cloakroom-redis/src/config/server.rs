@@ -12,9 +12,10 @@ use crate::host::HostPort;
 use crate::redis_url::Address;
 use crate::{InvalidRedisUrl, RedisUrl};
 
-pub(super) fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
+/// What the table says, over what is known without it.
+pub(super) fn of_table(connection: &Connection, base: &RedisUrl) -> Result<RedisUrl, OpenError> {
     let tls = connection.flag("tls")?;
-    let mut url = RedisUrl::of(address(connection)?);
+    let mut url = address(connection)?.map_or_else(|| base.clone(), RedisUrl::of);
     if let Some(text) = connection.text("url")? {
         url = text.parse().map_err(|error| connection.refuse("url", &format!("is refused: {error}")))?;
     }
@@ -33,6 +34,10 @@ pub(super) fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
         }
         (Some(true), Address::Tcp(_) | Address::Sentinels(_) | Address::Cluster(_)) => {
             url = url.over_tls();
+        }
+        (Some(false), _) if url.tls.is_some() => {
+            let why = "contradicts the other settings, which ask for TLS";
+            return Err(connection.refuse("tls", why).into());
         }
         (Some(false), _) => {}
     }
@@ -58,8 +63,8 @@ pub(super) fn of_table(connection: &Connection) -> Result<RedisUrl, OpenError> {
     Ok(url)
 }
 
-/// By anything but a URL.
-fn address(connection: &Connection) -> Result<Address, OpenError> {
+/// By anything but a URL, if by anything.
+fn address(connection: &Connection) -> Result<Option<Address>, OpenError> {
     let (host, port) = (connection.text("host")?, connection.number::<u16>("port")?);
     let (socket, sentinels) = (connection.text("socket")?, connection.list("sentinels")?);
     let service = connection.text("service")?;
@@ -77,7 +82,7 @@ fn address(connection: &Connection) -> Result<Address, OpenError> {
         return Err(connection.refuse(first, &why).into());
     }
     match (socket, sentinels, service) {
-        (Some(socket), ..) => Ok(Address::Unix(PathBuf::from(socket))),
+        (Some(socket), ..) => Ok(Some(Address::Unix(PathBuf::from(socket)))),
         (None, Some(sentinels), service) => {
             let service =
                 service.ok_or_else(|| connection.refuse("sentinels", "stands without their service"))?;
@@ -86,10 +91,13 @@ fn address(connection: &Connection) -> Result<Address, OpenError> {
                 let key = if error == InvalidRedisUrl::Service { "service" } else { "sentinels" };
                 connection.refuse(key, &format!("is refused: {error}"))
             };
-            Ok(Address::Sentinels(group.map_err(refused)?))
+            Ok(Some(Address::Sentinels(group.map_err(refused)?)))
         }
         (None, None, Some(_)) => Err(connection.refuse("service", "stands without sentinels").into()),
-        (None, None, None) => Ok(Address::Tcp(HostPort::new(host.unwrap_or(HOST), port.unwrap_or(PORT)))),
+        (None, None, None) if host.is_none() && port.is_none() => Ok(None),
+        (None, None, None) => {
+            Ok(Some(Address::Tcp(HostPort::new(host.unwrap_or(HOST), port.unwrap_or(PORT)))))
+        }
     }
 }
 

@@ -2,7 +2,6 @@ use cloakroom::config::{Configuration, Drivers};
 
 use super::variables::Variables;
 use super::*;
-use crate::RedisUrl;
 
 async fn open(file: &str, variables: &[(&str, &str)]) -> Result<String, String> {
     let env = Environment::of(variables.iter().copied());
@@ -12,7 +11,7 @@ async fn open(file: &str, variables: &[(&str, &str)]) -> Result<String, String> 
     // The driver itself, with the settings written down on the way.
     let spy = Driver::new(NAME, KEYS, move |connection: Connection| {
         let told = told.clone();
-        let settings = settings(&connection, &Variables(&env_of_driver));
+        let settings = settings(&connection, &Variables(&env_of_driver), this_machine());
         async move {
             let settings = settings?;
             let files = &settings.tls_files;
@@ -85,11 +84,11 @@ async fn sentinels_stand_in_place_of_a_host() {
         let found: Arc<std::sync::OnceLock<_>> = Arc::default();
         let told = found.clone();
         let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
-            let settings = settings(&connection, &Variables(&env)).unwrap();
+            let settings = settings(&connection, &Variables(&env), this_machine()).unwrap();
             let crate::redis_url::Address::Sentinels(group) = settings.url.address else { panic!() };
             let password = group.password.map(|password| password.as_str().to_owned());
             told.set((group.user, password)).unwrap();
-            async { Err("seen".into()) }
+            async { Err::<Opened, _>("seen".into()) }
         });
         async move {
             assert!(Drivers::none().with(driver).open(&read).await.is_err());
@@ -136,8 +135,10 @@ async fn a_table_may_have_writes_waited_for() {
         let seen: Arc<std::sync::OnceLock<_>> = Arc::default();
         let told = seen.clone();
         let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
-            told.set(settings(&connection, &Variables(&env)).map(|it| it.durability)).ok().unwrap();
-            async { Err("seen".into()) }
+            told.set(settings(&connection, &Variables(&env), this_machine()).map(|it| it.durability))
+                .ok()
+                .unwrap();
+            async { Err::<Opened, _>("seen".into()) }
         });
         async move {
             let refused = Drivers::none().with(driver).open(&read).await.err().unwrap().to_string();

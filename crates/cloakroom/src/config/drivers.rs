@@ -9,13 +9,44 @@ use std::sync::Arc;
 
 use super::suggest::nearest;
 use super::{ConfigError, Configuration, Connection, Place, Problem};
+use crate::manager::SessionConfig;
 use crate::store::Store;
 
 /// Why a driver could not open its store. A [`ConfigError`] passes through as it is; anything else is reported
 /// with the place of the connection, and its text must hold no credential.
 pub type OpenError = Box<dyn Error + Send + Sync>;
 
-type Opening = Pin<Box<dyn Future<Output = Result<Arc<dyn Store>, OpenError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Opened, OpenError>> + Send>>;
+
+/// What a driver opened: a store, and where its sessions are another system's as well, what they have to be like.
+pub struct Opened {
+    store: Arc<dyn Store>,
+    config: Option<SessionConfig>,
+}
+
+impl Opened {
+    /// A store whose sessions need this configuration: another system's cookie and lifetimes. What file and environment set stands
+    /// over it.
+    pub fn with_config(store: Arc<dyn Store>, config: SessionConfig) -> Self {
+        Opened { store, config: Some(config) }
+    }
+}
+
+/// A store for whatever configuration there is.
+impl From<Arc<dyn Store>> for Opened {
+    fn from(store: Arc<dyn Store>) -> Self {
+        Opened { store, config: None }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened")
+            .field("store", &self.store.name())
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
 
 /// Makes stores of one kind from [`Connection`]s.
 pub struct Driver {
@@ -40,12 +71,19 @@ impl Driver {
     /// });
     /// assert_eq!(driver.name(), "mine");
     /// ```
-    pub fn new<O, F>(name: &'static str, keys: &'static [&'static str], open: O) -> Self
+    ///
+    /// It answers with a store, or with an [`Opened`] where the store's sessions need a configuration of their own.
+    pub fn new<O, F, S>(name: &'static str, keys: &'static [&'static str], open: O) -> Self
     where
         O: Fn(Connection) -> F + Send + Sync + 'static,
-        F: Future<Output = Result<Arc<dyn Store>, OpenError>> + Send + 'static,
+        F: Future<Output = Result<S, OpenError>> + Send + 'static,
+        S: Into<Opened>,
     {
-        Driver { name, aliases: &[], keys, open: Box::new(move |connection| Box::pin(open(connection))) }
+        let open = move |connection| -> Opening {
+            let opening = open(connection);
+            Box::pin(async move { opening.await.map(Into::into) })
+        };
+        Driver { name, aliases: &[], keys, open: Box::new(open) }
     }
 
     /// Other names under which it can be asked for.
@@ -104,16 +142,69 @@ impl Drivers {
     ///
     /// # Errors
     /// The driver or the connection does not exist, they do not belong together, a key or value of the connection is
-    /// not the driver's, or the store did not open.
+    /// not the driver's, or the store did not open. Also where its sessions need a configuration of their own, as those of a PHP
+    /// application do: that takes [`open_with_config`](Self::open_with_config).
     pub async fn open(&self, configuration: &Configuration) -> Result<Arc<dyn Store>, ConfigError> {
+        let (opened, connection) = self.opened(configuration).await?;
+        match opened.config {
+            None => Ok(opened.store),
+            Some(_) => {
+                let what = format!(
+                    "the sessions of the {} layout have a cookie and lifetimes of their own, and this program takes none but those of \
+                     its settings",
+                    opened.store.name()
+                );
+                Err(ConfigError::new(Problem::at(connection.place().clone(), what)))
+            }
+        }
+    }
+
+    /// Opens the store that the configuration asks for, as [`open`](Self::open) does, and gives the configuration that goes with
+    /// it: the settings of file and environment, over what the store's sessions need.
+    ///
+    /// For a program that takes the sessions of a PHP application as well. What is not a matter of a file can be added to the
+    /// configuration.
+    ///
+    /// ```
+    /// use cloakroom::SessionManager;
+    /// use cloakroom::config::{Configuration, Drivers, Environment};
+    ///
+    /// # async fn f(drivers: Drivers) -> Result<(), Box<dyn std::error::Error>> {
+    /// let read = Configuration::read("cloakroom.toml", &Environment::of_process())?;
+    /// let (store, config) = drivers.open_with_config(&read).await?;
+    /// let sessions = SessionManager::over(store, config)?; // into SessionLayer::of
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); and a setting that cannot be what it says.
+    pub async fn open_with_config(
+        &self,
+        configuration: &Configuration,
+    ) -> Result<(Arc<dyn Store>, SessionConfig), ConfigError> {
+        let (opened, _) = self.opened(configuration).await?;
+        let config = match opened.config {
+            Some(needed) => configuration.session_config_over(needed),
+            None => configuration.settings.session_config(),
+        };
+        let refused = |error: crate::SessionError| {
+            ConfigError::new(Problem::anywhere(error.to_string())).with_source(error.into())
+        };
+        Ok((opened.store, config.map_err(refused)?))
+    }
+
+    async fn opened(&self, configuration: &Configuration) -> Result<(Opened, Connection), ConfigError> {
         let (driver, connection) = self.choose(configuration)?;
         connection.only(driver.name, driver.keys)?;
         // Kept for the error, should there be one: the driver gets its own.
         let reported = connection.clone();
-        (driver.open)(connection).await.map_err(|error| match error.downcast::<ConfigError>() {
-            Ok(refused) => *refused,
-            Err(error) => reported.failed(driver.name, error),
-        })
+        match (driver.open)(connection).await {
+            Ok(opened) => Ok((opened, reported)),
+            Err(error) => Err(match error.downcast::<ConfigError>() {
+                Ok(refused) => *refused,
+                Err(error) => reported.failed(driver.name, error),
+            }),
+        }
     }
 
     fn choose(&self, configuration: &Configuration) -> Result<(&Driver, Connection), ConfigError> {

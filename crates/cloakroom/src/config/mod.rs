@@ -55,7 +55,7 @@ mod tests;
 mod value;
 
 pub use connection::Connection;
-pub use drivers::{Driver, Drivers, OpenError};
+pub use drivers::{Driver, Drivers, OpenError, Opened};
 pub use environment::Environment;
 pub use error::{ConfigError, Problem};
 pub use place::Place;

@@ -242,6 +242,19 @@ impl SessionConfig {
         self
     }
 
+    /// What is set so far, for whoever changes a part of it.
+    #[cfg(feature = "config")]
+    pub(crate) fn parts(&self) -> (&Settings, &CookieConfig, &CacheLimiter) {
+        (&self.settings, &self.cookie, &self.cache)
+    }
+
+    /// No renewal after all.
+    #[cfg(feature = "config")]
+    pub(crate) fn no_renewal(mut self) -> Self {
+        self.settings.lifetime.renewal = None;
+        self
+    }
+
     /// The defaults, which need no check.
     pub(super) fn prepare_defaults(self) -> (Settings, Events, HttpPolicy) {
         self.assemble(CookiePolicy::default())

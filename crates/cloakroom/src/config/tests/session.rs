@@ -98,3 +98,91 @@ fn protection_against_cross_site_requests_follows_the_file() {
     assert_eq!(csrf.allowed_origins, crate::TrustedOrigins::parse(["https://partner.example"]).unwrap());
     assert_eq!(settings("").csrf_config().unwrap(), crate::CsrfConfig::default());
 }
+
+/// What another system's sessions need.
+fn theirs() -> SessionConfig {
+    use crate::{CacheLimiter, CookieConfig, CookieLifetime, Limits, Locking, SameSite};
+    let seconds = std::time::Duration::from_secs;
+    SessionConfig::new()
+        .idle(seconds(1440))
+        .limits(Limits { session_bytes: 1 << 20, keys: 4096, ..Limits::default() })
+        .locking(Locking { handovers: 0, ..Locking::default() })
+        .cache_limiter(CacheLimiter::Private { max_age: seconds(60) })
+        .cookie(
+            CookieConfig::new()
+                .name("PHPSESSID")
+                .path("/shop")
+                .domain("example.com")
+                .same_site(SameSite::Strict)
+                .lifetime(CookieLifetime::Persistent(seconds(90))),
+        )
+}
+
+#[test]
+fn what_is_set_nowhere_is_as_the_other_system_has_it() {
+    let config = parse("").unwrap().session_config_over(theirs()).unwrap();
+    assert_eq!(format!("{config:?}"), format!("{:?}", theirs()));
+}
+
+#[test]
+fn what_file_and_environment_set_stands_over_the_other_systems() {
+    let text = "[session]\nidle = \"61s\"\nmax_keys = 11\n[concurrency]\nwait = \"4s\"\n[cache]\nexpire = \"55s\"\n\
+                [cookie]\nname = \"SHOP\"\nsame_site = \"lax\"\n[logout]\nclear_site_data = true\n";
+    let read =
+        parse_over(text, [("SESSION_MAX_SIZE", "1001"), ("SESSION_COOKIE_LIFETIME", "browser")]).unwrap();
+    let config = format!("{:?}", read.session_config_over(theirs()).unwrap());
+    for part in [
+        "idle: 61s",
+        "session_bytes: 1001",
+        "keys: 11",
+        "wait: 4s",
+        "handovers: 0",
+        "Private { max_age: 55s }",
+        "name: Some(\"SHOP\")",
+        "path: \"/shop\"",
+        "same_site: Lax",
+        "lifetime: BrowserSession",
+        "clear_site_data: true",
+    ] {
+        assert!(config.contains(part), "{part} is not in {config}");
+    }
+}
+
+/// Every key that the sample shows is one that counts when it is set: none is forgotten on the way.
+#[test]
+fn every_setting_stands_over_the_other_systems() {
+    let text = "[session]\nidle = \"61s\"\nabsolute = \"62s\"\nrenewal = \"50s\"\ngrace = \"7s\"\ntouch_after = \"25%\"\n\
+                max_size = 1001\nmax_keys = 11\nmax_key_length = 12\nmax_per_user = 13\nmarker = \"64s\"\ncodec = \"json\"\n\
+                [concurrency]\nmode = \"exclusive\"\non_conflict = \"overwrite\"\nlease = \"3s\"\nwait = \"4s\"\nwaiters = 14\n\
+                commit_deadline = \"8s\"\nstore_deadline = \"9s\"\ncommit_on_5xx = true\n\
+                [cookie]\nname = \"__Host-x\"\npath = \"/\"\ndomain = \"\"\nsecure = \"always\"\nhttp_only = false\n\
+                same_site = \"none\"\npartitioned = true\nlifetime = \"77s\"\n\
+                [transport]\nkind = \"header\"\nheader = \"x-sid\"\n[cache]\nlimiter = \"private\"\nexpire = \"55s\"\n\
+                [proxies]\ntrusted = [\"10.0.0.0/8\"]\n[logout]\nclear_site_data = true\n";
+    let (alone, over) = {
+        let read = parse(text).unwrap();
+        let over = read.session_config_over(theirs()).unwrap();
+        (format!("{:?}", read.settings.session_config().unwrap()), format!("{over:?}"))
+    };
+    // What no file can set stays the other system's.
+    assert_eq!(alone.replace("handovers: 16", "handovers: 0"), over);
+}
+
+#[test]
+fn sessions_with_a_configuration_of_their_own_are_not_opened_without_it() {
+    let driver = Driver::new("php", &[], |_: Connection| async move {
+        Ok::<_, OpenError>(Opened::with_config(Arc::new(MemoryStore::new()), theirs()))
+    });
+    let drivers = Drivers::none().with(driver);
+    let read = parse("[connections.php]\n[session]\nidle = \"61s\"\n").unwrap();
+    let refused = now(drivers.open(&read)).map(drop).unwrap_err().to_string();
+    assert!(refused.starts_with("cloakroom.toml:1:14: the sessions of the memory layout"), "{refused}");
+    let (_, config) = now(drivers.open_with_config(&read)).unwrap();
+    assert!(format!("{config:?}").contains("idle: 61s") && cookie(config).starts_with("PHPSESSID=…"));
+    // A store that needs none has the settings' own.
+    let plain = Driver::new("memory", &[], |_: Connection| async move {
+        Ok::<Arc<dyn Store>, OpenError>(Arc::new(MemoryStore::new()))
+    });
+    let (_, config) = now(Drivers::none().with(plain).open_with_config(&parse("").unwrap())).unwrap();
+    assert!(cookie(config).starts_with("__Host-id=…"));
+}

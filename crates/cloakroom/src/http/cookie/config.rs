@@ -94,6 +94,13 @@ impl CookieConfig {
         self.lifetime != CookieLifetime::BrowserSession
     }
 
+    /// No `Domain` after all.
+    #[cfg(feature = "config")]
+    pub(crate) fn this_host_only(mut self) -> Self {
+        self.domain = None;
+        self
+    }
+
     /// The cookie's name. Default: `__Host-id`.
     ///
     /// A name that begins with `__Host-` or `__Secure-` (in any case) must be configured as the prefix demands. Where a

@@ -1,0 +1,222 @@
+//! Sessions of a PHP application: by the table, by the environment over it, and by PHP's own settings below both.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::SessionConfig;
+use cloakroom::config::{Connection, OpenError, Opened};
+use cloakroom_php::Format;
+use cloakroom_php::ini::{IdFormat, PhpIni, SessionIni};
+
+use super::variables::Variables;
+use super::{LAYOUT, NEAR, has_variables, settings, this_machine};
+use crate::RedisBuilder;
+use crate::php::{Layout, LayoutError, PhpServer, PhpSettings, PhpStore};
+
+const INI: &str = "php_ini";
+const PREFIX: &str = "php_prefix";
+const HANDLER: &str = "serialize_handler";
+const LENGTH: &str = "sid_length";
+const BITS: &str = "sid_bits_per_character";
+const LIFETIME: &str = "gc_maxlifetime";
+const COOKIE: &str = "session_name";
+const USER: &str = "user_variable";
+
+/// The layout that is none of PHP's.
+const NATIVE: &str = "native";
+/// The layout of `session.save_handler = redis`, and so the one of a php.ini.
+const PHPREDIS: &str = "phpredis";
+
+/// A PHP application, as far as its sessions go.
+pub(super) struct Application {
+    /// Where they are, if PHP's settings tell.
+    server: RedisBuilder,
+    pub(super) layout: Layout,
+    pub(super) config: SessionConfig,
+}
+
+/// The application that is asked for, if one is.
+pub(super) fn application(
+    connection: &Connection,
+    variables: &Variables<'_>,
+) -> Result<Option<Application>, OpenError> {
+    let said = Said { connection, variables: has_variables(connection).then_some(variables) };
+    let (layout, ini) = (said.text(LAYOUT)?, said.list(INI)?);
+    let mut application = match (layout, ini) {
+        // Switched off, with what belongs to it where it is.
+        (Some(NATIVE), _) => return Ok(None),
+        (None, None) => {
+            let rest = [PREFIX, HANDLER, LENGTH, BITS, LIFETIME, COOKIE, USER];
+            let mut given = rest.iter().filter(|key| said.is_there(key));
+            return match given.next() {
+                Some(key) => Err(said.refuse(key, "stands without a layout or php_ini")),
+                None => Ok(None),
+            };
+        }
+        (layout, Some(files)) => of_ini(&said, layout, files)?,
+        (Some(name), None) => of_layout(&said, named(&said, name)?)?,
+    };
+    if let Some(prefix) = said.text(PREFIX)? {
+        application.layout = application.layout.prefix(prefix);
+    }
+    if let Some(variable) = said.text(USER)? {
+        application.layout = application.layout.user_variable(variable);
+    }
+    Ok(Some(application))
+}
+
+/// The store of its sessions, and what they need.
+pub(super) fn open(
+    connection: &Connection,
+    variables: &Variables<'_>,
+    application: Application,
+) -> Result<Opened, OpenError> {
+    if connection.flag(NEAR)? == Some(true) {
+        let why = "is for sessions that are not PHP's as well: PHP would not see what is kept";
+        return Err(connection.refuse(NEAR, why).into());
+    }
+    let server = PhpServer::new(settings(connection, variables, application.server)?)?;
+    let store = PhpStore::new(server, application.layout);
+    Ok(Opened::with_config(Arc::new(store), application.config))
+}
+
+fn named(said: &Said<'_>, name: &str) -> Result<Layout, OpenError> {
+    name.parse().map_err(|error| said.wrong(LAYOUT, &error))
+}
+
+/// The layout as it begins, changed by what is said.
+fn of_layout(said: &Said<'_>, mut layout: Layout) -> Result<Application, OpenError> {
+    if let Some(handler) = said.text(HANDLER)? {
+        layout = layout.serialize_handler(handler).map_err(|error| said.wrong(HANDLER, &error))?;
+    }
+    match (said.number(LENGTH)?, said.number(BITS)?) {
+        (None, None) => {}
+        (Some(length), Some(bits)) => {
+            layout = layout.sid(length, bits).map_err(|error| {
+                let key = if matches!(error, LayoutError::SidBits(_)) { BITS } else { LENGTH };
+                said.wrong(key, &error)
+            })?;
+        }
+        (Some(_), None) => return Err(said.refuse(LENGTH, "stands without sid_bits_per_character")),
+        (None, Some(_)) => return Err(said.refuse(BITS, "stands without sid_length")),
+    }
+    if let Some(seconds) = said.number(LIFETIME)? {
+        let lifetime = Duration::from_secs(seconds);
+        layout = layout.gc_maxlifetime(lifetime).map_err(|error| said.wrong(LIFETIME, &error))?;
+    }
+    if let Some(name) = said.text(COOKIE)? {
+        layout = layout.session_name(name);
+    }
+    let config = layout.session_config();
+    Ok(Application { server: this_machine(), layout, config })
+}
+
+/// PHP's settings, changed by what is said.
+fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<Application, OpenError> {
+    if files.is_empty() {
+        return Err(said.refuse(INI, "names no file; accepted: a list of files and folders"));
+    }
+    let refused = |error: &dyn std::error::Error| said.refuse(INI, &format!("is refused: {error}"));
+    let mut php = PhpIni::read(files.iter().map(PathBuf::from)).map_err(|error| refused(&error))?.session();
+    adjust(said, &mut php)?;
+    match layout {
+        None | Some(PHPREDIS) => {
+            let found = PhpSettings::of(&php).map_err(|error| refused(&error))?;
+            Ok(Application { server: found.server, layout: found.layout, config: found.config })
+        }
+        // Where another handler keeps them PHP's settings do not tell.
+        Some(name) => {
+            let (layout, config) = named(said, name)?.with_ini(&php).map_err(|error| refused(&error))?;
+            Ok(Application { server: this_machine(), layout, config })
+        }
+    }
+}
+
+fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {
+    if let Some(handler) = said.text(HANDLER)? {
+        let unknown = |_| said.wrong(HANDLER, &LayoutError::SerializeHandler(handler.to_owned()));
+        php.format = Some(handler.parse().map_err(unknown)?);
+    }
+    let IdFormat { length, bits_per_character } = php.id;
+    php.id = IdFormat {
+        length: said.number(LENGTH)?.unwrap_or(length),
+        bits_per_character: said.number(BITS)?.unwrap_or(bits_per_character),
+    };
+    if let Some(seconds) = said.number(LIFETIME)? {
+        php.lifetime = Duration::from_secs(seconds);
+    }
+    if let Some(name) = said.text(COOKIE)? {
+        name.clone_into(&mut php.name);
+    }
+    Ok(())
+}
+
+/// What is said of one connection: its table, and the environment over it where it is that connection's.
+struct Said<'a> {
+    connection: &'a Connection,
+    variables: Option<&'a Variables<'a>>,
+}
+
+/// `sid_length` is `REDIS_SID_LENGTH`.
+fn variable(key: &str) -> String {
+    format!("REDIS_{}", key.to_ascii_uppercase())
+}
+
+impl Said<'_> {
+    fn variable(&self, key: &str) -> Result<Option<&str>, OpenError> {
+        self.variables.map_or(Ok(None), |variables| variables.text(&variable(key)))
+    }
+
+    fn is_there(&self, key: &str) -> bool {
+        !matches!((self.connection.text(key), self.variable(key)), (Ok(None), Ok(None)))
+    }
+
+    fn text(&self, key: &str) -> Result<Option<&str>, OpenError> {
+        match self.variable(key)? {
+            Some(text) => Ok(Some(text)),
+            None => Ok(self.connection.text(key)?),
+        }
+    }
+
+    fn number<N: std::str::FromStr + TryFrom<u64>>(&self, key: &str) -> Result<Option<N>, OpenError> {
+        let over = self.variables.map_or(Ok(None), |variables| variables.number(&variable(key)))?;
+        match over {
+            Some(number) => Ok(Some(number)),
+            None => Ok(self.connection.number(key)?),
+        }
+    }
+
+    fn list(&self, key: &str) -> Result<Option<Vec<&str>>, OpenError> {
+        match self.variable(key)? {
+            Some(text) => Ok(Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())),
+            None => Ok(self.connection.list(key)?),
+        }
+    }
+
+    /// The error for what was said, where it was said. `why` does not repeat it.
+    fn refuse(&self, key: &str, why: &str) -> OpenError {
+        match self.variable(key) {
+            Ok(Some(_)) | Err(_) => format!("environment variable {} {why}", variable(key)).into(),
+            Ok(None) => self.connection.refuse(key, why).into(),
+        }
+    }
+
+    fn wrong(&self, key: &str, error: &LayoutError) -> OpenError {
+        let why = match error {
+            LayoutError::Name(_) => {
+                let known: Vec<&str> = [NATIVE].into_iter().chain(Layout::names()).collect();
+                format!("is no layout; accepted: {}", known.join(", "))
+            }
+            LayoutError::SerializeHandler(_) => {
+                let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+                format!("is no session.serialize_handler that is known; accepted: {}", known.join(", "))
+            }
+            other => format!("is refused: {other}"),
+        };
+        self.refuse(key, &why)
+    }
+}
+
+#[cfg(test)]
+mod tests;

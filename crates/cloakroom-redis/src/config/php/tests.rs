@@ -1,0 +1,257 @@
+use cloakroom::config::{Configuration, Driver, Drivers, Environment};
+
+use super::*;
+
+/// What is made of a file and an environment: the layout and the configuration, or the error.
+async fn application(file: &str, variables: &[(&str, &str)]) -> Result<Option<Application>, String> {
+    let env = Environment::of(variables.iter().copied());
+    let read = Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
+    let (tell, told) = std::sync::mpsc::channel();
+    let driver = Driver::new(super::super::NAME, super::super::KEYS, move |connection: Connection| {
+        let found = super::application(&connection, &Variables(&env));
+        let opened = found.map(|found| {
+            let _ = tell.send(found);
+            Opened::from(Arc::new(this_machine().build().unwrap()) as Arc<dyn cloakroom::store::Store>)
+        });
+        async move { opened }
+    });
+    Drivers::none().with(driver).open(&read).await.map_err(|error| error.to_string())?;
+    Ok(told.recv().unwrap())
+}
+
+/// The same through the driver itself.
+async fn config(file: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+    let env = Environment::of(variables.iter().copied());
+    let read = Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
+    let opened = Drivers::none().with(crate::driver(&env)).open_with_config(&read).await;
+    let (store, config) = opened.map_err(|error| error.to_string())?;
+    Ok(format!("{} {config:?}", store.name()))
+}
+
+const TABLE: &str = "[connections.redis]\n";
+
+#[tokio::test]
+async fn a_table_names_a_layout_and_what_differs_from_it() {
+    let file = format!(
+        "{TABLE}layout = \"phpredis\"\nserialize_handler = \"igbinary\"\nphp_prefix = \"shop:\"\nsid_length = 40\n\
+         sid_bits_per_character = 4\ngc_maxlifetime = 7200\nsession_name = \"SHOP\"\nuser_variable = \"user_id\"\n"
+    );
+    let expected = Layout::phpredis()
+        .serialize_handler("igbinary")
+        .and_then(|layout| layout.sid(40, 4))
+        .and_then(|layout| layout.gc_maxlifetime(Duration::from_secs(7200)))
+        .unwrap()
+        .prefix("shop:")
+        .session_name("SHOP")
+        .user_variable("user_id");
+    let found = application(&file, &[]).await.unwrap().unwrap();
+    assert_eq!(found.layout, expected);
+    // The environment alone says the same.
+    let variables = [
+        ("SESSION_DRIVER", "redis"),
+        ("REDIS_LAYOUT", "phpredis"),
+        ("REDIS_SERIALIZE_HANDLER", "igbinary"),
+        ("REDIS_PHP_PREFIX", "shop:"),
+        ("REDIS_SID_LENGTH", "40"),
+        ("REDIS_SID_BITS_PER_CHARACTER", "4"),
+        ("REDIS_GC_MAXLIFETIME", "7200"),
+        ("REDIS_SESSION_NAME", "SHOP"),
+        ("REDIS_USER_VARIABLE", "user_id"),
+    ];
+    assert_eq!(application("", &variables).await.unwrap().unwrap().layout, expected);
+    // And stands over the table.
+    let over = [("REDIS_GC_MAXLIFETIME", "60"), ("REDIS_PHP_PREFIX", "other:")];
+    let found = application(&file, &over).await.unwrap().unwrap();
+    assert_eq!(found.layout, expected.gc_maxlifetime(Duration::from_secs(60)).unwrap().prefix("other:"));
+    // The same table under another name is no variable's business.
+    let named = file.replace("connections.redis", "connections.php") + "driver = \"redis\"\n";
+    let named = format!("connection = \"php\"\n{named}");
+    let found = application(&named, &over).await.unwrap().unwrap();
+    assert!(format!("{:?}", found.config).contains("idle: 7200s"));
+}
+
+#[tokio::test]
+async fn every_layout_that_parses_can_be_named() {
+    for name in Layout::names() {
+        let found = application(&format!("{TABLE}layout = \"{name}\"\n"), &[]).await.unwrap().unwrap();
+        assert_eq!(found.layout, name.parse().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn the_layouts_cookie_and_lifetime_apply_where_the_file_says_nothing() {
+    let file = format!("{TABLE}layout = \"phpredis\"\n");
+    let plain = config(&file, &[]).await.unwrap();
+    assert_eq!(plain, format!("phpredis {:?}", Layout::phpredis().session_config()));
+    let more =
+        "[session]\nmax_keys = 9\n[cookie]\nsame_site = \"strict\"\n[concurrency]\nmode = \"exclusive\"\n";
+    let found = config(&format!("{file}{more}"), &[("SESSION_LIFETIME", "30")]).await.unwrap();
+    for part in
+        ["idle: 1800s", "keys: 9", "session_bytes: 1048576", "name: Some(\"PHPSESSID\")", "SameSite: Strict"]
+    {
+        let part = part.replace("SameSite", "same_site");
+        assert!(found.contains(&part), "{part} is not in {found}");
+    }
+    assert!(found.contains("mode: Exclusive") && found.contains("handovers: 0"), "{found}");
+}
+
+#[tokio::test]
+async fn no_layout_and_the_native_one_are_sessions_of_our_own() {
+    for file in ["", "layout = \"native\"\n", "layout = \"native\"\nuser_variable = \"u\"\n"] {
+        let found = config(&format!("{TABLE}{file}"), &[]).await.unwrap();
+        assert!(found.starts_with("redis ") && found.contains("idle: 10800s"), "{found}");
+    }
+    // The day on which PHP is gone: one variable.
+    let file = format!("{TABLE}layout = \"phpredis\"\n");
+    assert!(application(&file, &[("REDIS_LAYOUT", "native")]).await.unwrap().is_none());
+}
+
+/// A php.ini, and the line of a table that names it.
+fn ini(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("php.ini");
+    std::fs::write(&path, text).unwrap();
+    let line = format!("{TABLE}php_ini = [{:?}]\n", path.to_str().unwrap());
+    (folder, line)
+}
+
+const PHP_INI: &str = "session.save_handler = redis\n\
+     session.save_path = \"tcp://10.0.0.1:7000?database=3&prefix=shop:&auth[]=web&auth[]=hush\"\n\
+     session.serialize_handler = igbinary\nsession.sid_length = 40\nsession.name = SHOP\n\
+     session.gc_maxlifetime = 7200\nsession.cookie_path = /shop\nsession.cache_limiter = private\n";
+
+#[tokio::test]
+async fn phps_own_settings_say_all_of_it() {
+    let (_folder, line) = ini(PHP_INI);
+    let file = format!("{line}user_variable = \"user_id\"\n");
+    let found = application(&file, &[]).await.unwrap().unwrap();
+    let expected = Layout::phpredis()
+        .serialize_handler("igbinary")
+        .and_then(|layout| layout.sid(40, 4))
+        .and_then(|layout| layout.gc_maxlifetime(Duration::from_secs(7200)))
+        .unwrap()
+        .prefix("shop:")
+        .session_name("SHOP")
+        .user_variable("user_id");
+    assert_eq!(found.layout, expected);
+    assert_eq!(found.server.url.to_string(), "redis://10.0.0.1:7000/3");
+    let config = format!("{:?}", found.config);
+    assert!(config.contains("path: \"/shop\"") && config.contains("Private"), "{config}");
+    // The table stands over it, and the environment over the table.
+    let over = format!("{file}gc_maxlifetime = 60\nserialize_handler = \"php\"\nsession_name = \"OTHER\"\n");
+    let found = application(&over, &[("REDIS_SESSION_NAME", "THIRD")]).await.unwrap().unwrap();
+    let config = format!("{:?}", found.config);
+    assert!(config.contains("idle: 60s") && config.contains("Some(\"THIRD\")"), "{config}");
+    assert_eq!(found.layout.name(), "phpredis");
+}
+
+#[tokio::test]
+async fn the_server_is_phps_unless_the_table_or_the_environment_names_another() {
+    let (_folder, line) = ini(PHP_INI);
+    let place = async |more: &str, variables: &[(&str, &str)]| {
+        let env = Environment::of(variables.iter().copied());
+        let file = format!("{line}{more}");
+        let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
+        let opened = Drivers::none().with(crate::driver(&env)).open_with_config(&read).await.unwrap();
+        format!("{:?}", opened.0.as_ref().name())
+    };
+    assert_eq!(place("", &[]).await, "\"phpredis\"");
+    let url = async |more: &str, variables: &[(&str, &str)]| {
+        let env = Environment::of(variables.iter().copied());
+        let file = format!("{line}{more}");
+        let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let driver = Driver::new(super::super::NAME, super::super::KEYS, move |connection: Connection| {
+            let variables = Variables(&env);
+            let base = super::application(&connection, &variables).unwrap().unwrap().server;
+            let _ = tell.send(settings(&connection, &variables, base).unwrap());
+            async { Err::<Opened, _>("seen".into()) }
+        });
+        assert!(Drivers::none().with(driver).open(&read).await.is_err());
+        let found = told.recv().unwrap();
+        let password = found.url.password.as_ref().map_or("none", |password| password.as_str()).to_owned();
+        format!("{} {password}", found.url)
+    };
+    assert_eq!(url("", &[]).await, "redis://10.0.0.1:7000/3 hush");
+    assert_eq!(url("host = \"h\"\n", &[]).await, "redis://h:6379 none");
+    assert_eq!(url("database = 5\npassword = \"p\"\n", &[]).await, "redis://10.0.0.1:7000/5 p");
+    assert_eq!(url("", &[("REDIS_HOST", "far"), ("REDIS_DB", "1")]).await, "redis://far:7000/1 hush");
+    assert_eq!(url("", &[("REDIS_SOCKET", "/run/r.sock")]).await, "redis+unix:/run/r.sock?db=3 hush");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
+    let with = |lines: &str| format!("{TABLE}{lines}\n");
+    let (_folder, files) = ini("session.save_handler = files\n");
+    let (_other, short) = ini(&format!("{PHP_INI}session.sid_length = 22\n"));
+    for (file, variables, told) in [
+        (
+            with("layout = \"hush\""),
+            &[][..],
+            "c.toml:2:10: connections.redis.layout is no layout; accepted: native, phpredis",
+        ),
+        (
+            with(""),
+            &[("REDIS_LAYOUT", "hush")],
+            "environment variable REDIS_LAYOUT is no layout; accepted: native",
+        ),
+        (
+            with("layout = \"phpredis\"\nserialize_handler = \"hush\""),
+            &[],
+            "c.toml:3:21: connections.redis.serialize_handler is no session.serialize_handler that is known; accepted: php, \
+             php_serialize, php_binary, igbinary, msgpack",
+        ),
+        (
+            with("layout = \"phpredis\""),
+            &[("REDIS_SERIALIZE_HANDLER", "hush")],
+            "environment variable REDIS_SERIALIZE_HANDLER is no session.serialize_handler",
+        ),
+        (
+            with("layout = \"phpredis\"\nsid_length = 22\nsid_bits_per_character = 5"),
+            &[],
+            "c.toml:3:14: connections.redis.sid_length is refused: ids of 110 bits can be guessed",
+        ),
+        (
+            with("layout = \"phpredis\"\nsid_length = 26\nsid_bits_per_character = 9"),
+            &[],
+            "c.toml:4:26: connections.redis.sid_bits_per_character is refused",
+        ),
+        (
+            with("layout = \"phpredis\"\nsid_length = 26"),
+            &[],
+            "sid_length stands without sid_bits_per_character",
+        ),
+        (
+            with("layout = \"phpredis\""),
+            &[("REDIS_SID_LENGTH", "hush")],
+            "REDIS_SID_LENGTH is not a whole number",
+        ),
+        (with("layout = \"phpredis\"\ngc_maxlifetime = 0"), &[], "gc_maxlifetime is refused"),
+        (
+            with("layout = \"phpredis\"\ngc_maxlifetime = \"hush\""),
+            &[],
+            "gc_maxlifetime is not a whole number",
+        ),
+        (with("layout = \"phpredis\"\nlayuot = \"hush\""), &[], "did you mean layout?"),
+        (with("user_variable = \"hush\""), &[], "user_variable stands without a layout or php_ini"),
+        (with(""), &[("REDIS_SID_LENGTH", "hush")], "REDIS_SID_LENGTH stands without a layout"),
+        (with("php_ini = []"), &[], "php_ini names no file"),
+        (
+            with("php_ini = [\"no/such.ini\"]"),
+            &[],
+            "c.toml:2:11: connections.redis.php_ini is refused: no/such.ini",
+        ),
+        (files, &[], "session.save_handler is files"),
+        (short, &[], "raise session.sid_length"),
+        (
+            with("layout = \"phpredis\"\nnear_cache = true"),
+            &[],
+            "near_cache is for sessions that are not PHP's",
+        ),
+        (with("layout = \"phpredis\"\nwait_replicas = 1"), &[], "PHP"),
+    ] {
+        let error = config(&file, variables).await.unwrap_err();
+        assert!(error.contains(told), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+}
