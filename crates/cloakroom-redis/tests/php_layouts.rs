@@ -2,13 +2,14 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod php_support;
 mod support;
 
 use std::time::{Duration, Instant};
 
 use cloakroom::{ErrorKind, Mode};
 use cloakroom_redis::php::Layout;
-use support::service::{Service, opened};
+use php_support::service::{Service, opened};
 
 const ID: &str = "0123456789abcdefghijklmnop";
 

@@ -2,12 +2,13 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod php_support;
 mod support;
 
 use std::sync::Arc;
 
 use cloakroom_redis::php::Layout;
-use support::shop::{self, Setup, Shop};
+use php_support::shop::{self, Setup, Shop};
 
 const HANDLER: &str = include_str!("php/locking_handler.php");
 

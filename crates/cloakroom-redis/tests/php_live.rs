@@ -2,13 +2,14 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod php_support;
 mod support;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_redis::php::Layout;
-use support::shop::{self, Setup, Shop};
+use php_support::shop::{self, Setup, Shop};
 
 const FORMATS: [&str; 5] = ["php", "php_serialize", "php_binary", "igbinary", "msgpack"];
 

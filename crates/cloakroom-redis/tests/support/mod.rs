@@ -3,14 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod cluster;
-#[cfg(feature = "php")]
-pub mod fpm;
 pub mod proxy;
 pub mod sentinels;
-#[cfg(feature = "php")]
-pub mod service;
-#[cfg(feature = "php")]
-pub mod shop;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

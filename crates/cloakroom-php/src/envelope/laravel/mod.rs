@@ -1,9 +1,9 @@
 //! Sessions of [Laravel](https://laravel.com/docs/session).
 
-mod encryption;
+mod encrypter;
 mod key;
 
-pub use encryption::Cipher;
+pub use encrypter::Cipher;
 pub use key::{AppKey, InvalidAppKey};
 
 use super::session;
@@ -38,7 +38,7 @@ use crate::value::{Document, same};
 #[derive(Clone, Debug, Default)]
 pub struct Laravel {
     json: bool,
-    encryption: Option<encryption::Encryption>,
+    encryption: Option<encrypter::Encryption>,
 }
 
 impl Laravel {
@@ -66,7 +66,7 @@ impl Laravel {
         key: AppKey,
         previous: impl IntoIterator<Item = AppKey>,
     ) -> Self {
-        self.encryption = Some(encryption::Encryption::new(cipher, key, previous));
+        self.encryption = Some(encrypter::Encryption::new(cipher, key, previous));
         self
     }
 

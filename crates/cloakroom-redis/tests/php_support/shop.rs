@@ -10,7 +10,8 @@ use cloakroom::{Locking, Session, SessionHandle, SessionManager};
 use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use http::{HeaderMap, Request, StatusCode};
 
-use super::{Kind, Server, fpm::Fpm};
+use super::fpm::Fpm;
+use crate::support::{Kind, Server};
 
 /// How PHP keeps its sessions, and what they are here.
 pub struct Setup<'s> {

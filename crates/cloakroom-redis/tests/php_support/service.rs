@@ -6,7 +6,7 @@ use cloakroom::{Mode, Session, SessionError, SessionHandle, SessionManager};
 use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use http::{HeaderMap, Request, StatusCode};
 
-use super::{Kind, Server};
+use crate::support::{Kind, Server};
 
 /// A service of ours on PHP's sessions.
 pub struct Service {
