@@ -32,6 +32,7 @@ pub struct RedisBuilder {
     pub(crate) connect_timeout: Duration,
     pub(crate) connections: usize,
     pub(crate) durability: Option<Durability>,
+    pub(crate) expired_events: bool,
     pub(crate) clock: Option<Arc<dyn Clock>>,
 }
 
@@ -128,6 +129,7 @@ impl RedisBuilder {
             connect_timeout: Duration::from_secs(1),
             connections: 1,
             durability: None,
+            expired_events: false,
             clock: None,
         }
     }
@@ -230,6 +232,17 @@ impl RedisBuilder {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
+        self
+    }
+
+    /// Whether those who subscribed to events are told of sessions that reach their deadline
+    /// ([`Event::Expired`](cloakroom::Event::Expired)); off unless told. Takes a server that has its keyspace events on
+    /// (`notify-keyspace-events Egx`), and one more connection to each; the server then sends each process that has this on the name of
+    /// every key that expires, and of every session that ends. Best effort: an event may be missing, and for as long as what is left of
+    /// an ended session is kept (a minute unless told) after connecting, all are.
+    #[must_use]
+    pub fn expired_events(mut self, on: bool) -> Self {
+        self.expired_events = on;
         self
     }
 

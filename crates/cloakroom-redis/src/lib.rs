@@ -41,6 +41,7 @@ mod cluster;
 mod config;
 mod durability;
 mod error;
+mod expiry;
 mod group;
 mod host;
 mod invocation;

@@ -11,6 +11,7 @@ use redis::ServerError;
 use crate::cluster::{Cluster, Place};
 use crate::durability::{Durability, Waiting};
 use crate::error;
+use crate::expiry::{Expiry, Watch};
 use crate::link::{Link, OnPush};
 use crate::permissions;
 use crate::route::Route;
@@ -46,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) waiting: Option<Waiting>,
     /// The connection to listen on for leases that become free.
     pub(crate) ear: Link,
+    /// The one to hear of sessions that expire, where that is wanted.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What all nodes of a store have in common.
@@ -56,6 +59,7 @@ pub(crate) struct NodeSettings {
     pub(crate) durability: Option<Durability>,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) tracking: Arc<Tracking>,
+    pub(crate) expiry: Option<Arc<Expiry>>,
     /// What becomes of what is heard.
     pub(crate) heard: OnPush,
 }
@@ -80,6 +84,7 @@ impl NodeSettings {
             next_link: AtomicUsize::new(0),
             waiting: self.durability.map(|wanted| Waiting::new(wanted, || link(None, None))),
             ear: link(Some(self.heard.clone()), None),
+            watch: self.expiry.as_ref().map(|expiry| expiry.watch(|push| link(Some(push), None))),
             time: ServerTime::new(self.clock.clone()),
             place: place.clone(),
             prefix: self.prefix.clone(),

@@ -42,6 +42,7 @@ fn trials(key: &str, channel: &str) -> Vec<(&'static str, Vec<String>)> {
         trial("getrange", &[key, "0", "0"]),
         trial("setrange", &[key, "0", ""]),
         trial("pexpire", &[key, "1"]),
+        trial("persist", &[key]),
         trial("pttl", &[key]),
         trial("time", &[]),
         trial("scan", &["0", "COUNT", "1"]),

@@ -11,6 +11,7 @@ use redis::{Cmd, Pipeline, RedisError, Value};
 use crate::cluster::slot_of;
 use crate::durability::Kept;
 use crate::error::{self, Effect};
+use crate::expiry::Expiry;
 use crate::invocation::{Answer, Evaluated, Invocation};
 use crate::layout;
 use crate::link::{Link, Open};
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: Nodes,
     pub(crate) signals: Signals,
     pub(crate) tracking: Arc<Tracking>,
+    /// Where the server is to tell of sessions that expire.
+    pub(crate) expiry: Option<Arc<Expiry>>,
 }
 
 /// How far a caller waits for all the calls of one operation.

@@ -2,18 +2,20 @@
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use cloakroom::StoreKey;
 use cloakroom::UserId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol;
 use cloakroom::store::{
-    Acquire, Acquired, ChangeListener, Commit, Committed, Create, Created, End, Ended, Loaded, Purged,
-    PushStore, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage,
-    Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
+    Acquire, Acquired, ChangeListener, Commit, Committed, Create, Created, End, Ended, ExpiryListener,
+    Loaded, Purged, PushStore, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom,
+    ScanPage, Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 
 use crate::cluster::Cluster;
+use crate::expiry::Expiry;
 use crate::names::Names;
 use crate::node::{NodeSettings, Nodes};
 use crate::redis_url::Address;
@@ -72,6 +74,8 @@ impl RedisStore {
         let route = Route::new(&settings.url, settings.tls_files)?;
         let names = Names::new(&settings.prefix);
         let tracking = Tracking::new(place.clone(), names.clone());
+        let told = || Expiry::new(names.clone(), settings.url.db, place.clone());
+        let expiry = settings.expired_events.then(told);
         let shared = Arc::new_cyclic(|store: &Weak<Shared>| {
             let weak = store.clone();
             let nodes = NodeSettings {
@@ -81,6 +85,7 @@ impl RedisStore {
                 durability: settings.durability,
                 clock: settings.clock.clone(),
                 tracking: tracking.clone(),
+                expiry: expiry.clone(),
                 heard: Arc::new(move |push| Shared::heard(&weak, &push)),
             };
             let nodes = match &settings.url.address {
@@ -97,6 +102,7 @@ impl RedisStore {
                 call_deadline: settings.call_deadline,
                 signals: Signals::default(),
                 tracking,
+                expiry,
             }
         });
         Ok(RedisStore(shared))
@@ -247,6 +253,11 @@ impl Store for RedisStore {
 
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
         self.0.released(key)
+    }
+
+    /// Where [`RedisBuilder::expired_events`] was switched on.
+    fn tell_expired(&self, listener: Weak<dyn ExpiryListener>, remembered: Duration) {
+        self.0.tell_expired(listener, remembered);
     }
 }
 

@@ -251,6 +251,14 @@ impl Store for PushingStore {
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
         self.store.released(key)
     }
+
+    fn tell_expired(
+        &self,
+        listener: std::sync::Weak<dyn cloakroom::store::ExpiryListener>,
+        remembered: std::time::Duration,
+    ) {
+        self.store.tell_expired(listener, remembered);
+    }
 }
 
 impl std::fmt::Debug for PushingStore {

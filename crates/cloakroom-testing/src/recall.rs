@@ -161,4 +161,12 @@ impl Store for RecallStore {
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
         self.inner.released(key)
     }
+
+    fn tell_expired(
+        &self,
+        listener: std::sync::Weak<dyn cloakroom::store::ExpiryListener>,
+        remembered: std::time::Duration,
+    ) {
+        self.inner.tell_expired(listener, remembered);
+    }
 }

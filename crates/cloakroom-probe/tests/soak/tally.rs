@@ -57,7 +57,9 @@ impl Tally {
         self.0.lock().unwrap().lost_writes += 1;
     }
 
+    /// Said at once as well: a long run may be looked into while it goes on.
     pub fn went_wrong(&self, what: String) {
+        eprintln!("went wrong: {what}");
         self.0.lock().unwrap().wrong.push(what);
     }
 

@@ -38,6 +38,7 @@ const KEYS: &[&str] = &[
     "deadline",
     "connect_timeout",
     "connections",
+    EXPIRED_EVENTS,
     WAIT_REPLICAS,
     WAIT_DISK,
     WAIT_WITHIN,
@@ -57,6 +58,7 @@ const KEYS: &[&str] = &[
     "user_variable",
 ];
 const LAYOUT: &str = "layout";
+const EXPIRED_EVENTS: &str = "expired_events";
 const WAIT_REPLICAS: &str = "wait_replicas";
 const WAIT_DISK: &str = "wait_disk";
 const WAIT_WITHIN: &str = "wait_within";
@@ -84,6 +86,7 @@ const PORT: u16 = 6379;
 /// | `database` | `REDIS_DB` | over the URL's |
 /// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
 /// | `deadline`, `connect_timeout`, `connections` | | as in [`RedisBuilder`] |
+/// | `expired_events` | | `true`: [`RedisBuilder::expired_events`] |
 /// | `wait_replicas`, `wait_disk` | | acknowledge a write once so many replicas have it; once it is on disk: as in [`Durability`] |
 /// | `wait_within`, `wait_for` | | how long that may take; `"all"` writes, or `"logins_and_ends"` only |
 /// | `near_cache` | | `true` puts a [`NearCache`] in front of the store |
@@ -155,6 +158,9 @@ fn settings(
     }
     if let Some(connections) = connection.number("connections")? {
         settings = settings.connections(connections);
+    }
+    if let Some(on) = connection.flag(EXPIRED_EVENTS)? {
+        settings = settings.expired_events(on);
     }
     if let Some(durability) = durability(connection)? {
         settings = settings.durability(durability);

@@ -53,6 +53,21 @@ local function life_of(session, now)
   return life(math.min(session.idle, session.absolute), now)
 end
 
+-- Puts what is left of a session in its place. That its expiry is taken away for a moment tells it from a session, for those who are told of
+-- keys that expire: there is nothing else that does it, and the key does not go away by it. (Without a key, a node whose slot is on
+-- the way to another one would not let the script go on.)
+--
+-- A server that is full refuses what may take memory, unless it is in the midst of a change already. What is left of a session takes
+-- less than it did: ending one must always be possible, and this change comes first.
+local function leave(key, value, millis)
+  local was_there = redis.call('PERSIST', key) == 1
+  redis.call('SET', key, value, 'PX', millis)
+  if not was_there then
+    redis.call('PERSIST', key)
+    redis.call('PEXPIRE', key, millis)
+  end
+end
+
 -- Tells whoever waits for a lease. A listener is told by courtesy: it must not undo what was done.
 local function tell(channel)
   redis.pcall('SPUBLISH', channel, '')

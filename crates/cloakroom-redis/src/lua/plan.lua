@@ -4,6 +4,6 @@
 local now = clock(ARGV[1])
 local there = redis.call('GET', KEYS[1])
 if there then return answer('-', now, there) end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+leave(KEYS[1], ARGV[2], ARGV[4])
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[4])
 return answer('+', now)

@@ -46,11 +46,11 @@ if ARGV[5] == 'w' then
   if same then
     times(function()
       local key, value, until_ = KEYS[tonumber(next_argument())], next_argument(), tonumber(next_argument())
-      -- A server that is full refuses what may take memory, unless it is in the midst of a change already. What is left of a
-      -- session takes less than it did: ending one must always be possible. The change is one that leaves the key in place:
-      -- without it, a node whose slot is on the way to another one would not let the script go on.
-      if string.byte(value, 2) ~= 1 then redis.call('PEXPIRE', key, life(until_, now)) end
-      redis.call('SET', key, value, 'PX', life(until_, now))
+      if string.byte(value, 2) == 1 then
+        redis.call('SET', key, value, 'PX', life(until_, now))
+      else
+        leave(key, value, life(until_, now))
+      end
     end)
     times(function()
       local key, sign, member = KEYS[tonumber(next_argument())], next_argument(), next_argument()

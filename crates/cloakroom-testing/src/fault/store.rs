@@ -175,6 +175,14 @@ impl Store for FaultStore {
         }
         Some(signal)
     }
+
+    fn tell_expired(
+        &self,
+        listener: std::sync::Weak<dyn cloakroom::store::ExpiryListener>,
+        remembered: std::time::Duration,
+    ) {
+        self.inner.tell_expired(listener, remembered);
+    }
 }
 
 impl std::fmt::Debug for FaultStore {

@@ -286,6 +286,14 @@ impl Store for SpyStore {
             log.answered(call, Answer::of(answer, |()| Answer::Released));
         }))
     }
+
+    fn tell_expired(
+        &self,
+        listener: std::sync::Weak<dyn cloakroom::store::ExpiryListener>,
+        remembered: std::time::Duration,
+    ) {
+        self.inner.tell_expired(listener, remembered);
+    }
 }
 
 impl std::fmt::Debug for SpyStore {

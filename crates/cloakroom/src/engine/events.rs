@@ -37,7 +37,10 @@ pub enum Event {
     Destroyed(StoreKey),
     /// Somebody else ended the session, or the cap on sessions did.
     Revoked(StoreKey),
-    /// A request came with the id of a session that had expired.
+    /// A session expired: a request came with its id, or the store told of it. A store that removes sessions at their deadline and
+    /// has been told to tell of it (Redis: `RedisBuilder::expired_events`) does so shortly after the deadline and once for each
+    /// process that listens, as far as it can: an event may be missing. To that store the id is an
+    /// [`UnknownId`](Event::UnknownId) afterwards.
     Expired(StoreKey),
     /// A request came with an id that had been replaced and was past its grace.
     ObsoleteId(StoreKey),
@@ -51,7 +54,7 @@ pub enum Event {
     Lost(StoreKey),
 }
 
-/// Receives [`Event`]s. Called in the request's task: do little, and do not block. A panic is logged, and the request goes on.
+/// Receives [`Event`]s. Called in the request's task, or in one of the store's: do little, and do not block. A panic is logged, and the request goes on.
 pub trait Subscriber: Send + Sync + 'static {
     /// Something happened.
     fn on_event(&self, event: &Event);

@@ -4,6 +4,7 @@ mod commit;
 mod create;
 mod ended;
 mod events;
+mod expiry;
 mod lease;
 mod metrics;
 mod open;
@@ -51,6 +52,7 @@ pub(crate) struct Engine {
     pub(crate) ended: EndedBoard,
     leases: lease::LeaseQueues,
     purging: purge::Purging,
+    listening: expiry::Listening,
 }
 
 /// A session that exists, as this request knows it.
@@ -103,6 +105,7 @@ impl Engine {
             ended: EndedBoard::default(),
             leases: lease::LeaseQueues::default(),
             purging: purge::Purging::default(),
+            listening: expiry::Listening::default(),
         }
     }
 

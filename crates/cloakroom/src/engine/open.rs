@@ -59,6 +59,7 @@ impl Engine {
             tracing::info!(target: "cloakroom", "more bytes of cookies than are read: the request is served as anonymous");
         }
         self.start_purging();
+        self.start_listening();
     }
 
     async fn open_exclusive(self: &Arc<Self>, candidate: &Candidate) -> Result<Found, SessionError> {

@@ -234,6 +234,14 @@ impl<S: PushStore> Store for NearCache<S> {
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
         self.store.released(key)
     }
+
+    fn tell_expired(
+        &self,
+        listener: std::sync::Weak<dyn crate::store::ExpiryListener>,
+        remembered: std::time::Duration,
+    ) {
+        self.store.tell_expired(listener, remembered);
+    }
 }
 
 impl<S> Clone for NearCache<S> {

@@ -10,6 +10,7 @@
 
 mod conventions;
 mod error;
+mod expiry;
 mod future;
 mod outcome;
 pub mod protocol;
@@ -19,6 +20,7 @@ pub mod wire;
 
 pub use conventions::{Conventions, ForeignCodec, ForeignError, ForeignValue};
 pub use error::{StoreError, StoreErrorKind};
+pub use expiry::ExpiryListener;
 pub use future::StoreFuture;
 pub use outcome::{
     Acquired, Committed, Created, Ended, Ending, Loaded, Purged, Released, Renamed, Renewed, Revoked,
@@ -29,6 +31,9 @@ pub use request::{
     Acquire, BindUser, Commit, Create, Deadlines, End, EndCause, LeaseOwner, LeaseRef, OldId, Release,
     Rename, Renew, Revoke, RevokeWhich, ScanFrom, SealedId, Touch,
 };
+
+use std::sync::Weak;
+use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::ids::{StoreKey, UserId};
@@ -138,5 +143,14 @@ pub trait Store: Send + Sync + 'static {
     fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
         let _ = key;
         None
+    }
+
+    /// Tells this listener of sessions that reach their deadline, where the store removes them by itself and can tell, until the
+    /// listener is dropped. Best effort: one that is not told has expired all the same. What was ended, moved or evicted is not
+    /// told. `remembered` is how long what is left of a session is kept at most, which such a store must not take for one.
+    ///
+    /// Called by the engine when a session is first asked for, if anybody subscribed to events. The default tells nobody.
+    fn tell_expired(&self, listener: Weak<dyn ExpiryListener>, remembered: Duration) {
+        let _ = (listener, remembered);
     }
 }
