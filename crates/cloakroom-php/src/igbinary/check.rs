@@ -2,100 +2,170 @@
 //!
 //! Only for what is a tree of arrays and plain values, as most sessions are. Everything else, and everything in doubt, is decoded and compared.
 
-use super::read::Reader;
+use super::cursor::Cursor;
 use super::tag;
+use crate::error::DecodeError;
 use crate::limits::Limits;
 use crate::value::{Document, Entry, Name, Node, Span};
 
 /// Whether this text is read as this document. Sometimes no where it is.
 pub(crate) fn is(doc: &Document, text: &[u8], limits: Limits) -> bool {
     let Node::Array(root) = doc.root else { return false };
-    let Some(reader) = Reader::after_header(text, limits) else { return false };
-    let mut check = Check { reader, same: [[0; 4]; 256] };
-    let mut open: Vec<std::slice::Iter<'_, Entry>> = Vec::new();
-    let mut array = Some(root);
-    loop {
-        if let Some(array) = array.take() {
-            let entries = doc.array(array);
-            if open.len() >= limits.depth() || !check.is_array(entries.len()) {
+    let Ok(cursor) = Cursor::after_header(text) else { return false };
+    let strings = Vec::with_capacity((text.len() / 12).min(1024));
+    let mut check = Check { doc, rest: cursor.rest(), strings };
+    check.is_array(root, limits.depth()) && check.rest.is_empty()
+}
+
+struct Check<'b, 'd> {
+    doc: &'d Document,
+    rest: &'b [u8],
+    /// What each number of the string table was found to be, as a place in the document: if it was not, all has ended.
+    strings: Vec<Span>,
+}
+
+impl<'d> Check<'_, 'd> {
+    fn is_array(&mut self, root: crate::value::ArrayId, depth: usize) -> bool {
+        let mut around: Vec<std::slice::Iter<'d, Entry>> = Vec::with_capacity(8);
+        let mut entries = self.doc.array(root).iter();
+        if depth == 0 || !self.begins(entries.len()) {
+            return false;
+        }
+        loop {
+            let Some(entry) = entries.next() else {
+                let Some(outer) = around.pop() else { return true };
+                entries = outer;
+                continue;
+            };
+            let is_key = match entry.name {
+                Name::Str(span) => self.is_string(span),
+                Name::Int(n) => self.is_integer(n),
+                Name::Hole => false,
+            };
+            let is_value = is_key
+                && match entry.node {
+                    Node::Str(span) => self.is_string(span),
+                    Node::Int(n) => self.is_integer(n),
+                    Node::Null => self.is_byte(tag::NULL),
+                    Node::Bool(b) => self.is_byte(if b { tag::TRUE } else { tag::FALSE }),
+                    Node::Float(bits) => self.is_float(bits),
+                    Node::Array(inner) => {
+                        let inner = self.doc.array(inner).iter();
+                        let begins = around.len() + 1 < depth && self.begins(inner.len());
+                        around.push(std::mem::replace(&mut entries, inner));
+                        begins
+                    }
+                    Node::Object(_) | Node::Ref(_) => false,
+                };
+            if !is_value {
                 return false;
             }
-            open.push(entries.iter());
-        }
-        let Some(entries) = open.last_mut() else { return check.reader.is_at_end() };
-        match entries.next() {
-            None => {
-                open.pop();
-            }
-            Some(entry) if !check.is_key(doc, entry.name) => return false,
-            Some(Entry { node: Node::Array(inner), .. }) => array = Some(*inner),
-            Some(entry) if check.is_plain(doc, entry.node) => {}
-            Some(_) => return false,
         }
     }
-}
 
-/// What is read, and which of its strings were found to be which of the document's: if they were not, it has ended.
-struct Check<'b> {
-    reader: Reader<'b>,
-    same: [[u32; 4]; 256],
-}
+    fn begins(&mut self, len: usize) -> bool {
+        let Some((tag @ tag::ARRAY..tag::OBJECT, _)) = self.rest.split_first() else { return false };
+        self.taken(|cursor| cursor.count(1 << (tag - tag::ARRAY))).is_some_and(|count| count as usize == len)
+    }
 
-impl Check<'_> {
-    fn is_array(&mut self, len: usize) -> bool {
-        match self.reader.byte() {
-            Ok(tag @ tag::ARRAY..tag::OBJECT) => {
-                self.reader.count(1 << (tag - tag::ARRAY)).is_ok_and(|count| count as usize == len)
+    /// What is read behind the tag that is next.
+    #[inline]
+    fn taken<T>(&mut self, read: impl FnOnce(&mut Cursor<'_>) -> Result<T, DecodeError>) -> Option<T> {
+        let mut cursor = Cursor { input: self.rest, at: 1 };
+        let taken = read(&mut cursor).ok();
+        self.rest = cursor.rest();
+        taken
+    }
+
+    #[inline(always)]
+    fn is_byte(&mut self, byte: u8) -> bool {
+        match self.rest.split_first() {
+            Some((found, rest)) => {
+                self.rest = rest;
+                *found == byte
             }
-            _ => false,
+            None => false,
         }
     }
 
     #[inline(always)]
-    fn is_key(&mut self, doc: &Document, name: Name) -> bool {
-        match (self.reader.quick_key(), name) {
-            (Some(Name::Str(found)), Name::Str(span)) => self.is_text(doc, found, span),
-            (Some(Name::Int(found)), Name::Int(n)) => found == n,
-            (None, Name::Str(span)) => self.is_plain(doc, Node::Str(span)),
-            (None, Name::Int(n)) => self.is_plain(doc, Node::Int(n)),
-            _ => false,
-        }
-    }
-
-    #[inline(always)]
-    fn is_plain(&mut self, doc: &Document, node: Node) -> bool {
-        match (self.reader.quick_value(), node) {
-            (Some(Node::Str(found)), Node::Str(span)) => self.is_text(doc, found, span),
-            (Some(Node::Int(found)), Node::Int(n)) => found == n,
-            (Some(Node::Bool(found)), Node::Bool(b)) => found == b,
-            (Some(Node::Float(found)), Node::Float(bits)) => found == bits,
-            (None, node) => self.is_long(doc, node),
-            _ => false,
-        }
-    }
-
-    /// Most strings are told by number again and again: then both were found the same before.
-    #[inline(always)]
-    fn is_text(&mut self, doc: &Document, found: Span, span: Span) -> bool {
-        let same = [found.at, found.len, span.at, span.len];
-        let place = self.same.get_mut((found.at.wrapping_mul(0x9e37_79b9) >> 24) as usize);
-        if place.as_ref().is_some_and(|place| **place == same) {
-            return true;
-        }
-        if let Some(place) = place {
-            *place = same;
-        }
-        self.reader.text(found) == doc.bytes(span)
-    }
-
-    fn is_long(&mut self, doc: &Document, node: Node) -> bool {
-        let Ok(tag) = self.reader.byte() else { return false };
-        match node {
-            Node::Null => tag == tag::NULL,
-            Node::Str(span) => {
-                matches!(self.reader.string(tag), Ok(Some(found)) if self.reader.text(found) == doc.bytes(span))
+    fn is_float(&mut self, bits: u64) -> bool {
+        let is_tag = self.is_byte(tag::FLOAT);
+        match self.rest.split_first_chunk() {
+            Some((found, rest)) => {
+                self.rest = rest;
+                is_tag && u64::from_be_bytes(*found) == bits
             }
-            Node::Int(n) => self.reader.integer(tag) == Ok(Some(n)),
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn is_integer(&mut self, n: i64) -> bool {
+        if let [tag::INT, small, rest @ ..] = self.rest {
+            self.rest = rest;
+            return i64::from(*small) == n;
+        }
+        self.is_long_integer(n)
+    }
+
+    fn is_long_integer(&mut self, n: i64) -> bool {
+        let Some(tag) = self.rest.first().copied() else { return false };
+        self.taken(|cursor| cursor.integer(tag)) == Some(Some(n))
+    }
+
+    #[inline(always)]
+    fn is_string(&mut self, span: Span) -> bool {
+        match self.rest {
+            // Most strings are told by number again and again.
+            [tag::STRING_ID, number, rest @ ..] => {
+                self.rest = rest;
+                self.is_known((*number).into(), span)
+            }
+            [tag::STRING, len, rest @ ..] if u32::from(*len) == span.len => {
+                self.strings.push(span);
+                match rest.get(usize::from(*len)..) {
+                    Some(behind) => {
+                        self.rest = behind;
+                        self.doc.begins(span, rest)
+                    }
+                    None => false,
+                }
+            }
+            _ => self.is_long_string(span),
+        }
+    }
+
+    #[inline(always)]
+    fn is_known(&self, number: usize, span: Span) -> bool {
+        match self.strings.get(number) {
+            Some(known) => *known == span || self.doc.bytes(*known) == self.doc.bytes(span),
+            None => false,
+        }
+    }
+
+    fn is_long_string(&mut self, span: Span) -> bool {
+        let Some(tag) = self.rest.first().copied() else { return false };
+        match tag {
+            tag::EMPTY => self.is_byte(tag::EMPTY) && span.len == 0,
+            tag::STRING_ID..tag::STRING => {
+                let number = self.taken(|cursor| cursor.number(1 << (tag - tag::STRING_ID)));
+                number.is_some_and(|number| {
+                    usize::try_from(number).is_ok_and(|number| self.is_known(number, span))
+                })
+            }
+            tag::STRING..tag::ARRAY => {
+                self.strings.push(span);
+                let text = self.doc.bytes(span);
+                let len = self.taken(|cursor| cursor.number(1 << (tag - tag::STRING)));
+                match self.rest.split_at_checked(text.len()) {
+                    Some((found, rest)) => {
+                        self.rest = rest;
+                        len == Some(text.len() as u64) && found == text
+                    }
+                    None => false,
+                }
+            }
             _ => false,
         }
     }

@@ -3,7 +3,9 @@
 //! Big-endian, a byte of type before each value, strings and arrays that came before by number.
 
 mod check;
+mod cursor;
 mod read;
+mod strings;
 mod write;
 
 pub(crate) use check::is;

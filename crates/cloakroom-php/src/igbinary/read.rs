@@ -1,5 +1,6 @@
 //! Reading igbinary: strictly, without recursion, one pass.
 
+use super::cursor::Cursor;
 use super::tag;
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, Excess};
 use crate::limits::Limits;
@@ -13,9 +14,8 @@ enum Known {
     Cell(CellId),
 }
 
-pub(super) struct Reader<'b> {
-    input: &'b [u8],
-    at: usize,
+struct Reader<'b> {
+    cursor: Cursor<'b>,
     strings: Vec<Span>,
     known: Vec<Known>,
     /// Whether a string came by its number.
@@ -46,7 +46,7 @@ pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
     // Without a single number the strings are literal, or none came twice: that is looked into when it matters.
     Ok(Read {
         doc,
-        end: reader.at,
+        end: reader.cursor.at,
         compact: reader.string_ids,
         refers_to_root: reader.refers_to_root,
         duplicates: reader.duplicates,
@@ -57,16 +57,14 @@ pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
 pub(crate) fn repeats_strings(input: &[u8], limits: Limits) -> bool {
     let Ok((_, reader)) = run(input, limits) else { return false };
     let mut seen = std::collections::HashSet::<&[u8], foldhash::fast::RandomState>::default();
-    reader.strings.iter().any(|span| {
-        let text = input.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default();
-        !seen.insert(text)
-    })
+    reader.strings.iter().any(|span| !seen.insert(reader.cursor.text(*span)))
 }
 
 fn run(input: &[u8], limits: Limits) -> Result<(Document, Reader<'_>), DecodeError> {
-    let mut reader = Reader::new(input, limits);
-    let mut builder = Builder::new(input, 6, limits).map_err(|excess| reader.excess(excess))?;
-    reader.header()?;
+    let cursor = Cursor::after_header(input);
+    let excess = |excess: Excess| DecodeError::new(excess.into(), 0);
+    let mut builder = Builder::new(input, 6, limits).map_err(excess)?;
+    let mut reader = Reader::new(cursor?, limits);
     reader.value(&mut builder)?;
     reader.duplicates = builder.duplicates;
     let (doc, _) = builder.finish();
@@ -74,10 +72,10 @@ fn run(input: &[u8], limits: Limits) -> Result<(Document, Reader<'_>), DecodeErr
 }
 
 impl<'b> Reader<'b> {
-    fn new(input: &'b [u8], limits: Limits) -> Self {
+    fn new(cursor: Cursor<'b>, limits: Limits) -> Self {
+        let input = cursor.input;
         Self {
-            input,
-            at: 0,
+            cursor,
             strings: Vec::with_capacity((input.len() / 16).min(1024)),
             known: Vec::with_capacity((input.len() / 48).min(1024)),
             string_ids: false,
@@ -87,135 +85,48 @@ impl<'b> Reader<'b> {
         }
     }
 
-    /// At the value, if there is a header.
-    pub(super) fn after_header(input: &'b [u8], limits: Limits) -> Option<Self> {
-        let mut reader = Self::new(input, limits);
-        reader.header().ok().map(|()| reader)
-    }
-
-    fn header(&mut self) -> Result<(), DecodeError> {
-        match self.input {
-            [0, 0, 0, 1 | 2, _, ..] => self.at = 4,
-            [0, 0, 0, 1 | 2] | [] | [0] | [0, 0] | [0, 0, 0] => {
-                self.at = self.input.len();
-                return self.wrong(Wrong::End);
-            }
-            _ => return self.wrong(Wrong::Expected("igbinary's header, version 1 or 2")),
-        }
-        Ok(())
-    }
-
-    pub(super) const fn is_at_end(&self) -> bool {
-        self.at >= self.input.len()
-    }
-
-    #[inline(always)]
-    pub(super) fn text(&self, span: Span) -> &'b [u8] {
-        self.input.get(span.at as usize..(span.at + span.len) as usize).unwrap_or_default()
-    }
-
-    const fn wrong<T>(&self, kind: Wrong) -> Result<T, DecodeError> {
-        Err(DecodeError::new(kind, self.at))
-    }
-
     fn excess(&self, excess: Excess) -> DecodeError {
-        DecodeError::new(excess.into(), self.at)
-    }
-
-    #[inline(always)]
-    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
-        match self.input.get(self.at) {
-            Some(byte) => {
-                self.at += 1;
-                Ok(*byte)
-            }
-            None => self.wrong(Wrong::End),
-        }
-    }
-
-    /// A big-endian number of 1, 2, 4 or 8 bytes.
-    #[inline(always)]
-    fn number(&mut self, width: usize) -> Result<u64, DecodeError> {
-        if width == 1 {
-            // Nearly always.
-            return self.byte().map(u64::from);
-        }
-        let Some(bytes) = self.input.get(self.at..self.at + width) else { return self.wrong(Wrong::End) };
-        self.at += width;
-        Ok(bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte)))
-    }
-
-    fn raw(&mut self, len: u64) -> Result<Span, DecodeError> {
-        let len = usize::try_from(len).ok().filter(|len| *len <= self.input.len() - self.at);
-        let Some(len) = len else { return self.wrong(Wrong::Length) };
-        let span = Span { at: self.at as u32, len: len as u32 };
-        self.at += len;
-        Ok(span)
+        DecodeError::new(excess.into(), self.cursor.at)
     }
 
     /// A literal, which takes the next number of the string table.
     fn literal(&mut self, len: u64) -> Result<Span, DecodeError> {
         // The table is as long as the payload at most: each of its entries cost two bytes there.
         if self.strings.len() * 2 * size_of::<Span>() > self.limits.memory() {
-            return self.wrong(Wrong::Memory(self.limits.memory()));
+            return self.cursor.wrong(Wrong::Memory(self.limits.memory()));
         }
-        let span = self.raw(len)?;
+        let span = self.cursor.raw(len)?;
         self.strings.push(span);
         Ok(span)
     }
 
     fn string_id(&mut self, width: usize) -> Result<Span, DecodeError> {
-        let id = self.number(width)?;
+        let id = self.cursor.number(width)?;
         match usize::try_from(id).ok().and_then(|id| self.strings.get(id)) {
             Some(span) => Ok(*span),
-            None => self.wrong(Wrong::BackReference),
+            None => self.cursor.wrong(Wrong::BackReference),
         }
     }
 
     /// A string after its tag, if the tag is one of a string.
     #[inline(always)]
-    pub(super) fn string(&mut self, tag: u8) -> Result<Option<Span>, DecodeError> {
+    fn string(&mut self, tag: u8) -> Result<Option<Span>, DecodeError> {
         Ok(Some(match tag {
-            tag::EMPTY => Span { at: self.at as u32, len: 0 },
+            tag::EMPTY => Span { at: self.cursor.at as u32, len: 0 },
             tag::STRING_ID..tag::STRING => {
                 self.string_ids = true;
                 self.string_id(1 << (tag - tag::STRING_ID))?
             }
             tag::STRING..tag::ARRAY => {
-                let len = self.number(1 << (tag - tag::STRING))?;
+                let len = self.cursor.number(1 << (tag - tag::STRING))?;
                 self.literal(len)?
             }
             tag::STRING64 => {
-                let len = self.number(8)?;
+                let len = self.cursor.number(8)?;
                 self.literal(len)?
             }
             _ => return Ok(None),
         }))
-    }
-
-    /// An integer after its tag, if the tag is one of an integer: a sign in the lowest bit, then the magnitude.
-    #[inline(always)]
-    pub(super) fn integer(&mut self, tag: u8) -> Result<Option<i64>, DecodeError> {
-        let width = match tag {
-            tag::INT..tag::FLOAT => 1 << ((tag - tag::INT) / 2),
-            tag::INT64 | 0x21 => 8,
-            _ => return Ok(None),
-        };
-        let magnitude = self.number(width)?;
-        let n =
-            if tag & 1 == 0 { i64::try_from(magnitude).ok() } else { 0_i64.checked_sub_unsigned(magnitude) };
-        match n {
-            Some(n) => Ok(Some(n)),
-            None => self.wrong(Wrong::Integer),
-        }
-    }
-
-    pub(super) fn count(&mut self, width: usize) -> Result<u32, DecodeError> {
-        let count = self.number(width)?;
-        if count > (self.input.len() - self.at) as u64 {
-            return self.wrong(Wrong::Count);
-        }
-        Ok(count as u32)
     }
 
     fn value(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
@@ -244,27 +155,27 @@ impl<'b> Reader<'b> {
         if tag == tag::STRING_ID {
             let span = *self.strings.get(usize::from(n))?;
             self.string_ids = true;
-            self.at += 2;
+            self.cursor.at += 2;
             return Some(span);
         }
         // Where the table has room: it grows where its size is looked at.
         if rest.len() < usize::from(n) || self.strings.len() == self.strings.capacity() {
             return None;
         }
-        let span = Span { at: self.at as u32 + 2, len: n.into() };
+        let span = Span { at: self.cursor.at as u32 + 2, len: n.into() };
         self.strings.push(span);
-        self.at += 2 + usize::from(n);
+        self.cursor.at += 2 + usize::from(n);
         Some(span)
     }
 
     /// A key as most are. `None`, and nothing is taken, for the others.
     #[inline(always)]
-    pub(super) fn quick_key(&mut self) -> Option<Name> {
-        let [tag, n, rest @ ..] = self.input.get(self.at..)? else { return None };
+    fn quick_key(&mut self) -> Option<Name> {
+        let [tag, n, rest @ ..] = self.cursor.input.get(self.cursor.at..)? else { return None };
         match *tag {
             tag @ (tag::STRING_ID | tag::STRING) => self.quick_string(tag, *n, rest).map(Name::Str),
             tag::INT => {
-                self.at += 2;
+                self.cursor.at += 2;
                 Some(Name::Int((*n).into()))
             }
             _ => None,
@@ -273,21 +184,21 @@ impl<'b> Reader<'b> {
 
     /// A value as most are. `None`, and nothing is taken, for the others.
     #[inline(always)]
-    pub(super) fn quick_value(&mut self) -> Option<Node> {
-        let [tag, n, rest @ ..] = self.input.get(self.at..)? else { return None };
+    fn quick_value(&mut self) -> Option<Node> {
+        let [tag, n, rest @ ..] = self.cursor.input.get(self.cursor.at..)? else { return None };
         match *tag {
             tag @ (tag::STRING_ID | tag::STRING) => self.quick_string(tag, *n, rest).map(Node::Str),
             tag::INT => {
-                self.at += 2;
+                self.cursor.at += 2;
                 Some(Node::Int((*n).into()))
             }
             tag::FALSE | tag::TRUE => {
-                self.at += 1;
+                self.cursor.at += 1;
                 Some(Node::Bool(*tag == tag::TRUE))
             }
             tag::FLOAT => {
-                let bits = self.input.get(self.at + 1..)?.first_chunk()?;
-                self.at += 9;
+                let bits = self.cursor.input.get(self.cursor.at + 1..)?.first_chunk()?;
+                self.cursor.at += 9;
                 Some(Node::Float(u64::from_be_bytes(*bits)))
             }
             _ => None,
@@ -297,8 +208,8 @@ impl<'b> Reader<'b> {
     /// A key; false for an element that has neither key nor value.
     #[inline(always)]
     fn key(&mut self, b: &mut Builder<'_>) -> Result<bool, DecodeError> {
-        let at = self.at;
-        let tag = self.byte()?;
+        let at = self.cursor.at;
+        let tag = self.cursor.byte()?;
         if tag == tag::NULL {
             b.name(Name::Hole);
             if b.in_object() {
@@ -308,11 +219,10 @@ impl<'b> Reader<'b> {
         }
         if let Some(span) = self.string(tag)? {
             b.name(Name::Str(span));
-        } else if let Some(n) = self.integer(tag)? {
+        } else if let Some(n) = self.cursor.integer(tag)? {
             b.name(Name::Int(n));
         } else {
-            self.at = at;
-            return self.wrong(Wrong::Expected("a key"));
+            return self.cursor.wrong_at(at, Wrong::Expected("a key"));
         }
         Ok(true)
     }
@@ -338,16 +248,16 @@ impl<'b> Reader<'b> {
 
     /// One value; of an array or object only the beginning.
     fn begin(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
-        let at = self.at;
-        let mut tag = self.byte()?;
+        let at = self.cursor.at;
+        let mut tag = self.cursor.byte()?;
         let mut reference = false;
         while tag == tag::REFERENCE {
             reference = true;
-            tag = self.byte()?;
+            tag = self.cursor.byte()?;
         }
         let node = match tag {
             tag::ARRAY..tag::OBJECT => {
-                let count = self.count(1 << (tag - tag::ARRAY))?;
+                let count = self.cursor.count(1 << (tag - tag::ARRAY))?;
                 let array = b.new_array().map_err(|excess| self.excess(excess))?;
                 self.register(b, Node::Array(array), Known::Array(array), reference)?;
                 return b.enter_array(array, count).map_err(|excess| self.excess(excess));
@@ -360,15 +270,14 @@ impl<'b> Reader<'b> {
             tag::NULL => Node::Null,
             tag::FALSE => Node::Bool(false),
             tag::TRUE => Node::Bool(true),
-            tag::FLOAT => Node::Float(self.number(8)?),
+            tag::FLOAT => Node::Float(self.cursor.number(8)?),
             _ => {
                 if let Some(span) = self.string(tag)? {
                     Node::Str(span)
-                } else if let Some(n) = self.integer(tag)? {
+                } else if let Some(n) = self.cursor.integer(tag)? {
                     Node::Int(n)
                 } else {
-                    self.at = at;
-                    return self.wrong(Wrong::Expected("a value"));
+                    return self.cursor.wrong_at(at, Wrong::Expected("a value"));
                 }
             }
         };
@@ -382,7 +291,7 @@ impl<'b> Reader<'b> {
 
     fn object(&mut self, b: &mut Builder<'_>, tag: u8, reference: bool) -> Result<(), DecodeError> {
         let class = if tag < tag::OBJECT_ID {
-            let len = self.number(1 << (tag - tag::OBJECT))?;
+            let len = self.cursor.number(1 << (tag - tag::OBJECT))?;
             self.literal(len)?
         } else {
             self.string_id(1 << (tag - tag::OBJECT_ID))?
@@ -390,37 +299,34 @@ impl<'b> Reader<'b> {
         let object =
             b.new_object(class, Body::Properties(Run::default())).map_err(|excess| self.excess(excess))?;
         self.register(b, Node::Object(object), Known::Object(object), reference)?;
-        let at = self.at;
-        match self.byte()? {
+        let at = self.cursor.at;
+        match self.cursor.byte()? {
             tag @ tag::ARRAY..tag::OBJECT => {
-                let count = self.count(1 << (tag - tag::ARRAY))?;
+                let count = self.cursor.count(1 << (tag - tag::ARRAY))?;
                 b.enter_object(object, count).map_err(|excess| self.excess(excess))
             }
             tag @ tag::DATA..tag::INT64 => {
-                let len = self.number(1 << (tag - tag::DATA))?;
-                let data = self.raw(len)?;
+                let len = self.cursor.number(1 << (tag - tag::DATA))?;
+                let data = self.cursor.raw(len)?;
                 b.set_body(object, Body::Data(data, None));
                 Ok(())
             }
             tag::ENUM => {
-                let tag = self.byte()?;
+                let tag = self.cursor.byte()?;
                 let Some(case) = self.string(tag)? else {
-                    return self.wrong(Wrong::Expected("the name of an enum's case"));
+                    return self.cursor.wrong(Wrong::Expected("the name of an enum's case"));
                 };
                 b.set_body(object, Body::Case(case));
                 Ok(())
             }
-            _ => {
-                self.at = at;
-                self.wrong(Wrong::Expected("an object's content"))
-            }
+            _ => self.cursor.wrong_at(at, Wrong::Expected("an object's content")),
         }
     }
 
     fn back(&mut self, b: &mut Builder<'_>, width: usize, reference: bool) -> Result<(), DecodeError> {
-        let id = self.number(width)?;
+        let id = self.cursor.number(width)?;
         let place = usize::try_from(id).ok().and_then(|id| self.known.get(id).copied());
-        let Some(known) = place else { return self.wrong(Wrong::BackReference) };
+        let Some(known) = place else { return self.cursor.wrong(Wrong::BackReference) };
         let plain = match known {
             Known::Array(array) => Node::Array(array),
             Known::Object(object) => Node::Object(object),
@@ -429,7 +335,7 @@ impl<'b> Reader<'b> {
         if id == 0 && matches!(plain, Node::Array(_)) {
             if !reference {
                 // The session in itself, by value.
-                return self.wrong(Wrong::Cycle);
+                return self.cursor.wrong(Wrong::Cycle);
             }
             self.refers_to_root = true;
         }

@@ -1,39 +1,19 @@
 //! Writing igbinary, version 2.
 
-use std::collections::HashMap;
-
+use super::strings::Strings;
 use super::tag;
 use crate::error::EncodeError;
 use crate::limits::Limits;
-use crate::value::{Body, Document, Entry, Name, Node, ObjectId, Span};
+use crate::value::{ArrayId, Body, Document, Entry, Name, Node, ObjectId, Span};
 
 const NONE: u32 = u32::MAX;
-
-/// A string that stands here has this number.
-#[derive(Clone, Copy)]
-struct Place {
-    span: Span,
-    id: u32,
-}
-
-/// How many of them are remembered; a power of two. No string that is looked up is empty, so an empty one stands for none.
-const PLACES: usize = 256;
-const NOWHERE: Place = Place { span: Span { at: 0, len: 0 }, id: 0 };
-
-const fn slot(span: Span) -> usize {
-    (span.at.wrapping_mul(0x9e37_79b9) >> 24) as usize % PLACES
-}
 
 struct Writer<'d> {
     doc: &'d Document,
     out: Vec<u8>,
     /// Whether a string that came before is written by its number.
     compact: bool,
-    strings: HashMap<&'d [u8], u32, foldhash::fast::RandomState>,
-    /// The numbers of strings by where they stand in the text, which is quicker to look up: where the payload told strings by number, all that are
-    /// the same stand at the same place.
-    places: [Place; PLACES],
-    next_string: u32,
+    strings: Strings<'d>,
     cells: Vec<u32>,
     arrays: Vec<u32>,
     objects: Vec<u32>,
@@ -50,14 +30,12 @@ pub(crate) fn write(doc: &Document, compact: bool, limits: Limits) -> Result<Vec
         doc,
         out,
         compact,
-        strings: HashMap::with_capacity_and_hasher((doc.text.len() / 24).min(1024), Default::default()),
-        places: [NOWHERE; PLACES],
-        next_string: 0,
+        strings: Strings::new(doc),
         cells: vec![NONE; doc.cells.len()],
-        arrays: vec![NONE; doc.arrays.len()],
+        arrays: vec![NONE; if doc.shared { doc.arrays.len() } else { 0 }],
         objects: vec![NONE; doc.objects.len()],
         next: 0,
-        open: Vec::new(),
+        open: Vec::with_capacity(8),
         limits,
     };
     writer.run()?;
@@ -85,29 +63,45 @@ impl<'d> Writer<'d> {
             }
             root => self.begin(root)?,
         }
-        while let Some(entries) = self.open.last_mut() {
+        let Some(mut entries) = self.open.pop() else { return Ok(()) };
+        loop {
             let Some(entry) = entries.next() else {
-                self.open.pop();
+                let Some(around) = self.open.pop() else { return Ok(()) };
+                entries = around;
                 continue;
             };
             match entry.name {
+                Name::Str(span) => self.string(span),
+                Name::Int(n) => self.integer(n),
                 Name::Hole => {
                     self.out.push(tag::NULL);
                     continue;
                 }
-                Name::Int(n) => self.integer(n),
-                Name::Str(span) => self.string(span)?,
             }
-            self.begin(entry.node)?;
+            match entry.node {
+                Node::Str(span) => self.string(span),
+                Node::Int(n) => self.integer(n),
+                Node::Null => self.out.push(tag::NULL),
+                Node::Bool(b) => self.out.push(if b { tag::TRUE } else { tag::FALSE }),
+                Node::Float(bits) => self.float(bits),
+                node => {
+                    // What is in it comes next, and then what is left here.
+                    self.open.push(entries);
+                    match node {
+                        Node::Array(array) => self.array(array)?,
+                        node => self.begin(node)?,
+                    }
+                    entries = self.open.pop().unwrap_or_default();
+                }
+            }
             if self.out.len() > self.limits.memory() {
                 return Err(EncodeError::Memory(self.limits.memory()));
             }
         }
-        Ok(())
     }
 
     /// A tag for the width that a number needs, and the number.
-    #[inline]
+    #[inline(always)]
     fn sized(&mut self, tag: u8, n: u32) {
         let bytes = n.to_be_bytes();
         let [_, _, high, low] = bytes;
@@ -121,7 +115,7 @@ impl<'d> Writer<'d> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn integer(&mut self, n: i64) {
         let negative = u8::from(n < 0);
         let magnitude = n.unsigned_abs();
@@ -142,53 +136,45 @@ impl<'d> Writer<'d> {
         }
     }
 
-    /// The number of a text that came before; otherwise it gets the next one.
-    fn known(&mut self, text: &'d [u8]) -> Option<u32> {
-        use std::collections::hash_map::Entry;
-        match self.strings.entry(text) {
-            Entry::Occupied(known) => Some(*known.get()),
-            Entry::Vacant(place) => {
-                place.insert(self.next_string);
-                self.next_string += 1;
-                None
-            }
-        }
+    #[inline(always)]
+    fn float(&mut self, bits: u64) {
+        let [a, b, c, d, e, f, g, h] = bits.to_be_bytes();
+        self.out.extend_from_slice(&[tag::FLOAT, a, b, c, d, e, f, g, h]);
     }
 
-    #[inline]
-    fn string(&mut self, span: Span) -> Result<(), EncodeError> {
+    #[inline(always)]
+    fn string(&mut self, span: Span) {
         if span.len == 0 {
             self.out.push(tag::EMPTY);
-            return Ok(());
-        }
-        let text = self.doc.bytes(span);
-        if self.compact {
-            let place = self.places.get(slot(span)).filter(|place| place.span == span);
-            let known = match place {
-                Some(place) => Some(place.id),
-                None => {
-                    let next = self.next_string;
-                    let known = self.known(text);
-                    if let Some(place) = self.places.get_mut(slot(span)) {
-                        *place = Place { span, id: known.unwrap_or(next) };
-                    }
-                    known
-                }
-            };
-            if let Some(id) = known {
-                self.sized(tag::STRING_ID, id);
-                return Ok(());
-            }
+        } else if !self.compact {
+            self.strings.literal(span);
+            self.literal(tag::STRING, span);
+        } else if let Some(number) = self.strings.number(span) {
+            self.sized(tag::STRING_ID, number);
         } else {
-            // It takes a number all the same.
-            self.strings.entry(text).or_insert(self.next_string);
-            self.next_string += 1;
+            self.literal(tag::STRING, span);
         }
-        self.sized(tag::STRING, span.len);
-        self.out.extend_from_slice(text);
-        Ok(())
     }
 
+    fn literal(&mut self, tag: u8, span: Span) {
+        self.sized(tag, span.len);
+        self.out.extend_from_slice(self.doc.bytes(span));
+    }
+
+    /// An array by value, which takes a number, or is told by the one that it has.
+    #[inline(always)]
+    fn array(&mut self, array: ArrayId) -> Result<(), EncodeError> {
+        if !self.doc.shared {
+            // None stands in two places.
+            self.next += 1;
+        } else if let Some(id) = register(&mut self.arrays, array.0, &mut self.next) {
+            self.sized(tag::BACK, id);
+            return Ok(());
+        }
+        self.entries(self.doc.array(array))
+    }
+
+    #[inline(always)]
     fn entries(&mut self, entries: &'d [Entry]) -> Result<(), EncodeError> {
         if self.open.len() >= self.limits.depth() {
             return Err(EncodeError::Depth(self.limits.depth()));
@@ -214,20 +200,12 @@ impl<'d> Writer<'d> {
             Node::Null | Node::Ref(_) => self.out.push(tag::NULL),
             Node::Bool(b) => self.out.push(if b { tag::TRUE } else { tag::FALSE }),
             Node::Int(n) => self.integer(n),
-            Node::Float(bits) => {
-                self.out.push(tag::FLOAT);
-                self.out.extend_from_slice(&bits.to_be_bytes());
-            }
-            Node::Str(span) => self.string(span)?,
-            Node::Array(array) => {
-                if !matches!(node, Node::Ref(_))
-                    && let Some(id) = register(&mut self.arrays, array.0, &mut self.next)
-                {
-                    self.sized(tag::BACK, id);
-                    return Ok(());
-                }
+            Node::Float(bits) => self.float(bits),
+            Node::Str(span) => self.string(span),
+            Node::Array(array) if matches!(node, Node::Ref(_)) => {
                 return self.entries(self.doc.array(array));
             }
+            Node::Array(array) => return self.array(array),
             Node::Object(object) => match register(&mut self.objects, object.0, &mut self.next) {
                 Some(id) => self.sized(tag::OBJECT_BACK, id),
                 None => return self.object(object),
@@ -238,14 +216,10 @@ impl<'d> Writer<'d> {
 
     fn object(&mut self, object: ObjectId) -> Result<(), EncodeError> {
         let data = self.doc.object(object);
-        let class = self.doc.bytes(data.class);
         // The name of a class is told by its number even where strings are not.
-        match self.known(class) {
-            Some(id) => self.sized(tag::OBJECT_ID, id),
-            None => {
-                self.sized(tag::OBJECT, data.class.len);
-                self.out.extend_from_slice(class);
-            }
+        match self.strings.number(data.class) {
+            Some(number) => self.sized(tag::OBJECT_ID, number),
+            None => self.literal(tag::OBJECT, data.class),
         }
         match data.body {
             Body::Properties(run) => self.entries(self.doc.run(run)),
@@ -257,7 +231,8 @@ impl<'d> Writer<'d> {
             }
             Body::Case(case) => {
                 self.out.push(tag::ENUM);
-                self.string(case)
+                self.string(case);
+                Ok(())
             }
         }
     }

@@ -60,13 +60,14 @@ pub(crate) fn write(out: &mut Vec<u8>, float: f64) {
 /// Numbers with up to four decimals and 15 digits, as most are, need no search for the shortest text: of the texts so short, no two are
 /// the same double.
 fn write_price(out: &mut Vec<u8>, float: f64) -> bool {
-    let scale: u32 = if (float * 100.0).round() / 100.0 == float { 100 } else { 10_000 };
-    let scaled = (float * f64::from(scale)).round();
     // Both are whole and exact, so the quotient is the double that is nearest to the text.
-    if scaled >= 1e15 || scaled / f64::from(scale) != float {
+    let is_it =
+        |scaled: u64, scale: u32| scaled < 1_000_000_000_000_000 && scaled as f64 / f64::from(scale) == float;
+    let scaled = |scale: u32| (float * f64::from(scale) + 0.5) as u64;
+    let Some(scale) = [100, 10_000].into_iter().find(|scale| is_it(scaled(*scale), *scale)) else {
         return false;
-    }
-    let scaled = scaled as u64;
+    };
+    let scaled = scaled(scale);
     let (whole, mut decimals) = (scaled / u64::from(scale), scaled % u64::from(scale));
     out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     let mut unit = u64::from(scale) / 10;
@@ -95,8 +96,31 @@ fn round_to_even(text: &mut Vec<u8>, float: f64) {
     }
 }
 
+/// Where a point and up to 15 digits are all there is, the digits are a whole number that a double holds exactly, as it does the power of ten: their
+/// quotient is the double that is nearest to the text.
+fn read_price(text: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] =
+        [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (mut n, mut digits, mut decimals) = (0_u64, 0, None);
+    for byte in text {
+        match byte {
+            b'0'..=b'9' if digits < 15 => {
+                n = 10 * n + u64::from(byte - b'0');
+                digits += 1;
+            }
+            b'.' if decimals.is_none() => decimals = Some(digits),
+            _ => return None,
+        }
+    }
+    let power = POWERS.get(digits - decimals.unwrap_or(digits)).filter(|_| digits > 0)?;
+    Some(n as f64 / power)
+}
+
 /// Reads what PHP's scanner takes for a double: `INF`, `-INF`, `NAN`, or decimal digits with a point, an exponent and a sign where one likes.
 pub(crate) fn read(text: &[u8]) -> Option<f64> {
+    if let Some(float) = read_price(text) {
+        return Some(float);
+    }
     match text {
         b"INF" => return Some(f64::INFINITY),
         b"-INF" => return Some(f64::NEG_INFINITY),
@@ -162,6 +186,18 @@ mod tests {
             } else {
                 assert_eq!(super::read(&out), Some(float));
             }
+        }
+    }
+
+    #[test]
+    fn prices_are_read_as_any_double() {
+        let mut seed = 1_u64;
+        for n in 0..200_000_u32 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut text = format!("{:0width$}", seed >> (n % 64), width = (n % 20) as usize);
+            text.insert(seed as usize % (text.len() + 1), '.');
+            let float: f64 = text.parse().unwrap();
+            assert_eq!(super::read(text.as_bytes()).map(f64::to_bits), Some(float.to_bits()), "{text}");
         }
     }
 

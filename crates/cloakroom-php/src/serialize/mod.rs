@@ -9,6 +9,7 @@ mod read;
 mod write;
 
 pub(crate) use back::BackReference;
+pub(crate) use check::Check;
 pub(crate) use cursor::Cursor;
 #[cfg(feature = "laravel")]
 pub(crate) use float::write as write_float;

@@ -3,7 +3,7 @@
 use super::float;
 use crate::error::EncodeError;
 use crate::limits::Limits;
-use crate::value::{Body, CellId, Document, Entry, Name, Node, ObjectId, Span, holders};
+use crate::value::{ArrayId, Body, CHUNK, CellId, Document, Entry, Name, Node, ObjectId, Span, holders};
 
 struct Frame<'d> {
     entries: std::slice::Iter<'d, Entry>,
@@ -32,7 +32,7 @@ impl<'d> Writer<'d> {
             cells: vec![0; doc.cells.len()],
             objects: vec![0; doc.objects.len()],
             held: holders(doc),
-            open: Vec::new(),
+            open: Vec::with_capacity(8),
             limits,
         }
     }
@@ -52,62 +52,106 @@ impl<'d> Writer<'d> {
 
     pub(crate) fn name(&mut self, name: Name) {
         match name {
-            Name::Int(n @ 0..10) => self.out.extend_from_slice(&[b'i', b':', b'0' + n as u8, b';']),
-            Name::Int(n) => {
-                self.out.extend_from_slice(b"i:");
-                self.number(n);
-                self.out.push(b';');
-            }
             Name::Str(span) => self.string(span),
+            Name::Int(n) => self.integer(n),
             Name::Hole => {}
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn string(&mut self, span: Span) {
-        if span.len < 100 {
-            // As most are: fewer pieces.
-            let (tens, ones) = (b'0' + (span.len / 10) as u8, b'0' + (span.len % 10) as u8);
-            match tens {
-                b'0' => self.out.extend_from_slice(&[b's', b':', ones, b':', b'"']),
-                _ => self.out.extend_from_slice(&[b's', b':', tens, ones, b':', b'"']),
+        let text = self.doc.bytes(span);
+        // As most are: short, so that pieces of one size will do, cut off where they end.
+        match (self.doc.chunk(span), text.len()) {
+            (Some(chunk), len @ 0..=9) => {
+                self.out.extend_from_slice(&[b's', b':', b'0' + len as u8, b':', b'"']);
+                self.cut_off(chunk, len);
             }
-            self.out.extend_from_slice(self.doc.bytes(span));
-            self.out.extend_from_slice(b"\";");
-            return;
+            (Some(chunk), len @ 10..=16) => {
+                self.out.extend_from_slice(&[b's', b':', b'1', b'0' + (len - 10) as u8, b':', b'"']);
+                self.cut_off(chunk, len);
+            }
+            _ => {
+                self.out.extend_from_slice(b"s:");
+                self.quoted(span);
+                self.out.push(b';');
+                return;
+            }
         }
-        self.out.extend_from_slice(b"s:");
-        self.quoted(span);
+        self.out.extend_from_slice(b"\";");
+    }
+
+    #[inline(always)]
+    fn cut_off(&mut self, chunk: &[u8; CHUNK], len: usize) {
+        let end = self.out.len() + len;
+        self.out.extend_from_slice(chunk);
+        self.out.truncate(end);
+    }
+
+    #[inline(always)]
+    fn integer(&mut self, n: i64) {
+        if let 0..10 = n {
+            return self.out.extend_from_slice(&[b'i', b':', b'0' + n as u8, b';']);
+        }
+        self.out.extend_from_slice(b"i:");
+        self.number(n);
+        self.out.push(b';');
+    }
+
+    fn float(&mut self, bits: u64) {
+        self.out.extend_from_slice(b"d:");
+        float::write(&mut self.out, f64::from_bits(bits));
         self.out.push(b';');
     }
 
     /// One value, with everything in it.
     pub(crate) fn value(&mut self, node: Node) -> Result<(), EncodeError> {
-        let floor = self.open.len();
+        self.slot += 1;
         self.begin(node)?;
-        while self.open.len() > floor {
-            let Some(frame) = self.open.last_mut() else { break };
-            match frame.entries.next() {
-                Some(Entry { name: Name::Hole, .. }) => {}
-                Some(entry) => {
-                    if frame.silent.is_none() {
-                        self.name(entry.name);
-                    }
-                    self.begin(entry.node)?;
-                    if self.out.len() > self.limits.memory() {
-                        return Err(EncodeError::Memory(self.limits.memory()));
-                    }
+        let Some(mut frame) = self.open.pop() else { return Ok(()) };
+        loop {
+            let Some(entry) = frame.entries.next() else {
+                match frame.silent {
+                    Some(len) => self.out.truncate(len),
+                    None => self.out.push(b'}'),
                 }
-                None => {
-                    match frame.silent {
-                        Some(len) => self.out.truncate(len),
-                        None => self.out.push(b'}'),
+                let Some(around) = self.open.pop() else { return Ok(()) };
+                frame = around;
+                continue;
+            };
+            if frame.silent.is_none() {
+                self.name(entry.name);
+            }
+            if let Name::Hole = entry.name {
+                continue;
+            }
+            self.slot += 1;
+            match entry.node {
+                Node::Str(span) => self.string(span),
+                Node::Int(n) => self.integer(n),
+                Node::Bool(b) => self.boolean(b),
+                Node::Float(bits) => self.float(bits),
+                Node::Null => self.out.extend_from_slice(b"N;"),
+                node => {
+                    // What is in it comes next, and then what is left here.
+                    self.open.push(frame);
+                    match node {
+                        Node::Array(array) => self.array(array)?,
+                        node => self.begin(node)?,
                     }
-                    self.open.pop();
+                    let Some(inner) = self.open.pop() else { return Ok(()) };
+                    frame = inner;
                 }
             }
+            if self.out.len() > self.limits.memory() {
+                return Err(EncodeError::Memory(self.limits.memory()));
+            }
         }
-        Ok(())
+    }
+
+    #[inline(always)]
+    fn boolean(&mut self, b: bool) {
+        self.out.extend_from_slice(if b { b"b:1;" } else { b"b:0;" });
     }
 
     fn enter(&mut self, entries: &'d [Entry], silent: Option<usize>) -> Result<(), EncodeError> {
@@ -118,10 +162,28 @@ impl<'d> Writer<'d> {
         Ok(())
     }
 
-    fn count(&mut self, entries: &'d [Entry]) -> Result<(), EncodeError> {
+    #[inline(always)]
+    fn array(&mut self, array: ArrayId) -> Result<(), EncodeError> {
+        let entries = self.doc.array(array);
+        self.out.extend_from_slice(b"a:");
+        self.begin_entries(entries, entries.len())
+    }
+
+    /// Typed properties that never got a value have no place in the text.
+    fn properties(&mut self, entries: &'d [Entry]) -> Result<(), EncodeError> {
         let count = entries.iter().filter(|entry| !matches!(entry.name, Name::Hole)).count();
-        self.number(count);
-        self.out.extend_from_slice(b":{");
+        self.begin_entries(entries, count)
+    }
+
+    #[inline(always)]
+    fn begin_entries(&mut self, entries: &'d [Entry], count: usize) -> Result<(), EncodeError> {
+        match count {
+            0..10 => self.out.extend_from_slice(&[b'0' + count as u8, b':', b'{']),
+            _ => {
+                self.number(count);
+                self.out.extend_from_slice(b":{");
+            }
+        }
         self.enter(entries, None)
     }
 
@@ -142,8 +204,8 @@ impl<'d> Writer<'d> {
         self.out.push(b';');
     }
 
+    /// One value, which was counted; of an array or object only the beginning.
     fn begin(&mut self, node: Node) -> Result<(), EncodeError> {
-        self.slot += 1;
         let reference = match node {
             Node::Ref(cell) => self.held.get(cell.0 as usize).is_some_and(|n| *n > 1).then_some(cell),
             _ => None,
@@ -168,22 +230,11 @@ impl<'d> Writer<'d> {
                 self.back(b"R:", before);
             }
             (Node::Null | Node::Ref(_), _) => self.out.extend_from_slice(b"N;"),
-            (Node::Bool(b), _) => self.out.extend_from_slice(if b { b"b:1;" } else { b"b:0;" }),
-            (Node::Int(n), _) => {
-                self.out.extend_from_slice(b"i:");
-                self.number(n);
-                self.out.push(b';');
-            }
-            (Node::Float(bits), _) => {
-                self.out.extend_from_slice(b"d:");
-                float::write(&mut self.out, f64::from_bits(bits));
-                self.out.push(b';');
-            }
+            (Node::Bool(b), _) => self.boolean(b),
+            (Node::Int(n), _) => self.integer(n),
+            (Node::Float(bits), _) => self.float(bits),
             (Node::Str(span), _) => self.string(span),
-            (Node::Array(array), _) => {
-                self.out.extend_from_slice(b"a:");
-                return self.count(self.doc.array(array));
-            }
+            (Node::Array(array), _) => return self.array(array),
         }
         Ok(())
     }
@@ -195,13 +246,13 @@ impl<'d> Writer<'d> {
                 self.out.extend_from_slice(b"O:");
                 self.quoted(data.class);
                 self.out.push(b':');
-                self.count(self.doc.run(run))
+                self.properties(self.doc.run(run))
             }
             Body::List(array) => {
                 self.out.extend_from_slice(b"O:");
                 self.quoted(data.class);
                 self.out.push(b':');
-                self.count(self.doc.array(array))
+                self.properties(self.doc.array(array))
             }
             Body::Data(span, inner) => {
                 self.out.extend_from_slice(b"C:");

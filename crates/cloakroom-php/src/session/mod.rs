@@ -3,18 +3,16 @@
 mod php;
 mod php_binary;
 mod text;
+mod verify;
 
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly};
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::value::{ArrayId, Document, Entry, Key, Name, Node, Span, Value, holders, integer_key, key, same};
+use crate::value::{ArrayId, Document, Entry, Key, Name, Node, Span, Value, holders, integer_key, key};
 use crate::{igbinary, msgpack};
 
 const INTEGER_NAME: &str = "it is an integer, which PHP drops here";
 const NUMBER_AS_TEXT: &str = "it is a number as text, which PHP would make an integer";
-
-/// More than a byte of a payload can take of memory.
-const BYTE: usize = 128;
 
 fn integer_refusal(name: &[u8]) -> Option<&'static str> {
     integer_key(name).map(|_| INTEGER_NAME)
@@ -420,44 +418,6 @@ impl Session {
             }
         }
         self.verified(format, true)
-    }
-
-    /// Whether igbinary is to tell strings by number: as the payload did, and if it did not say, as PHP does by default.
-    fn is_compact(&self) -> bool {
-        let payload = || self.doc.text.get(..self.payload).unwrap_or_default();
-        self.compact || self.format != Format::Igbinary || !igbinary::repeats_strings(payload(), self.limits)
-    }
-
-    fn verified(&self, format: Format, fresh: bool) -> Result<Vec<u8>, EncodeError> {
-        let bytes = match format {
-            Format::Igbinary => igbinary::write(&self.doc, self.is_compact(), self.limits)?,
-            Format::Msgpack => msgpack::write(&self.doc, true, self.limits)?,
-            _ => text::encode(self, format, fresh)?,
-        };
-        if bytes.len() > self.limits.memory() {
-            return Err(EncodeError::Memory(self.limits.memory()));
-        }
-        // What is small enough never comes near the limit of memory.
-        let is_tree = !self.doc.shared && self.doc.cells.is_empty() && self.doc.objects.is_empty();
-        if is_tree && bytes.len() < self.limits.memory() / BYTE {
-            let is_it = match format {
-                Format::Igbinary => igbinary::is(&self.doc, &bytes, self.limits),
-                Format::Msgpack => false,
-                _ => text::is(self, format, &bytes),
-            };
-            if is_it {
-                return Ok(bytes);
-            }
-        }
-        match Self::decode_within(format, bytes.as_slice(), self.limits) {
-            Ok(read) if same(&self.doc, &read.doc) => Ok(bytes),
-            Err(error) => match error.kind() {
-                Wrong::Depth(levels) => Err(EncodeError::Depth(*levels)),
-                Wrong::Memory(bytes) => Err(EncodeError::Memory(*bytes)),
-                _ => Err(EncodeError::Unverified),
-            },
-            Ok(_) => Err(EncodeError::Unverified),
-        }
     }
 }
 

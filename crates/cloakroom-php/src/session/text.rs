@@ -5,7 +5,7 @@ use super::{Session, php, php_binary};
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly};
 use crate::format::Format;
 use crate::limits::Limits;
-use crate::serialize::{BackReference, Cursor, Reader, Writer};
+use crate::serialize::{BackReference, Check, Reader, Writer};
 use crate::value::{Builder, Document, Name, Node, Span};
 
 /// Where a variable stands in the payload.
@@ -238,28 +238,24 @@ pub(super) fn encode(session: &Session, format: Format, fresh: bool) -> Result<V
 
 /// Whether these bytes are read as this session, told without building it. Sometimes no where they are.
 pub(super) fn is(session: &Session, format: Format, bytes: &[u8]) -> bool {
-    let (doc, entries) = (&session.doc, session.entries());
+    let entries = session.entries();
     let whole = format == Format::PhpSerialize;
-    let mut cursor = Cursor::new(bytes);
+    let mut check = Check::new(&session.doc, bytes);
     // The session itself is a level.
     let depth = session.limits.depth().saturating_sub(1);
-    if whole && !cursor.is_root(entries.len()) {
+    if whole && !check.begins(entries.len()) {
         return false;
     }
     for entry in entries {
         let is_name = match (format, entry.name) {
-            (Format::PhpSerialize, name) => cursor.is_key(doc, name),
-            (Format::PhpBinary, Name::Str(span)) => {
-                php_binary::name(&mut cursor).is_ok_and(|name| cursor.text(name) == doc.bytes(span))
-            }
-            (_, Name::Str(span)) => {
-                php::name(&mut cursor).is_ok_and(|name| cursor.text(name) == doc.bytes(span))
-            }
+            (Format::PhpSerialize, name) => check.is_key(name),
+            (Format::PhpBinary, Name::Str(name)) => check.is_name(php_binary::name, name),
+            (_, Name::Str(name)) => check.is_name(php::name, name),
             _ => false,
         };
-        if !is_name || !cursor.is_value(doc, entry.node, depth) {
+        if !is_name || !check.is_value(entry.node, depth) {
             return false;
         }
     }
-    if whole { cursor.is_end() } else { cursor.is_at_end() }
+    (!whole || check.ends()) && check.is_at_end()
 }

@@ -15,6 +15,9 @@ pub(crate) use holders::holders;
 pub(crate) use view::key;
 pub use view::{Array, Identity, Key, Kind, Object, ObjectKind, Property, Value, Visibility};
 
+/// How many bytes are copied at once.
+pub(crate) const CHUNK: usize = 16;
+
 /// A place in the text of a document.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -145,6 +148,24 @@ impl Document {
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         let at = span.at as usize;
         self.text.get(at..at + span.len as usize).unwrap_or_default()
+    }
+
+    /// Where a text is no longer than this, it can be copied with what stands behind it, which is cheaper than to copy so many bytes.
+    #[inline(always)]
+    pub(crate) fn chunk(&self, span: Span) -> Option<&[u8; CHUNK]> {
+        self.text.get(span.at as usize..)?.first_chunk()
+    }
+
+    /// Whether other text, with whatever stands behind it, begins with this one.
+    #[inline(always)]
+    pub(crate) fn begins(&self, span: Span, other: &[u8]) -> bool {
+        match (self.chunk(span), other.first_chunk::<CHUNK>()) {
+            (Some(text), Some(other)) if (1..=CHUNK as u32).contains(&span.len) => {
+                let differ = u128::from_le_bytes(*text) ^ u128::from_le_bytes(*other);
+                differ << (128 - 8 * span.len) == 0
+            }
+            _ => other.starts_with(self.bytes(span)),
+        }
     }
 
     pub(crate) fn run(&self, run: Run) -> &[Entry] {
