@@ -56,7 +56,7 @@ mod value;
 #[cfg(feature = "amp")]
 pub use envelope::Amp;
 #[cfg(feature = "laravel")]
-pub use envelope::{AppKey, Cipher, InvalidAppKey, Laravel};
+pub use envelope::{AppKey, Cipher, Encrypter, InvalidAppKey, Laravel};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ReadOnly, ValueError};
 pub use format::{Encoding, Format, UnknownFormat};
 pub use limits::Limits;

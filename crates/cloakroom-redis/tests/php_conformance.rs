@@ -81,7 +81,8 @@ impl InPhpsTerms {
         }
         let conventions = self.inner.conventions().unwrap();
         let rules = conventions.ids.rules();
-        let text = key.as_bytes().iter().fold(String::new(), |mut text, byte| {
+        // Forty hexadecimal digits of its digest: every layout takes them.
+        let text = key.as_bytes().iter().skip(3).take(20).fold(String::new(), |mut text, byte| {
             write!(text, "{byte:02x}").unwrap();
             text
         });
@@ -362,4 +363,23 @@ async fn the_layout_of_1ma_passes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_layout_of_phalcon_passes() {
     conforms_with(Layout::phalcon, ANY_NAME).await;
+}
+
+#[cfg(feature = "laravel")]
+fn laravel() -> cloakroom_redis::php::LaravelApp {
+    use cloakroom_redis::php::{AppKey, Cipher, Encrypter, LaravelApp};
+    let key: AppKey = "base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".parse().unwrap();
+    LaravelApp::new(Encrypter::new(Cipher::Gcm, key, []))
+}
+
+#[cfg(feature = "laravel")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_laravel_passes() {
+    conforms_with(|| Layout::laravel(laravel()), ANY_NAME).await;
+}
+
+#[cfg(feature = "laravel")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_laravel_passes_encrypted() {
+    conforms_with(|| Layout::laravel(laravel().encrypt()), ANY_NAME).await;
 }

@@ -16,7 +16,7 @@ mod laravel;
 #[cfg(feature = "amp")]
 pub use amp::Amp;
 #[cfg(feature = "laravel")]
-pub use laravel::{AppKey, Cipher, InvalidAppKey, Laravel};
+pub use laravel::{AppKey, Cipher, Encrypter, InvalidAppKey, Laravel};
 
 /// What was in an envelope. There, an empty text is no empty session: PHP reads nothing from it.
 fn session(text: Vec<u8>, limits: Limits) -> Result<Session, DecodeError> {

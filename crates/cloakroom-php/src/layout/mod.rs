@@ -26,5 +26,7 @@ mod values;
 mod variables;
 
 pub use ground::{Change, DataChange, Ground, Held, LockChange, Seen, View};
+#[cfg(feature = "laravel")]
+pub use named::LaravelApp;
 pub use scheme::{Layout, LayoutError};
 pub use store::PhpSessions;

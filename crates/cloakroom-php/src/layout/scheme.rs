@@ -49,6 +49,7 @@ pub struct Layout {
     pub(super) lifetime: Duration,
     pub(super) user_variable: Option<String>,
     pub(super) cookie: CookieConfig,
+    pub(super) in_cookie: InCookie,
     pub(super) ini: Ini,
 }
 
@@ -58,6 +59,19 @@ pub(super) enum Ini {
     All,
     /// Ids and cookie; format and lifetime are the application's own.
     Ids,
+    /// None: the application has settings of its own.
+    #[cfg(feature = "laravel")]
+    Nothing,
+}
+
+/// What the cookie has of an id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum InCookie {
+    /// The id.
+    Id,
+    /// The id as Laravel encrypts it.
+    #[cfg(feature = "laravel")]
+    Encrypted(crate::Encrypter),
 }
 
 /// Where the lock of a session is.
@@ -65,6 +79,9 @@ pub(super) enum Ini {
 pub(super) enum LockAt {
     /// In the key of the session with this behind it: PHP takes it as well.
     Behind(&'static str),
+    /// In a key of its own, with this between the prefix and the id: PHP takes it as well.
+    #[cfg(feature = "laravel")]
+    Before(&'static str),
 }
 
 /// A setting of PHP's that does not do.
@@ -73,6 +90,8 @@ pub(super) enum LockAt {
 pub enum LayoutError {
     /// There is no layout of this name.
     Name(String),
+    /// The layout of this name begins with the application's key, not with its name alone.
+    NeedsKey(&'static str),
     /// `session.sid_length` and `session.sid_bits_per_character` make ids that can be guessed.
     ShortIds {
         /// How many bits they would have.
@@ -102,6 +121,11 @@ impl fmt::Display for LayoutError {
                 let known: Vec<&str> = Layout::names().collect();
                 write!(f, "there is no PHP layout {name:?}; there is: {}", known.join(", "))
             }
+            LayoutError::NeedsKey(name) => write!(
+                f,
+                "the PHP layout {name} needs the application's key, for its cookies are encrypted: begin with Layout::laravel and \
+                 APP_KEY (cloakroom-php's feature laravel)"
+            ),
             LayoutError::ShortIds { bits } => write!(
                 f,
                 "ids of {bits} bits can be guessed, at least 128 are needed: raise session.sid_length in php.ini (26 with \
@@ -163,8 +187,12 @@ impl Layout {
     /// With six bits the comma and the dash are left out, which PHP accepts: no cookie of ours has to be encoded.
     ///
     /// # Errors
-    /// Such ids would have fewer than 128 secret bits, or PHP does not take the values.
+    /// Such ids would have fewer than 128 secret bits, PHP does not take the values, or the layout has ids of its own.
     pub fn sid(mut self, length: usize, bits_per_character: u32) -> Result<Self, LayoutError> {
+        #[cfg(feature = "laravel")]
+        if self.ini == Ini::Nothing {
+            return Err(LayoutError::Fixed { layout: self.name, setting: "session.sid_length" });
+        }
         let alphabet = match bits_per_character {
             4 => HEXADECIMAL,
             5 => UP_TO_V,
@@ -232,7 +260,13 @@ impl Layout {
     }
 
     pub(super) fn plain_ids(&self) -> PlainIds {
-        PlainIds::new(self.ids.clone())
+        match &self.in_cookie {
+            InCookie::Id => PlainIds::new(self.ids.clone()),
+            #[cfg(feature = "laravel")]
+            InCookie::Encrypted(encrypter) => {
+                PlainIds::enveloped(self.ids.clone(), std::sync::Arc::new(encrypter.clone()))
+            }
+        }
     }
 
     /// The name under which PHP has a session. The id is a secret, and so is this: never log it.
@@ -242,8 +276,11 @@ impl Layout {
 
     /// The name under which PHP has the lock of a session. As secret.
     pub fn lock_name(&self, id: &PlainId) -> String {
-        let LockAt::Behind(suffix) = self.lock;
-        format!("{}{suffix}", self.data_name(id))
+        match self.lock {
+            LockAt::Behind(suffix) => format!("{}{suffix}", self.data_name(id)),
+            #[cfg(feature = "laravel")]
+            LockAt::Before(infix) => format!("{}{infix}{}", self.prefix, id.expose()),
+        }
     }
 }
 
@@ -252,6 +289,9 @@ impl FromStr for Layout {
     type Err = LayoutError;
 
     fn from_str(name: &str) -> Result<Self, LayoutError> {
+        if let Some(name) = named::WITH_A_KEY.iter().find(|known| **known == name) {
+            return Err(LayoutError::NeedsKey(name));
+        }
         let known = named::ALL.iter().find(|(known, _)| *known == name);
         known.map(|(_, layout)| layout()).ok_or_else(|| LayoutError::Name(name.to_owned()))
     }

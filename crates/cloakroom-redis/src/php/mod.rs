@@ -37,6 +37,8 @@ mod lock;
 mod server;
 
 pub use cloakroom_php::layout::{Layout, LayoutError};
+#[cfg(feature = "laravel")]
+pub use cloakroom_php::{AppKey, Cipher, Encrypter, InvalidAppKey, layout::LaravelApp};
 
 pub use ini::{PhpSettings, PhpSettingsError};
 pub use server::PhpServer;

@@ -28,10 +28,13 @@ const IV_CBC: usize = 16;
 const IV_GCM: usize = 12;
 const TAG: usize = 16;
 
-#[derive(Clone, Debug)]
-pub(super) struct Encryption {
+/// What a Laravel application encrypts with: `app.cipher`, `APP_KEY` and `APP_PREVIOUS_KEYS`.
+///
+/// For its sessions ([`Laravel::encrypted_by`](super::Laravel::encrypted_by)) and its cookies ([`seal_cookie`](Self::seal_cookie)). `Debug` shows no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encrypter {
     cipher: Cipher,
-    key: AppKey,
+    pub(super) key: AppKey,
     previous: Vec<AppKey>,
 }
 
@@ -70,9 +73,15 @@ impl Sealed {
     }
 }
 
-impl Encryption {
-    pub(super) fn new(cipher: Cipher, key: AppKey, previous: impl IntoIterator<Item = AppKey>) -> Self {
+impl Encrypter {
+    /// The previous keys are tried where the key does not fit; what is written is encrypted with the key.
+    pub fn new(cipher: Cipher, key: AppKey, previous: impl IntoIterator<Item = AppKey>) -> Self {
         Self { cipher, key, previous: previous.into_iter().collect() }
+    }
+
+    /// Those that may fit, the likeliest first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &AppKey> {
+        std::iter::once(&self.key).chain(&self.previous)
     }
 
     pub(super) fn decrypt(&self, text: &[u8]) -> Result<Vec<u8>, DecodeError> {
@@ -84,8 +93,7 @@ impl Encryption {
         if sealed.iv.len() != iv || sealed.tag.len() != tag {
             return broken("the iv or the tag is of another cipher");
         }
-        let keys = std::iter::once(&self.key).chain(&self.previous);
-        let opened = keys.into_iter().find_map(|key| match self.cipher {
+        let opened = self.keys().find_map(|key| match self.cipher {
             Cipher::Cbc => open_cbc(key, &sealed),
             Cipher::Gcm => open_gcm(key, &sealed),
         });
@@ -95,7 +103,7 @@ impl Encryption {
         }
     }
 
-    pub(super) fn encrypt(&self, plain: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    pub(super) fn encrypt(&self, plain: &[u8]) -> Result<String, EncodeError> {
         let mut iv = vec![0; if self.cipher == Cipher::Cbc { IV_CBC } else { IV_GCM }];
         getrandom::fill(&mut iv).map_err(|_| EncodeError::Random)?;
         let sealed = match self.cipher {
@@ -115,7 +123,7 @@ impl Encryption {
         let tag = BASE64.encode(&tag);
         // base64 and hexadecimal digits need no escapes; Laravel leaves slashes as they are.
         let json = format!(r#"{{"iv":"{iv}","value":"{value}","mac":"{mac}","tag":"{tag}"}}"#);
-        Ok(BASE64.encode(json.as_bytes()).into_bytes())
+        Ok(BASE64.encode(json.as_bytes()))
     }
 }
 

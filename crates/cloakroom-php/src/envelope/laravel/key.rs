@@ -33,6 +33,16 @@ impl std::fmt::Debug for AppKey {
     }
 }
 
+/// In the same time wherever two keys of one length differ.
+impl PartialEq for AppKey {
+    fn eq(&self, other: &Self) -> bool {
+        let differ = self.0.iter().zip(other.0.iter()).fold(0, |differ, (a, b)| differ | (a ^ b));
+        self.0.len() == other.0.len() && differ == 0
+    }
+}
+
+impl Eq for AppKey {}
+
 impl AppKey {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0

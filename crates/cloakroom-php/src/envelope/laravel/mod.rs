@@ -1,9 +1,10 @@
 //! Sessions of [Laravel](https://laravel.com/docs/session).
 
+mod cookie;
 mod encrypter;
 mod key;
 
-pub use encrypter::Cipher;
+pub use encrypter::{Cipher, Encrypter};
 pub use key::{AppKey, InvalidAppKey};
 
 use super::session;
@@ -35,10 +36,10 @@ use crate::value::{Document, same};
 /// assert_eq!(laravel.decode(&bytes)?.get("n").unwrap().as_int(), Some(2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Laravel {
     json: bool,
-    encryption: Option<encrypter::Encryption>,
+    encryption: Option<Encrypter>,
 }
 
 impl Laravel {
@@ -61,12 +62,18 @@ impl Laravel {
     /// encrypted with the key.
     #[must_use]
     pub fn with_encryption(
-        mut self,
+        self,
         cipher: Cipher,
         key: AppKey,
         previous: impl IntoIterator<Item = AppKey>,
     ) -> Self {
-        self.encryption = Some(encrypter::Encryption::new(cipher, key, previous));
+        self.encrypted_by(Encrypter::new(cipher, key, previous))
+    }
+
+    /// The same, with what the application encrypts its cookies with as well.
+    #[must_use]
+    pub fn encrypted_by(mut self, encrypter: Encrypter) -> Self {
+        self.encryption = Some(encrypter);
         self
     }
 
@@ -120,7 +127,7 @@ impl Laravel {
             _ => session.encode_as(Format::PhpSerialize)?,
         };
         if let Some(encryption) = &self.encryption {
-            text = encryption.encrypt(&serialize(&text))?;
+            text = encryption.encrypt(&serialize(&text))?.into_bytes();
         }
         let bytes = serialize(&text);
         match unserialize(&bytes, Limits::default()) {

@@ -1,8 +1,13 @@
 //! The layouts, each as its application has it without further settings.
 
+#[cfg(feature = "laravel")]
+mod laravel;
 mod phalcon;
 mod phpredis;
 mod uma;
+
+#[cfg(feature = "laravel")]
+pub use laravel::LaravelApp;
 
 use super::scheme::Layout;
 
@@ -12,3 +17,6 @@ type Begin = fn() -> Layout;
 /// All of them, by name.
 pub(super) const ALL: &[(&str, Begin)] =
     &[("phpredis", Layout::phpredis), ("uma", Layout::uma), ("phalcon", Layout::phalcon)];
+
+/// Those that a name is not enough for.
+pub(super) const WITH_A_KEY: &[&str] = &["laravel"];

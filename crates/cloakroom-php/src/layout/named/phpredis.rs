@@ -6,7 +6,7 @@ use cloakroom::IdRules;
 
 use crate::Format;
 use crate::layout::coding::Coding;
-use crate::layout::scheme::{ACCEPTED, Ini, Layout, LockAt, UP_TO_V, php_cookie};
+use crate::layout::scheme::{ACCEPTED, InCookie, Ini, Layout, LockAt, UP_TO_V, php_cookie};
 
 impl Layout {
     /// phpredis' own session handler: `session.save_handler = redis`, on one server.
@@ -23,6 +23,7 @@ impl Layout {
             lifetime: Duration::from_secs(1440),
             user_variable: None,
             cookie: php_cookie(),
+            in_cookie: InCookie::Id,
             ini: Ini::All,
         }
     }
