@@ -2,6 +2,7 @@
 #![cfg(feature = "laravel")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod php_support;
 mod support;
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use cloakroom::{Locking, Session, SessionHandle, SessionManager};
 use cloakroom_redis::php::{AppKey, Cipher, Encrypter, LaravelApp, Layout, PhpServer, PhpStore};
 use http::{HeaderMap, Request, StatusCode};
-use support::fpm::Fpm;
+use php_support::fpm::Fpm;
 use support::{Kind, Server};
 
 /// `APP_KEY` and what is left of the one before, of 256 and of 128 bits.
