@@ -147,6 +147,11 @@ impl Waiting {
         Waiting { wanted, free: Semaphore::new(links.len()), links, idle: Mutex::new(idle) }
     }
 
+    /// The server is not the right one any more.
+    pub(crate) fn cut(&self) {
+        self.links.iter().for_each(Link::cut);
+    }
+
     /// One that nobody uses; nothing when time is up.
     async fn lane(&self, deadline: Deadline) -> Option<Lane<'_>> {
         let last = deadline.ends.checked_sub(TOO_LATE).unwrap_or(deadline.began);

@@ -23,7 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error;
-use crate::route::{Connection, Route};
+use crate::route::{Connection, GivenUp, Route};
 use crate::tracking::Line;
 
 /// First and longest pause between two tries to connect.
@@ -59,6 +59,8 @@ struct Inner {
     /// Where what is read over it may be told of.
     line: Option<Line>,
     state: Mutex<State>,
+    /// Connections that did not answer, and on which calls may be waiting still.
+    silent: Mutex<Vec<GivenUp>>,
     /// Moves with each change of the state that somebody may wait for.
     changed: watch::Sender<()>,
 }
@@ -105,6 +107,7 @@ impl Link {
             on_push,
             line,
             state: Mutex::new(state),
+            silent: Mutex::default(),
             changed: watch::Sender::new(()),
         });
         let weak = Arc::downgrade(&inner);
@@ -164,6 +167,23 @@ impl Link {
         }
     }
 
+    /// The server is not the right one any more, and what it acknowledges from now on will be undone: connections to it end, with
+    /// what is under way on them.
+    pub(crate) fn cut(&self) {
+        self.0.silent.lock().drain(..).for_each(|connection| connection.cut());
+        let up = {
+            let state = self.0.state.lock();
+            match &state.phase {
+                Phase::Up(connection, ..) => Some((connection.clone(), state.epoch)),
+                _ => None,
+            }
+        };
+        if let Some((connection, epoch)) = up {
+            self.0.leave(epoch, Phase::Away("does not serve these sessions any more".into()));
+            connection.cut();
+        }
+    }
+
     /// Changes are to be told of from now on: a connection that was made before is made anew.
     pub(crate) fn track(&self) {
         let epoch = {
@@ -178,6 +198,11 @@ impl Link {
 
     /// That connection does not answer: calls are refused until a new one does.
     pub(crate) fn silent(&self, open: &Open) {
+        {
+            let mut silent = self.0.silent.lock();
+            silent.retain(|connection| !connection.is_over());
+            silent.push(open.connection.given_up());
+        }
         self.0.leave(open.epoch, Phase::Away("does not answer".into()));
     }
 }

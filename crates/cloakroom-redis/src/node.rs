@@ -107,6 +107,15 @@ impl Node {
         }
     }
 
+    /// It serves nothing any more: see [`Link::cut`].
+    pub(crate) fn cut(&self) {
+        self.links.iter().for_each(Link::cut);
+        if let Some(waiting) = &self.waiting {
+            waiting.cut();
+        }
+        self.ear.cut();
+    }
+
     /// Why it does not do what it was asked to.
     pub(crate) fn refuses(&self, told: &ServerError) -> StoreError {
         match permissions::refused(told.code(), told.details(), Some(&self.prefix)) {

@@ -4,7 +4,7 @@
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
@@ -49,6 +49,11 @@ impl Connection {
     pub(crate) fn cut(&self) {
         self.drives.0.abort();
     }
+
+    /// For whoever gives it up and may have to end it later, while calls are under way on it still.
+    pub(crate) fn given_up(&self) -> GivenUp {
+        GivenUp(Arc::downgrade(&self.drives))
+    }
 }
 
 impl Deref for Connection {
@@ -62,6 +67,23 @@ impl Deref for Connection {
 impl DerefMut for Connection {
     fn deref_mut(&mut self) -> &mut MultiplexedConnection {
         &mut self.asks
+    }
+}
+
+/// A connection that nobody uses for new calls.
+pub(crate) struct GivenUp(Weak<Driver>);
+
+impl GivenUp {
+    /// Nothing is under way on it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// As [`Connection::cut`].
+    pub(crate) fn cut(&self) {
+        if let Some(driver) = self.0.upgrade() {
+            driver.0.abort();
+        }
     }
 }
 

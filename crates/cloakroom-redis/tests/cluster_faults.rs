@@ -83,6 +83,41 @@ async fn c1_c9_a_primary_that_stands_still_is_replaced_under_load(kind: Kind) {
     }
 }
 
+/// What is under way to it when it turns out to have been replaced is not waited for: awake, it would acknowledge what is lost.
+async fn c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let deadline = Duration::from_secs(4);
+    let store = cluster.builder().call_deadline(deadline).build().unwrap();
+    let key = key_on(&cluster, 0);
+    let Created::Created { snapshot, .. } = store.create(requests::create(key, counted(0))).await.unwrap()
+    else {
+        panic!("it is taken")
+    };
+    until("the replica has it", async || {
+        let script = format!("READONLY\r\nEXISTS {}", name_of(&key));
+        cluster.nodes[3].raw(&script).contains(":1")
+    })
+    .await;
+    cluster.nodes[0].pause();
+    let reading = tokio::spawn(store.load(key));
+    tokio::time::sleep(deadline / 2).await;
+    let began = Instant::now();
+    let commit = requests::commit(key, snapshot.record.version, counted(1));
+    let writing = tokio::spawn(store.commit(commit.clone()));
+    until("the replica takes over", async || cluster.is_primary(3)).await;
+    // The first that was asked of it has run out of time, so that it is asked who serves what.
+    let _ = reading.await.unwrap();
+    let error = writing.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}");
+    assert!(began.elapsed() < deadline * 3 / 4, "it was waited for: {:?}", began.elapsed());
+    // As the engine does: the same again, which is made where it lasts.
+    let Committed::Committed(made) = store.commit(commit).await.unwrap() else { panic!("it is refused") };
+    cluster.nodes[0].resume();
+    until("it follows the new one", async || !cluster.is_primary(0)).await;
+    let Loaded::Live(found) = store.load(key).await.unwrap() else { panic!("it is gone") };
+    assert_eq!(found.record.version, made.record.version);
+}
+
 /// Its answers are swallowed: what was on its way is not known, is made once, and is recognised when it is asked for again.
 async fn c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once(kind: Kind) {
     let cluster = Cluster::start_behind_wires(kind);
@@ -232,6 +267,7 @@ macro_rules! on_both {
 
 on_both! {
     c1_c9_a_primary_that_stands_still_is_replaced_under_load
+    c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before
     c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once
     c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back
     c5_a_waiter_is_woken_by_the_node_that_took_over

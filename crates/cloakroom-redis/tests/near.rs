@@ -249,7 +249,7 @@ async fn an_answer_that_younger_news_follow_is_not_kept(kind: Kind) {
 async fn a_server_that_refuses_to_track_serves_without_a_cache(kind: Kind) {
     let server = Server::start(kind);
     let may = "on >hush resetkeys resetchannels ~cloakroom:* &cloakroom:* +@connection +@scripting +@pubsub +get +set \
-               +getrange +setrange +pexpire +pttl +time +scan +info +zrange +zadd +zrem +zremrangebyscore";
+               +getrange +setrange +pexpire +persist +pttl +time +scan +info +zrange +zadd +zrem +zremrangebyscore";
     for (user, but, keeps) in
         [("one", "", true), ("two", "-client|tracking", false), ("three", "-client|caching", false)]
     {

@@ -24,6 +24,7 @@ pub struct ClusterGround {
     /// Who it happens to next.
     chance: Mutex<Chance>,
     failovers: AtomicU64,
+    failovers_over: AtomicU64,
 }
 
 impl ClusterGround {
@@ -32,6 +33,7 @@ impl ClusterGround {
             cluster: Arc::new(Cluster::start_behind_wires(kind)),
             chance: Mutex::new(Chance::of(seed, u64::MAX - 1)),
             failovers: AtomicU64::new(0),
+            failovers_over: AtomicU64::new(0),
         }
     }
 
@@ -162,6 +164,7 @@ impl Ground for ClusterGround {
             other => panic!("nobody knows how to make this happen: {other}"),
         }
         self.cluster.wait_until_whole();
+        self.failovers_over.store(self.failovers(), Ordering::SeqCst);
     }
 
     /// On the primaries: replicas have the same once more.
@@ -183,5 +186,9 @@ impl Ground for ClusterGround {
 
     fn failovers(&self) -> u64 {
         self.failovers.load(Ordering::SeqCst)
+    }
+
+    fn failovers_over(&self) -> u64 {
+        self.failovers_over.load(Ordering::SeqCst)
     }
 }

@@ -32,6 +32,11 @@ pub trait Ground: Send + Sync {
     fn failovers(&self) -> u64 {
         0
     }
+
+    /// How many of them are over: whoever was replaced knows it.
+    fn failovers_over(&self) -> u64 {
+        0
+    }
 }
 
 /// What is kept.

@@ -33,7 +33,8 @@ pub struct Judged {
 impl Notes {
     /// Of a session that does not exist yet.
     pub fn on(ground: &Arc<dyn Ground>) -> Self {
-        let failovers = Failovers { noticed: ground.failovers(), times: Vec::new() };
+        // One that goes on may take back what happens from now on.
+        let failovers = Failovers { noticed: ground.failovers_over(), times: Vec::new() };
         Notes { history: History::new(), ground: ground.clone(), failovers: Mutex::new(failovers) }
     }
 

@@ -274,7 +274,17 @@ impl Cluster {
             let now = State { slots, nodes, known: Some(Instant::now()) };
             (changed, std::mem::replace(&mut *state, now))
         };
-        // Connections end outside of the lock.
+        // Outside of the lock. Whoever served something and serves nothing now was replaced: it may not know that yet, and what it
+        // acknowledges will be undone.
+        let still = |node: &Arc<Node>| map.ranges.iter().any(|(_, _, place)| node.at.as_ref() == Some(place));
+        let mut replaced: Option<&Arc<Node>> = None;
+        for node in before.slots.iter().flatten() {
+            // Many slots in a row are the same node's.
+            if !replaced.is_some_and(|known| Arc::ptr_eq(known, node)) && changed && !still(node) {
+                node.cut();
+                replaced = Some(node);
+            }
+        }
         drop(before);
         if changed {
             self.settings.tracking.start_anew();
