@@ -211,6 +211,14 @@ impl Inner {
     /// Gives up the connection if its server is not the right one any more, with what is under way on it: what such a server
     /// acknowledges will be undone.
     fn follow(self: &Arc<Self>) {
+        // Those too that do not answer: it may yet wake up, and acknowledge what it was sent.
+        self.silent.lock().retain(|connection| {
+            let stays = self.route.led_to(connection);
+            if !stays {
+                connection.cut();
+            }
+            stays
+        });
         let stray = {
             let state = self.state.lock();
             match &state.phase {

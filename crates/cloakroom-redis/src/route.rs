@@ -52,7 +52,7 @@ impl Connection {
 
     /// For whoever gives it up and may have to end it later, while calls are under way on it still.
     pub(crate) fn given_up(&self) -> GivenUp {
-        GivenUp(Arc::downgrade(&self.drives))
+        GivenUp { drives: Arc::downgrade(&self.drives), to: self.to.clone() }
     }
 }
 
@@ -71,17 +71,20 @@ impl DerefMut for Connection {
 }
 
 /// A connection that nobody uses for new calls.
-pub(crate) struct GivenUp(Weak<Driver>);
+pub(crate) struct GivenUp {
+    drives: Weak<Driver>,
+    to: Option<Arc<HostPort>>,
+}
 
 impl GivenUp {
     /// Nothing is under way on it any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.0.strong_count() == 0
+        self.drives.strong_count() == 0
     }
 
     /// As [`Connection::cut`].
     pub(crate) fn cut(&self) {
-        if let Some(driver) = self.0.upgrade() {
+        if let Some(driver) = self.drives.upgrade() {
             driver.0.abort();
         }
     }
@@ -142,7 +145,16 @@ impl Route {
 
     /// Whether it still leads to where this connection does.
     pub(crate) fn leads_to(&self, connection: &Connection) -> bool {
-        match (&self.way, &connection.to) {
+        self.leads(connection.to.as_ref())
+    }
+
+    /// The same of one that was given up.
+    pub(crate) fn led_to(&self, connection: &GivenUp) -> bool {
+        self.leads(connection.to.as_ref())
+    }
+
+    fn leads(&self, to: Option<&Arc<HostPort>>) -> bool {
+        match (&self.way, to) {
             (Way::Sentinels(sentinels), Some(at)) => sentinels.lead_to(at),
             _ => true,
         }

@@ -92,6 +92,27 @@ async fn a_switch_is_followed_at_once_by_word_and_soon_without() {
     soon("the first is asked", async || matches!(store.load(key).await, Ok(Loaded::Live(_)))).await;
 }
 
+/// The connection was given up, because it left a call without an answer; others wait on it still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_waits_for_a_primary_that_went_silent_is_unknown_as_soon_as_it_is_left() {
+    let two = Two::start();
+    let sentinel = Puppet::naming("127.0.0.1", two.first.port());
+    let deadline = Duration::from_secs(4);
+    let store = led_by(&[&sentinel]).call_deadline(deadline).build().unwrap();
+    store.ping().await.unwrap();
+    two.first.pause();
+    let first = tokio::spawn(store.load(requests::key()));
+    tokio::time::sleep(deadline / 2).await;
+    let began = Instant::now();
+    let write = tokio::spawn(store.create(requests::create(requests::key(), counter(1))));
+    assert_eq!(first.await.unwrap().unwrap_err().kind(), StoreErrorKind::Unavailable);
+    sentinel.switch_to(two.second.port());
+    let error = write.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}");
+    assert!(began.elapsed() < deadline * 3 / 4, "it was waited for: {:?}", began.elapsed());
+    back(&store).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_under_way_to_a_primary_that_was_left_is_unknown_at_once_and_made_once() {
     let two = Two::start();
