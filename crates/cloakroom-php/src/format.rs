@@ -185,7 +185,7 @@ const fn all_of(text: &[u8], end: usize) -> Result<(), DecodeError> {
     if end < text.len() { Err(DecodeError::new(Wrong::Trailing, end)) } else { Ok(()) }
 }
 
-fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, Vec<u8>), DecodeError> {
+pub(crate) fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, Vec<u8>), DecodeError> {
     let attempt = |wrap: bool| {
         let mut reader = serialize::Reader::new(text);
         let mut builder = Builder::new(text, 20, limits).map_err(|excess| reader.excess(excess))?;

@@ -51,6 +51,7 @@ mod msgpack;
 mod serde;
 mod serialize;
 mod session;
+mod skim;
 mod value;
 
 #[cfg(feature = "amp")]
@@ -61,5 +62,5 @@ pub use error::{DecodeError, DecodeErrorKind, EncodeError, ReadOnly, ValueError}
 pub use format::{Encoding, Format, UnknownFormat};
 pub use limits::Limits;
 pub use serde::{from_value, from_value_seed};
-pub use session::Session;
+pub use session::{Session, Variables};
 pub use value::{Array, Document, Identity, Key, Kind, Object, ObjectKind, Property, Value, Visibility};

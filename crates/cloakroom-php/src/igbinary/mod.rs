@@ -4,11 +4,14 @@
 
 mod check;
 mod cursor;
+mod one;
 mod read;
+mod skim;
 mod strings;
 mod write;
 
 pub(crate) use check::is;
+pub(crate) use one::one;
 pub(crate) use read::{read, repeats_strings};
 pub(crate) use write::write;
 

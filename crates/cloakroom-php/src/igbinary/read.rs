@@ -14,7 +14,7 @@ enum Known {
     Cell(CellId),
 }
 
-struct Reader<'b> {
+pub(super) struct Reader<'b> {
     cursor: Cursor<'b>,
     strings: Vec<Span>,
     known: Vec<Known>,
@@ -85,6 +85,19 @@ impl<'b> Reader<'b> {
         }
     }
 
+    /// At a value in the middle, with the strings that came before it.
+    pub(super) const fn between(input: &'b [u8], at: usize, strings: Vec<Span>, limits: Limits) -> Self {
+        Self {
+            cursor: Cursor { input, at },
+            strings,
+            known: Vec::new(),
+            string_ids: false,
+            refers_to_root: false,
+            duplicates: false,
+            limits,
+        }
+    }
+
     fn excess(&self, excess: Excess) -> DecodeError {
         DecodeError::new(excess.into(), self.cursor.at)
     }
@@ -129,7 +142,8 @@ impl<'b> Reader<'b> {
         }))
     }
 
-    fn value(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
+    /// One value, with everything in it.
+    pub(super) fn value(&mut self, b: &mut Builder<'_>) -> Result<(), DecodeError> {
         self.begin(b)?;
         while b.depth() > 0 {
             if b.left() == 0 {

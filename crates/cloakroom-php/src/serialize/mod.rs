@@ -6,6 +6,7 @@ mod cursor;
 mod float;
 mod opaque;
 mod read;
+mod skim;
 mod write;
 
 pub(crate) use back::BackReference;
@@ -14,4 +15,5 @@ pub(crate) use cursor::Cursor;
 #[cfg(feature = "laravel")]
 pub(crate) use float::write as write_float;
 pub(crate) use read::Reader;
+pub(crate) use skim::TextSkim;
 pub(crate) use write::Writer;

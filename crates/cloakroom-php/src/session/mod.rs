@@ -1,9 +1,13 @@
 //! A whole session: an ordered map of variables, in one of PHP's formats.
 
+mod one;
 mod php;
 mod php_binary;
 mod text;
+mod variables;
 mod verify;
+
+pub use variables::Variables;
 
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly};
 use crate::format::Format;

@@ -149,6 +149,12 @@ fn empty(reader: &Reader<'_>, builder: &mut Builder<'_>) -> Result<(), DecodeErr
 }
 
 impl Source {
+    /// Where a variable's value stands as text that means the same alone.
+    pub(super) fn own_text(&self, index: usize) -> Option<Span> {
+        let raw = self.raws.get(index).copied().flatten();
+        raw.filter(|_| self.back_references.is_empty()).map(|raw| raw.value)
+    }
+
     /// Whether other variables refer to values in this one, or this one to theirs.
     fn ties(&self, index: usize) -> (bool, Vec<BackReference>) {
         let Some(Some(raw)) = self.raws.get(index) else { return (false, Vec::new()) };
