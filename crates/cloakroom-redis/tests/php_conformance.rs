@@ -383,3 +383,18 @@ async fn the_layout_of_laravel_passes() {
 async fn the_layout_of_laravel_passes_encrypted() {
     conforms_with(|| Layout::laravel(laravel().encrypt()), ANY_NAME).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_amphp_passes() {
+    conforms_with(Layout::amp, ANY_NAME).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_amphp_passes_under_its_mutex() {
+    conforms_with(|| Layout::amp().redis_mutex("").unwrap(), ANY_NAME).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_resonance_passes() {
+    conforms(Layout::resonance).await;
+}

@@ -143,3 +143,169 @@ async fn x07_a_session_that_php_began_is_kept_alive_by_reading_it_here() {
     }
     assert_eq!(service.value(ID), "n|i:1;");
 }
+
+const AMP_ID: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEF-_0123";
+
+fn amp(layout: Layout) -> Service {
+    Service::of(layout.user_variable("user_id"), "session:", "session", Mode::Merge)
+}
+
+/// A lock of ours where PHP takes none.
+fn own_locks(service: &Service) -> i64 {
+    let count = "local n=0 for _,k in ipairs(redis.call('KEYS','cloakroom:php-lock:*')) do if redis.call('PTTL',k)>0 then n=n+1 end end return n";
+    let answer = service.server.raw(&format!("EVAL \"{count}\" 0"));
+    answer.strip_prefix(':').unwrap().lines().next().unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn x06_ids_are_48_characters_of_base64url_and_nothing_else_is_looked_up() {
+    let service = amp(Layout::amp());
+    let handle = service.request(AMP_ID);
+    opened(&handle).await.set("n", 1).unwrap();
+    let id = service.close(&handle).await.unwrap().unwrap();
+    assert_ne!(id, AMP_ID);
+    assert!(!service.exists(&service.key(AMP_ID)));
+    assert!(id.len() == 48 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)), "{id}");
+    let left = service.left(&service.key(&id));
+    assert!((3_500_000..=3_600_000).contains(&left), "{left}");
+    service.server.forget_calls();
+    for strange in [&AMP_ID[1..], &format!("{AMP_ID}0"), &AMP_ID.replace('-', "+")] {
+        let handle = service.request(strange);
+        assert!(opened(&handle).await.is_empty(), "{strange}");
+    }
+    assert_eq!(service.server.calls("evalsha"), 0);
+}
+
+#[tokio::test]
+async fn x01_values_of_amphp_are_read_and_written_compressed_or_not() {
+    let service = amp(Layout::amp());
+    service.php_writes(AMP_ID, b"\0a:1:{s:1:\"n\";i:1;}");
+    let handle = service.request(AMP_ID);
+    let session = opened(&handle).await;
+    session.put("n", 2).await.unwrap();
+    assert_eq!(service.bytes(AMP_ID), b"\0a:1:{s:1:\"n\";i:2;}");
+    session.put("long", "x".repeat(1000)).await.unwrap();
+    let stored = service.bytes(AMP_ID);
+    assert!(stored[0] == 1 && stored.len() < 100, "{}", stored.len());
+    service.close(&handle).await.unwrap();
+    let handle = service.request(AMP_ID);
+    assert_eq!(opened(&handle).await.get::<String>("long").unwrap().unwrap().len(), 1000);
+}
+
+#[tokio::test]
+async fn x05_an_emptied_session_is_no_key_of_phps_and_goes_on_here() {
+    let service = amp(Layout::amp());
+    service.php_writes(AMP_ID, b"\0a:1:{s:1:\"n\";i:1;}");
+    // Another request began before, and writes after.
+    let late = service.request(AMP_ID);
+    let other = opened(&late).await;
+    other.set("late", true).unwrap();
+    let handle = service.request(AMP_ID);
+    let session = opened(&handle).await;
+    session.remove("n").unwrap();
+    session.flash("Emptied.").unwrap();
+    service.close(&handle).await.unwrap();
+    assert!(!service.exists(&service.key(AMP_ID)));
+    let handle = service.request(AMP_ID);
+    let told: Vec<String> = opened(&handle).await.flashes().unwrap();
+    assert_eq!(told, ["Emptied."]);
+    assert_eq!(service.close(&handle).await.unwrap(), None);
+    assert!(!service.exists(&service.key(AMP_ID)));
+    // C1: nothing that was acknowledged is lost, and the id is the same.
+    assert_eq!(service.close(&late).await.unwrap(), None);
+    assert_eq!(service.bytes(AMP_ID), b"\0a:1:{s:4:\"late\";b:1;}");
+    // PHP goes on with it as well.
+    service.php_writes(AMP_ID, b"\0a:1:{s:1:\"n\";i:7;}");
+    let handle = service.request(AMP_ID);
+    assert_eq!(opened(&handle).await.get("n").unwrap(), Some(7));
+    // PHP's logout is one: there were variables.
+    service.server.raw(&format!("DEL {}", service.key(AMP_ID)));
+    let handle = service.request(AMP_ID);
+    let session = opened(&handle).await;
+    session.set("n", 1).unwrap();
+    assert_ne!(service.close(&handle).await.unwrap().unwrap(), AMP_ID);
+    assert!(!service.exists(&service.key(AMP_ID)));
+}
+
+#[tokio::test]
+async fn x04_a_lock_is_ours_alone_or_amphps_where_it_has_one() {
+    let service = amp(Layout::amp());
+    service.php_writes(AMP_ID, b"\0a:1:{s:1:\"n\";i:1;}");
+    let handle = service.request(AMP_ID);
+    let session = opened(&handle).await;
+    let mut guard = session.lock().await.unwrap();
+    assert_eq!(own_locks(&service), 1);
+    guard.set("n", 2).unwrap();
+    guard.commit().await.unwrap();
+    assert_eq!(own_locks(&service), 0);
+
+    let service = amp(Layout::amp().redis_mutex("shop:").unwrap());
+    service.php_writes(AMP_ID, b"\0a:1:{s:1:\"n\";i:1;}");
+    let lock = format!("shop:lock:{AMP_ID}");
+    let handle = service.request(AMP_ID);
+    let session = opened(&handle).await;
+    let mut guard = session.lock().await.unwrap();
+    assert!((1..=10_000).contains(&service.left(&lock)));
+    guard.set("n", 2).unwrap();
+    guard.commit().await.unwrap();
+    assert!(!service.exists(&lock));
+    // Theirs is waited for.
+    service.server.raw(&format!("SET {lock} c29tZWJvZHkgb2YgYW1w PX 400"));
+    let began = Instant::now();
+    session.put("n", 3).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    assert!(Layout::uma().redis_mutex("").unwrap_err().to_string().contains("RedisMutex"));
+}
+
+#[tokio::test]
+async fn r03_the_cookies_of_resonance_and_phenix_are_theirs() {
+    let handle_of = async |service: &Service| {
+        let handle = service.request("");
+        opened(&handle).await.set("n", 1).unwrap();
+        service.close_with_cookie(&handle).await.unwrap().unwrap()
+    };
+    let resonance = Service::of(Layout::resonance(), "dm:.session", "dmsession", Mode::Merge);
+    let cookie = handle_of(&resonance).await;
+    let id = cookie.strip_prefix("dmsession=").unwrap().split(';').next().unwrap();
+    assert!(id.len() == 256 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)), "{id}");
+    for attribute in ["Secure", "HttpOnly", "SameSite=Strict", "Max-Age=86400", "Path=/"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    let phenix = Service::of(Layout::phenix(), "session:", "phenix_session", Mode::Merge);
+    let cookie = handle_of(&phenix).await;
+    assert!(cookie.starts_with("phenix_session=") && cookie.contains("Max-Age=7200"), "{cookie}");
+}
+
+#[tokio::test]
+async fn r06_a_key_of_resonance_that_never_expires_is_read_and_gets_an_expiry() {
+    let service = Service::of(Layout::resonance(), "dm:.session", "dmsession", Mode::Merge);
+    let id = "0123456789abcdef".repeat(16);
+    // igbinary_serialize(['n' => 1])
+    let stored = b"\0\0\0\x02\x14\x01\x11\x01n\x06\x01";
+    let expires = async || {
+        let began = Instant::now();
+        while !(80_000_000..=86_400_000).contains(&service.left(&service.key(&id))) {
+            assert!(began.elapsed() < Duration::from_secs(10), "{}", service.left(&service.key(&id)));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    service.php_writes_for(&id, stored, 0);
+    let handle = service.request(&id);
+    assert_eq!(opened(&handle).await.get("n").unwrap(), Some(1));
+    service.close(&handle).await.unwrap();
+    expires().await;
+    assert_eq!(service.bytes(&id), stored);
+    // PHP's next write takes it away, ours gives it again.
+    service.php_writes_for(&id, stored, 0);
+    assert_eq!(service.left(&service.key(&id)), -1);
+    let handle = service.request(&id);
+    opened(&handle).await.put("n", 2).await.unwrap();
+    service.close(&handle).await.unwrap();
+    expires().await;
+    // What igbinary_unserialize() refuses is an error here as well, and stays.
+    let longer = [stored.as_slice(), b"x"].concat();
+    service.php_writes_for(&id, &longer, 0);
+    let handle = service.request(&id);
+    assert_eq!(handle.open().await.unwrap_err().kind(), ErrorKind::Decode);
+    assert_eq!(service.bytes(&id), longer);
+}

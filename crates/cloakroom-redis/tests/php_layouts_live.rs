@@ -40,6 +40,58 @@ fn handler_settings(format: &'static str) -> Vec<(&'static str, &'static str)> {
     ]
 }
 
+/// A page on these constants, and the storage of an application that does not use PHP's session module.
+fn page(constants: &str, storage: &str) -> String {
+    let rest = [storage, include_str!("php/storage.php")].map(|part| part.trim_start_matches("<?php"));
+    format!("<?php const {constants};\n{}{}", rest[0], rest[1])
+}
+
+/// amphp's storage, under its `RedisMutex` or not; Phenix' is the same.
+fn amp(layout: Layout, cookie: &str, mutex: bool) -> Arc<Shop> {
+    let begins = page(&format!("COOKIE = '{cookie}', MUTEX = {mutex}"), include_str!("php/amp.php"));
+    let layout = if mutex { layout.redis_mutex("").unwrap() } else { layout };
+    Shop::open(Setup { begins: &begins, prefix: "session:", cookie, ..Setup::new(layout) })
+}
+
+fn resonance(igbinary: bool) -> Arc<Shop> {
+    let constants = format!("COOKIE = 'dmsession', IGBINARY = {igbinary}");
+    let begins = page(&constants, include_str!("php/resonance.php"));
+    let format = if igbinary { "igbinary" } else { "php_serialize" };
+    let layout = Layout::resonance().serialize_handler(format).unwrap();
+    let setup = Setup { begins: &begins, cookie: "dmsession", ..Setup::new(layout) };
+    Shop::open(Setup { prefix: "dm:.session", endless: true, called: format, ..setup })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn x02_a_visitor_is_served_by_both_on_amphp_and_phenix() {
+    shop::a_visit(&amp(Layout::amp(), "session", false), false).await;
+    shop::a_visit(&amp(Layout::amp(), "session", true), false).await;
+    shop::a_visit(&amp(Layout::phenix(), "phenix_session", false), false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn r06_a_visitor_is_served_by_both_on_resonance() {
+    for igbinary in [true, false] {
+        shop::a_visit(&resonance(igbinary), false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn x04_two_hundred_increments_under_amphps_mutex_are_two_hundred() {
+    let shop = amp(Layout::amp(), "session", true);
+    assert_eq!(shop::two_hundred_increments(&shop).await, "200");
+    shop.is_content();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_where_php_takes_no_lock_it_loses_its_own_and_nothing_to_us() {
+    for shop in [amp(Layout::amp(), "session", false), resonance(true)] {
+        let lost = shop::without_a_lock(&shop).await;
+        println!("PHP alone lost {lost} of its own 100 increments");
+        shop.is_content();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p03_a_visitor_is_served_by_both_under_the_lock_of_1ma() {
     for format in ["php", "php_serialize", "igbinary"] {

@@ -1,5 +1,7 @@
 //! How a layout has a session's variables as bytes.
 
+#[cfg(feature = "amp")]
+use crate::Amp;
 use crate::{DecodeError, EncodeError, Format, Session};
 
 /// A format, and what is around it.
@@ -7,6 +9,11 @@ use crate::{DecodeError, EncodeError, Format, Session};
 pub(super) enum Coding {
     /// One of `session.serialize_handler`.
     Handler(Format),
+    /// `igbinary_serialize()` or `serialize()` of the array.
+    Alone(Format),
+    /// What amphp's compressing serializer makes of it. A session without variables is not stored, and no bytes here.
+    #[cfg(feature = "amp")]
+    Amp,
     /// Laravel's envelope.
     #[cfg(feature = "laravel")]
     Laravel(crate::Laravel),
@@ -16,6 +23,11 @@ impl Coding {
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
         match self {
             Coding::Handler(format) => Session::decode(*format, bytes),
+            Coding::Alone(format) => Session::decode_alone(*format, bytes),
+            #[cfg(feature = "amp")]
+            Coding::Amp if bytes.is_empty() => Ok(self.empty()),
+            #[cfg(feature = "amp")]
+            Coding::Amp => Amp.decode(bytes),
             #[cfg(feature = "laravel")]
             Coding::Laravel(laravel) => laravel.decode(bytes),
         }
@@ -23,7 +35,11 @@ impl Coding {
 
     pub(super) fn encode(&self, session: &Session) -> Result<Vec<u8>, EncodeError> {
         match self {
-            Coding::Handler(_) => session.encode(),
+            Coding::Handler(_) | Coding::Alone(_) => session.encode(),
+            #[cfg(feature = "amp")]
+            Coding::Amp if session.is_empty() => Ok(Vec::new()),
+            #[cfg(feature = "amp")]
+            Coding::Amp => Amp.encode(session),
             #[cfg(feature = "laravel")]
             Coding::Laravel(laravel) => laravel.encode(session),
         }
@@ -32,9 +48,49 @@ impl Coding {
     /// A session without variables.
     pub(super) fn empty(&self) -> Session {
         match self {
-            Coding::Handler(format) => Session::new(*format),
+            Coding::Handler(format) | Coding::Alone(format) => Session::new(*format),
+            #[cfg(feature = "amp")]
+            Coding::Amp => Session::new(Format::PhpSerialize),
             #[cfg(feature = "laravel")]
             Coding::Laravel(_) => Session::new(Format::PhpSerialize),
         }
+    }
+
+    /// Whether a session without variables has a value of its own.
+    pub(super) fn stores_empty(&self) -> bool {
+        match self {
+            Coding::Handler(_) | Coding::Alone(_) => true,
+            #[cfg(feature = "laravel")]
+            Coding::Laravel(_) => true,
+            #[cfg(feature = "amp")]
+            Coding::Amp => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_alone_is_read_and_nothing_behind_it_or_instead_of_it() {
+        let igbinary = Coding::Alone(Format::Igbinary);
+        let empty = igbinary.encode(&igbinary.empty()).unwrap();
+        assert_eq!(empty, b"\0\0\0\x02\x14\0");
+        assert!(igbinary.decode(&empty).unwrap().is_empty());
+        let text = Coding::Alone(Format::PhpSerialize);
+        assert_eq!(text.decode(b"a:1:{s:1:\"n\";i:1;}").unwrap().len(), 1);
+        for (coding, whole) in [(&igbinary, empty.as_slice()), (&text, b"a:0:{}")] {
+            assert!(coding.decode(b"").is_err());
+            assert!(coding.decode(&[whole, b"x"].concat()).is_err());
+        }
+    }
+
+    #[cfg(feature = "amp")]
+    #[test]
+    fn amphp_stores_no_session_without_variables() {
+        assert!(Coding::Amp.encode(&Coding::Amp.empty()).unwrap().is_empty());
+        assert!(Coding::Amp.decode(b"").unwrap().is_empty());
+        assert!(!Coding::Amp.stores_empty() && Coding::Handler(Format::Php).stores_empty());
     }
 }

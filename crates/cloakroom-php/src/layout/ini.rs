@@ -18,7 +18,6 @@ impl Layout {
     /// [`LayoutError`]: which setting does not do.
     pub fn with_ini(self, php: &SessionIni) -> Result<(Self, SessionConfig), LayoutError> {
         let mut layout = self;
-        #[cfg(feature = "laravel")]
         if layout.ini == Ini::Nothing {
             return Err(LayoutError::Fixed { layout: layout.name, setting: "php.ini" });
         }

@@ -17,6 +17,9 @@ use super::store::Inner;
 use super::variables::{self, WriteError};
 use crate::DecodeError;
 
+/// What stands for the value of a session that PHP does not store, for it has no variables.
+const EMPTY: &[u8] = b"";
+
 /// What is beside a session is kept this much longer than the session: PHP may keep a session alive without telling.
 const SPARE: Duration = Duration::from_secs(24 * 3600);
 
@@ -35,13 +38,22 @@ impl<G: Ground> Inner<G> {
             }
             _ => None,
         };
-        let Some(data) = &seen.data else {
-            // Past its deadline; what is gone before that, PHP has deleted.
-            let expired = known.filter(|(record, _)| record.is_expired(now));
-            return Ok(expired.map(|(record, _)| Entry::Live { record, lease: None }));
+        let data = match (&seen.data, &known) {
+            (Some(data), _) => data.as_slice(),
+            (None, Some((record, digest))) if self.was_emptied(digest) && !record.is_expired(now) => EMPTY,
+            (None, _) => {
+                // Past its deadline; what is gone before that, PHP has deleted.
+                let expired = known.filter(|(record, _)| record.is_expired(now));
+                return Ok(expired.map(|(record, _)| Entry::Live { record, lease: None }));
+            }
         };
         let record = self.record(seen, data, known, now)?;
         Ok(Some(Entry::Live { record: Arc::new(record), lease: seen.lock.as_ref().map(|held| held.lease) }))
+    }
+
+    /// Whether the value that belongs to this is none: the session has no variables, and PHP does not store it then.
+    fn was_emptied(&self, digest: &Digest) -> bool {
+        !self.layout.coding.stores_empty() && *digest == beside::digest(EMPTY)
     }
 
     fn record(
@@ -52,6 +64,7 @@ impl<G: Ground> Inner<G> {
         now: Timestamp,
     ) -> Result<Record, DecodeError> {
         let coding = &self.layout.coding;
+        let idle_deadline = self.idle_deadline(seen, now);
         let digest = beside::digest(data);
         let no_entries = Payload::empty();
         let ours = known.as_ref().map_or(&no_entries, |(record, _)| &record.payload);
@@ -70,8 +83,8 @@ impl<G: Ground> Inner<G> {
                 recent: RecentOps::default(),
                 epoch: epoch_of(user.as_ref()),
                 created: now,
-                last_seen: self.last_seen(seen.idle_deadline, now),
-                idle_deadline: seen.idle_deadline,
+                last_seen: self.last_seen(idle_deadline, now),
+                idle_deadline,
                 absolute_deadline: Timestamp::NEVER,
                 renew_at: Timestamp::NEVER,
                 user,
@@ -90,10 +103,20 @@ impl<G: Ground> Inner<G> {
             record.device = None;
             payload = variables::read(coding, data, &no_entries)?;
         }
-        record.idle_deadline = seen.idle_deadline.min(record.absolute_deadline);
+        if seen.data.is_some() {
+            record.idle_deadline = idle_deadline.min(record.absolute_deadline);
+        }
         record.user = user;
         record.payload = payload;
         Ok(record)
+    }
+
+    /// A key of PHP's that never expires ends here as if it had been used some time ago: using it then gives it an expiry.
+    fn idle_deadline(&self, seen: &Seen, now: Timestamp) -> Timestamp {
+        match seen.idle_deadline {
+            Timestamp::NEVER if self.layout.endless => now.after(self.layout.lifetime / 2),
+            deadline => deadline,
+        }
     }
 
     /// When PHP was last asked for a session that ends then: reading it here is to keep it alive as well.
@@ -160,12 +183,18 @@ impl<G: Ground> Inner<G> {
             };
             let value = self.value(picture, source, record)?;
             let digest = beside::digest(&value);
-            change.data = DataChange::Write(value, record.deadline());
+            change.data = if self.was_emptied(&digest) {
+                DataChange::Delete
+            } else {
+                DataChange::Write(value, record.deadline())
+            };
             return Ok(Some(digest));
         }
         if was.is_some_and(|was| was.idle_deadline != record.idle_deadline) {
-            change.data = DataChange::Expire(record.deadline());
-            return Ok(data.map(beside::digest));
+            if data.is_some() {
+                change.data = DataChange::Expire(record.deadline());
+            }
+            return Ok(Some(beside::digest(data.unwrap_or(EMPTY))));
         }
         Ok(None)
     }

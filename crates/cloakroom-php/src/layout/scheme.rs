@@ -8,6 +8,7 @@ use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainId, PlainIds, Secur
 
 use super::coding::Coding;
 use super::named;
+use crate::Format;
 
 /// What PHP's session module and phpredis accept as an id, and what PHP makes ids of (six bits a character).
 pub(super) const ACCEPTED: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,-";
@@ -51,6 +52,8 @@ pub struct Layout {
     pub(super) cookie: CookieConfig,
     pub(super) in_cookie: InCookie,
     pub(super) ini: Ini,
+    /// Whether PHP's keys never expire.
+    pub(super) endless: bool,
 }
 
 /// What of php.ini's settings for sessions holds for a layout.
@@ -60,7 +63,6 @@ pub(super) enum Ini {
     /// Ids and cookie; format and lifetime are the application's own.
     Ids,
     /// None: the application has settings of its own.
-    #[cfg(feature = "laravel")]
     Nothing,
 }
 
@@ -75,13 +77,18 @@ pub(super) enum InCookie {
 }
 
 /// Where the lock of a session is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum LockAt {
     /// In the key of the session with this behind it: PHP takes it as well.
     Behind(&'static str),
     /// In a key of its own, with this between the prefix and the id: PHP takes it as well.
     #[cfg(feature = "laravel")]
     Before(&'static str),
+    /// In the id with this before it: PHP takes it as well.
+    #[cfg(feature = "amp")]
+    Mutex(String),
+    /// In a key of ours: PHP takes none.
+    Beside,
 }
 
 /// A setting of PHP's that does not do.
@@ -174,11 +181,14 @@ impl Layout {
     /// # Errors
     /// The handler is not known, or the layout has a format of its own.
     pub fn serialize_handler(mut self, handler: &str) -> Result<Self, LayoutError> {
-        if self.ini != Ini::All {
-            return Err(LayoutError::Fixed { layout: self.name, setting: "session.serialize_handler" });
-        }
         let format = handler.parse().map_err(|_| LayoutError::SerializeHandler(handler.to_owned()))?;
-        self.coding = Coding::Handler(format);
+        self.coding = match (&self.coding, format) {
+            (Coding::Handler(_), _) if self.ini == Ini::All => Coding::Handler(format),
+            (Coding::Alone(_), Format::Igbinary | Format::PhpSerialize) => Coding::Alone(format),
+            _ => {
+                return Err(LayoutError::Fixed { layout: self.name, setting: "session.serialize_handler" });
+            }
+        };
         Ok(self)
     }
 
@@ -189,7 +199,6 @@ impl Layout {
     /// # Errors
     /// Such ids would have fewer than 128 secret bits, PHP does not take the values, or the layout has ids of its own.
     pub fn sid(mut self, length: usize, bits_per_character: u32) -> Result<Self, LayoutError> {
-        #[cfg(feature = "laravel")]
         if self.ini == Ini::Nothing {
             return Err(LayoutError::Fixed { layout: self.name, setting: "session.sid_length" });
         }
@@ -242,7 +251,7 @@ impl Layout {
 
     /// A configuration with the cookie and the lifetime that this layout's sessions have: begin with it.
     ///
-    /// The cookie has PHP's name and path, and what PHP leaves out: it is `HttpOnly`, `SameSite=Lax`, and `Secure` where the
+    /// The cookie has the application's name and attributes, the path `/`, and what PHP leaves out: it is `HttpOnly`, `SameSite=Lax`, and `Secure` where the
     /// request is. A session may have 1 MiB and 4,096 variables: PHP knows no limit, and what it stored must be writable here.
     pub fn session_config(&self) -> SessionConfig {
         let limits = Limits { session_bytes: 1 << 20, keys: 4096, ..Limits::default() };
@@ -274,12 +283,15 @@ impl Layout {
         format!("{}{}", self.prefix, id.expose())
     }
 
-    /// The name under which PHP has the lock of a session. As secret.
-    pub fn lock_name(&self, id: &PlainId) -> String {
-        match self.lock {
-            LockAt::Behind(suffix) => format!("{}{suffix}", self.data_name(id)),
+    /// The name under which PHP has the lock of a session, where it takes one. As secret.
+    pub fn lock_name(&self, id: &PlainId) -> Option<String> {
+        match &self.lock {
+            LockAt::Behind(suffix) => Some(format!("{}{suffix}", self.data_name(id))),
+            #[cfg(feature = "amp")]
+            LockAt::Mutex(prefix) => Some(format!("{prefix}{}", id.expose())),
             #[cfg(feature = "laravel")]
-            LockAt::Before(infix) => format!("{}{infix}{}", self.prefix, id.expose()),
+            LockAt::Before(infix) => Some(format!("{}{infix}{}", self.prefix, id.expose())),
+            LockAt::Beside => None,
         }
     }
 }
@@ -320,14 +332,15 @@ mod tests {
         let layout: Layout = "phpredis".parse().unwrap();
         let id = layout.plain_ids().hold(b"0123456789abcdefghijklmnop").unwrap();
         assert_eq!(layout.data_name(&id), "PHPREDIS_SESSION:0123456789abcdefghijklmnop");
-        assert_eq!(layout.lock_name(&id), "PHPREDIS_SESSION:0123456789abcdefghijklmnop_LOCK");
-        assert_eq!(layout.prefix("shop:").lock_name(&id), "shop:0123456789abcdefghijklmnop_LOCK");
+        let lock = |layout: &Layout| layout.lock_name(&id).unwrap();
+        assert_eq!(lock(&layout), "PHPREDIS_SESSION:0123456789abcdefghijklmnop_LOCK");
+        assert_eq!(lock(&layout.prefix("shop:")), "shop:0123456789abcdefghijklmnop_LOCK");
         for (name, locked) in [
             ("uma", "PHPREDIS_SESSION:0123456789abcdefghijklmnop_lock"),
             ("phalcon", "SESSIONS:0123456789abcdefghijklmnop_lock"),
         ] {
             let layout: Layout = name.parse().unwrap();
-            assert_eq!((layout.name(), layout.lock_name(&id).as_str()), (name, locked));
+            assert_eq!((layout.name(), lock(&layout).as_str()), (name, locked));
         }
         assert_eq!("none".parse::<Layout>(), Err(LayoutError::Name("none".to_owned())));
         assert!(Layout::phpredis().serialize_handler("wddx").is_err());

@@ -106,6 +106,7 @@ impl Session {
                     return Err(DecodeError::new(Wrong::NotASession, 4));
                 }
                 let mut source = text::Source::default();
+                source.end = read.end;
                 let Document { shared, cells, objects, .. } = &read.doc;
                 if read.refers_to_root {
                     source.read_only = Some(ReadOnly::Root);
@@ -127,6 +128,18 @@ impl Session {
         doc.text = text;
         doc.text.extend_from_slice(&extra);
         Ok(Self { format, doc, root, payload, source, changed: false, compact, limits })
+    }
+
+    /// Reads a session that is stored as one value alone, with nothing behind it and not as nothing: what `serialize()` or
+    /// `igbinary_serialize()` makes of an array.
+    #[cfg(feature = "layout")]
+    pub(crate) fn decode_alone(format: Format, payload: &[u8]) -> Result<Self, DecodeError> {
+        let session = Self::decode(format, payload)?;
+        match session.source.end {
+            0 => Err(DecodeError::new(Wrong::End, 0)),
+            end if end < payload.len() => Err(DecodeError::new(Wrong::Trailing, end)),
+            _ => Ok(session),
+        }
     }
 
     /// The format that it was read in, and is written in.

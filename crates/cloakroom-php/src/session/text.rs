@@ -38,6 +38,8 @@ pub(super) struct Source {
     pub(super) raws: Vec<Option<Raw>>,
     back_references: Vec<BackReference>,
     pub(super) read_only: Option<ReadOnly>,
+    /// Where what PHP reads of the payload ends.
+    pub(super) end: usize,
 }
 
 pub(super) fn decode(
@@ -86,7 +88,8 @@ fn attempt(format: Format, text: &[u8], limits: Limits, wrap: bool) -> Result<Op
         // A variable stands there twice. PHP writes no such thing; the values are written anew.
         raws = vec![None; count];
     }
-    Ok(Some((doc, extra, Source { raws, back_references: reader.back_references, read_only })))
+    let end = reader.cursor.at();
+    Ok(Some((doc, extra, Source { raws, back_references: reader.back_references, read_only, end })))
 }
 
 fn variables(

@@ -43,11 +43,13 @@ impl PhpServer {
         Ok(PhpServer { shared })
     }
 
-    /// The keys of a session: PHP's value, PHP's lock, what is beside.
+    /// The keys of a session: PHP's value, the lock (ours, where PHP takes none), what is beside.
     fn keys_of(&self, layout: &Layout, id: &PlainId) -> [String; 3] {
         let digest = data_encoding::BASE64URL_NOPAD.encode(id.key().as_bytes());
         let beside = format!("{}php:{digest}", self.shared.names.prefix());
-        [layout.data_name(id), layout.lock_name(id), beside]
+        let lock = layout.lock_name(id);
+        let lock = lock.unwrap_or_else(|| format!("{}php-lock:{digest}", self.shared.names.prefix()));
+        [layout.data_name(id), lock, beside]
     }
 }
 

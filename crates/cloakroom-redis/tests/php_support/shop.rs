@@ -23,6 +23,8 @@ pub struct Setup<'s> {
     /// What keys of sessions begin with.
     pub prefix: &'s str,
     pub cookie: &'s str,
+    /// Whether PHP's keys have no expiry.
+    pub endless: bool,
     pub settings: Vec<(&'s str, &'s str)>,
 }
 
@@ -35,6 +37,7 @@ impl Setup<'_> {
             begins: "",
             prefix: "PHPREDIS_SESSION:",
             cookie: "PHPSESSID",
+            endless: false,
             settings: Vec::new(),
         }
     }
@@ -48,6 +51,7 @@ pub struct Shop {
     called: String,
     prefix: String,
     cookie: String,
+    endless: bool,
 }
 
 impl Shop {
@@ -67,7 +71,8 @@ impl Shop {
             SessionManager::new(PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout), config)
                 .unwrap();
         let (called, prefix) = (setup.called.to_owned(), setup.prefix.to_owned());
-        Arc::new(Shop { php, rust, server, called, prefix, cookie: setup.cookie.to_owned() })
+        let (cookie, endless) = (setup.cookie.to_owned(), setup.endless);
+        Arc::new(Shop { php, rust, server, called, prefix, cookie, endless })
     }
 
     /// Lets PHP do something; follows the id.
@@ -107,9 +112,9 @@ impl Shop {
     }
 
     /// One more, in an atomic step of ours.
-    async fn adds(&self, id: &mut Option<String>) {
+    async fn adds(&self, key: &str, id: &mut Option<String>) {
         self.rust(id, async |session| {
-            session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
+            session.update(key, |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
         })
         .await;
     }
@@ -118,10 +123,13 @@ impl Shop {
         self.server.raw(&format!("EXISTS {key}")).starts_with(":1")
     }
 
-    /// Locks, and what has no expiry.
+    /// Locks, and what has no expiry (but for what PHP keeps for ever).
     pub fn leftovers(&self) -> String {
-        let script = "local all='' for _,key in ipairs(redis.call('KEYS','*')) do if string.find(string.lower(key),'lock') or redis.call('PTTL',key)<0 then all=all..key..' ' end end return all";
-        let answer = self.server.raw(&format!("EVAL \"{script}\" 0"));
+        let for_ever = if self.endless { self.prefix.as_str() } else { "none" };
+        let script = "local all='' for _,key in ipairs(redis.call('KEYS','*')) do \
+            local endless=redis.call('PTTL',key)<0 and string.sub(key,1,#ARGV[1])~=ARGV[1] \
+            if string.find(string.lower(key),'lock') or endless then all=all..key..' ' end end return all";
+        let answer = self.server.raw(&format!("EVAL \"{script}\" 0 {for_ever}"));
         answer.split_once("\r\n").unwrap().1.split("\r\n").next().unwrap().to_owned()
     }
 
@@ -201,7 +209,7 @@ pub async fn two_hundred_increments(shop: &Arc<Shop>) -> String {
                     let (shop, mut id) = (shop.clone(), id.clone());
                     tokio::task::spawn_blocking(move || shop.php("do=add", &mut id)).await.unwrap();
                 } else {
-                    shop.adds(&mut id).await;
+                    shop.adds("n", &mut id).await;
                 }
             }
         }));
@@ -210,6 +218,59 @@ pub async fn two_hundred_increments(shop: &Arc<Shop>) -> String {
         task.await.unwrap();
     }
     shop.php("do=read&key=n", &mut id)
+}
+
+/// Where PHP takes no lock: nothing that PHP stored is lost to us, nor anything between requests of ours; answers with how many of its
+/// own 100 increments at ten in parallel PHP loses by itself.
+pub async fn without_a_lock(shop: &Arc<Shop>) -> u64 {
+    let mut id = None;
+    shop.php("do=set&key=n&value=0", &mut id);
+    // Ours alone, on two keys of one value.
+    let visitor = id.clone();
+    let ours = |key: &'static str, tasks: usize| {
+        let adding = (0..tasks).map(|_| {
+            let (shop, mut id) = (shop.clone(), visitor.clone());
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    shop.adds(key, &mut id).await;
+                }
+            })
+        });
+        adding.collect::<Vec<_>>()
+    };
+    let all = ours("a", 10).into_iter().chain(ours("b", 10));
+    for task in all.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    assert_eq!(shop.php("do=read&key=a", &mut id), "100", "{}", shop.called);
+    assert_eq!(shop.php("do=read&key=b", &mut id), "100", "{}", shop.called);
+    // PHP one request at a time, and ours meanwhile: whatever PHP's loses, it would lose to us.
+    let beside = ours("c", 4);
+    let (theirs, mut by_php) = (shop.clone(), id.clone());
+    let php = tokio::task::spawn_blocking(move || {
+        (0..60).for_each(|_| {
+            theirs.php("do=add", &mut by_php);
+        });
+    });
+    php.await.unwrap();
+    for task in beside {
+        task.await.unwrap();
+    }
+    assert_eq!(shop.php("do=read&key=n", &mut id), "60", "{}", shop.called);
+    // PHP among itself.
+    shop.php("do=set&key=n&value=0", &mut id);
+    let adding = (0..10).map(|_| {
+        let (shop, mut id) = (shop.clone(), id.clone());
+        tokio::task::spawn_blocking(move || {
+            (0..10).for_each(|_| {
+                shop.php("do=add", &mut id);
+            });
+        })
+    });
+    for task in adding.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    100 - shop.php("do=read&key=n", &mut id).parse::<u64>().unwrap()
 }
 
 /// The process of a holder: a test program, which takes the lock and waits to be killed. Called by a test of the name

@@ -143,6 +143,7 @@ impl Layout {
                 .lifetime(cookie_lifetime),
             in_cookie: if app.plain_cookie { InCookie::Id } else { InCookie::Encrypted(app.encrypter) },
             ini: Ini::Nothing,
+            endless: false,
         }
     }
 }
@@ -175,7 +176,8 @@ mod tests {
         let layout = Layout::laravel(app());
         let held = layout.plain_ids().hold(id.as_bytes()).unwrap();
         assert_eq!(layout.data_name(&held), format!("laravel_database_laravel_cache_{id}"));
-        assert_eq!(layout.lock_name(&held), format!("laravel_database_laravel_cache_session:{id}"));
+        let lock = layout.lock_name(&held).unwrap();
+        assert_eq!(lock, format!("laravel_database_laravel_cache_session:{id}"));
         let since = Layout::laravel(app().since_13());
         assert_eq!(since.data_name(&held), format!("laravel-database-laravel-cache-{id}"));
         for wrong in [&id[1..], &format!("{id}a"), &id.replace('z', "-"), &id.replace('z', ",")] {

@@ -1,9 +1,12 @@
 //! The layouts, each as its application has it without further settings.
 
+#[cfg(feature = "amp")]
+mod amp;
 #[cfg(feature = "laravel")]
 mod laravel;
 mod phalcon;
 mod phpredis;
+mod resonance;
 mod uma;
 
 #[cfg(feature = "laravel")]
@@ -15,8 +18,16 @@ use super::scheme::Layout;
 type Begin = fn() -> Layout;
 
 /// All of them, by name.
-pub(super) const ALL: &[(&str, Begin)] =
-    &[("phpredis", Layout::phpredis), ("uma", Layout::uma), ("phalcon", Layout::phalcon)];
+pub(super) const ALL: &[(&str, Begin)] = &[
+    ("phpredis", Layout::phpredis),
+    ("uma", Layout::uma),
+    ("phalcon", Layout::phalcon),
+    #[cfg(feature = "amp")]
+    ("amp", Layout::amp),
+    #[cfg(feature = "amp")]
+    ("phenix", Layout::phenix),
+    ("resonance", Layout::resonance),
+];
 
 /// Those that a name is not enough for.
 pub(super) const WITH_A_KEY: &[&str] = &["laravel"];

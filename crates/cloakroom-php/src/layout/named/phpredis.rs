@@ -25,6 +25,7 @@ impl Layout {
             cookie: php_cookie(),
             in_cookie: InCookie::Id,
             ini: Ini::All,
+            endless: false,
         }
     }
 }
