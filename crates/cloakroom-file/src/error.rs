@@ -51,6 +51,13 @@ pub enum OpenErrorKind {
         /// The latest one that this release knows.
         supported: u32,
     },
+    /// PHP's `session.save_path` is not there.
+    NoSavePath,
+    /// Everybody may write into PHP's `session.save_path`, and remove each other's files.
+    NotSticky {
+        /// Its mode.
+        mode: u32,
+    },
     /// The disk is full.
     DiskFull,
     /// Another process kept the directory locked for longer than the busy timeout.
@@ -137,6 +144,16 @@ impl fmt::Display for OpenError {
                 f,
                 "the session store {path} has format {found}, this release knows up to {supported}: run the release that \
                  made it, or a later one; it was left as it is"
+            ),
+            OpenErrorKind::NoSavePath => write!(
+                f,
+                "PHP's session.save_path {path} is not there: name the directory that PHP is set to, or make it (PHP does not)"
+            ),
+            OpenErrorKind::NotSticky { mode } => write!(
+                f,
+                "PHP's session.save_path {path} can be written to by other users (mode {:04o}), who could remove and replace \
+                 sessions there: run `chmod +t` on it, or `chmod 700`, or name a directory of its own in php.ini",
+                mode & 0o7777
             ),
             OpenErrorKind::DiskFull => write!(
                 f,
@@ -238,7 +255,7 @@ impl Trouble {
     }
 }
 
-fn advice(error: &io::Error) -> &'static str {
+pub(crate) fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             ": make room on the disk (space, or inodes: `df -i`), and the store goes on by itself"

@@ -45,6 +45,11 @@
 //! directory: each file is whole at any moment.
 //!
 //! Unix only, and local file systems only.
+//!
+//! # Features
+//!
+//! - `config`: the driver `file` for `cloakroom.toml`.
+//! - `php`: the sessions of a running PHP application that keeps them in files.
 
 #[cfg(not(unix))]
 compile_error!("cloakroom-file needs a Unix: flock, modes of files, directories that can be flushed");
@@ -56,6 +61,8 @@ mod error;
 mod files;
 mod layout;
 mod open;
+#[cfg(feature = "php")]
+pub mod php;
 mod pool;
 mod purge;
 mod reading;

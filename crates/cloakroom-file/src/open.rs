@@ -54,7 +54,7 @@ pub(crate) fn open(settings: &FileBuilder) -> Result<Disk, OpenError> {
 }
 
 /// Makes a directory for this user only, if there is none.
-fn make(path: &Path) -> io::Result<()> {
+pub(crate) fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => match path.parent() {
             // A directory whose name is not on the disk is lost with a power failure, whatever was flushed into it.
@@ -67,7 +67,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// Whoever can write into a directory can put a session there, as whichever user they like.
-fn trust(path: &Path, there: &Metadata) -> Result<(), OpenError> {
+pub(crate) fn trust(path: &Path, there: &Metadata) -> Result<(), OpenError> {
     let refuse = |kind| Err(OpenError::new(kind, path));
     if !there.is_dir() {
         return refuse(OpenErrorKind::NotADirectory);
@@ -82,7 +82,7 @@ fn trust(path: &Path, there: &Metadata) -> Result<(), OpenError> {
 }
 
 /// One of the store's own directories.
-fn furnish(root: &Path, dir: &Path) -> Result<(), OpenError> {
+pub(crate) fn furnish(root: &Path, dir: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::from_io(root, error);
     match DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => Ok(()),

@@ -110,12 +110,17 @@ impl Stripes {
             .map(|n| layout.entry_dir(n))
             .chain((0..USER_DIRS).map(|n| layout.user_dir(n)))
             .chain([layout.redo()]);
+        Stripes::on(paths, layout.format())
+    }
+
+    /// On these files or directories, which must all be there. `sign`: a file by which those who wait let others see it.
+    pub(crate) fn on(paths: impl Iterator<Item = PathBuf>, sign: PathBuf) -> std::io::Result<Self> {
         let stripe = |path: PathBuf| {
             let identity = Identity::of(&path.symlink_metadata()?);
             Ok(Stripe { path, identity, kept: Mutex::new(Kept { file: None, turn: Turn::new() }) })
         };
         let each = paths.map(stripe).collect::<std::io::Result<_>>()?;
-        Ok(Stripes { each, turns: Turns::new(layout.format()) })
+        Ok(Stripes { each, turns: Turns::new(sign) })
     }
 
     /// Takes all of these, waiting until `deadline`; tries once in any case.

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use cloakroom::PlainId;
 use cloakroom::clock::Timestamp;
-use cloakroom::store::StoreError;
 use cloakroom::store::protocol::Lease;
+use cloakroom::store::{Purged, StoreError};
 
 use super::scheme::Layout;
 
@@ -37,6 +37,16 @@ pub trait Ground: Send + Sync + 'static {
         view: &View,
         changes: Vec<Change>,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Removes up to `limit` sessions that are past their time, where that is left to us, and what is beside them.
+    fn purge(
+        &self,
+        layout: &Layout,
+        limit: usize,
+    ) -> impl Future<Output = Result<Purged, StoreError>> + Send {
+        let _ = (layout, limit);
+        std::future::ready(Ok(Purged::default()))
+    }
 
     /// Its clock.
     fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;

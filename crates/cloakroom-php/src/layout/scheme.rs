@@ -169,6 +169,16 @@ impl Layout {
         self.name
     }
 
+    /// How long a session lives without a request.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// What the names of sessions begin with.
+    pub fn data_prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What keys begin with: `prefix=` in `session.save_path`, or `prefix` of the application's own.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {

@@ -193,9 +193,9 @@ impl<G: Ground> Store for PhpSessions<G> {
         StoreFuture::ready(Err(StoreError::new(StoreErrorKind::Refused, what)))
     }
 
-    /// Nothing to do: what is over is removed by the place itself, or by PHP.
-    fn purge(&self, _: usize) -> StoreFuture<Purged> {
-        StoreFuture::ready(Ok(Purged::default()))
+    /// Where the place removes what is over by itself, nothing.
+    fn purge(&self, limit: usize) -> StoreFuture<Purged> {
+        self.ask(|inner| async move { inner.ground.purge(&inner.layout, limit).await })
     }
 
     fn stats(&self) -> StoreFuture<StoreStats> {

@@ -5,6 +5,7 @@ mod amp;
 #[cfg(feature = "laravel")]
 mod laravel;
 mod phalcon;
+mod php_files;
 mod phpredis;
 mod resonance;
 mod uma;
@@ -20,6 +21,7 @@ type Begin = fn() -> Layout;
 /// All of them, by name.
 pub(super) const ALL: &[(&str, Begin)] = &[
     ("phpredis", Layout::phpredis),
+    ("php-files", Layout::php_files),
     ("uma", Layout::uma),
     ("phalcon", Layout::phalcon),
     #[cfg(feature = "amp")]

@@ -1,0 +1,53 @@
+//! The conformance suite over PHP's files: whatever PHP's layout can offer at all.
+#![cfg(feature = "php")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+#[path = "../../cloakroom-redis/tests/support/php_terms.rs"]
+mod terms;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use cloakroom::store::Store;
+use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
+use cloakroom_testing::conformance::Subject;
+use terms::{InPhpsTerms, Known, USER, conforms};
+
+/// What PHP's files have no way to do besides.
+const ALSO: &[(&str, &str)] = &[];
+
+/// Each handle is as good as another process: they have nothing in common but the files.
+async fn open(dir: &Path, format: &str, known: &Arc<Mutex<Known>>) -> Arc<dyn Store> {
+    let layout = Layout::php_files().serialize_handler(format).unwrap().user_variable(USER);
+    let files = PhpFiles::open(dir).await.unwrap();
+    Arc::new(InPhpsTerms::new(Arc::new(PhpFileStore::new(files, layout)), known))
+}
+
+async fn subject(format: &'static str) -> Subject {
+    let dir = Arc::new(tempfile::tempdir().unwrap());
+    let known = Arc::<Mutex<Known>>::default();
+    let (second, again) = ((dir.clone(), known.clone()), (dir.clone(), known.clone()));
+    Subject::new(open(dir.path(), format, &known).await)
+        .second_handle(move || {
+            let (dir, known) = second.clone();
+            async move { open(dir.path(), format, &known).await }
+        })
+        .reopen(move |old| {
+            let (dir, known) = again.clone();
+            async move {
+                drop(old);
+                open(dir.path(), format, &known).await
+            }
+        })
+        .keep(dir)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn phps_files_pass_in_the_php_format() {
+    conforms(async || subject("php").await, ALSO, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn phps_files_pass_in_igbinary() {
+    conforms(async || subject("igbinary").await, ALSO, &[]).await;
+}
