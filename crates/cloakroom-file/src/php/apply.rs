@@ -207,7 +207,10 @@ impl Core {
         let path = self.places.save_path.join(&intent.file);
         match (&intent.new, &hand.file) {
             (Some(new), Some(file)) => {
-                value::write_over(file, new, intent.used, self.durability).map_err(Trouble::Half)?;
+                if let Err(error) = value::write_over(file, new) {
+                    return Err(self.take_back(key, file, &intent.old, error));
+                }
+                value::settle(file, intent.used, self.durability).map_err(Trouble::Half)?;
             }
             (Some(_), None) => return Err(Trouble::Busy),
             (None, file) => {
@@ -229,6 +232,18 @@ impl Core {
         })
     }
 
+    /// A value could not be written to its end: what it was has its place on the disk.
+    fn take_back(
+        &self,
+        key: &cloakroom::StoreKey,
+        file: &Locked,
+        old: &[u8],
+        error: std::io::Error,
+    ) -> Trouble {
+        let back = value::write_over(file, old).and_then(|()| std::fs::remove_file(self.places.intent(key)));
+        if back.is_ok() { Trouble::Io(error) } else { Trouble::Half(error) }
+    }
+
     /// A new session.
     fn begin(&self, hand: &mut Hand<'_>, lifetime: Duration) -> Result<(), Trouble> {
         let Some(Change { data: DataChange::Write(value, until), beside, .. }) = hand.change else {
@@ -237,7 +252,8 @@ impl Core {
         let path = self.path(hand.target).ok_or(Trouble::NoName)?;
         // Its id was made this moment.
         let file = value::make(&path, self.mode)?.ok_or(Trouble::Busy)?;
-        let made = value::write_over(&file, value, used(*until, lifetime), self.durability)
+        let made = value::write_over(&file, value)
+            .and_then(|()| value::settle(&file, used(*until, lifetime), self.durability))
             .and_then(|()| kept::sync_names(&path, &file, self.durability))
             .and_then(|()| {
                 let kept = kept_after(beside.as_ref(), hand);

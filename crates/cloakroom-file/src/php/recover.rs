@@ -47,18 +47,23 @@ impl Core {
         };
         let bytes = there.map(|file| value::read(file)).transpose()?.unwrap_or_default();
         let identity = there.map(|file| file.metadata()).transpose()?.map(|there| Identity::of(&there));
-        match intent.course(identity.map(|identity| (identity, bytes.as_slice()))) {
+        let course = intent.course(identity.map(|identity| (identity, bytes.as_slice())));
+        match course {
             Course::Forget => {
                 if let Some((heir, file)) = &intent.heir {
                     self.remove_heir(heir, file)?;
                 }
                 std::fs::remove_file(&at)?;
             }
-            Course::Finish => self.finish(key, &intent)?,
-            Course::Complete => {
-                if let (Some(file), Some(new)) = (there, &intent.new) {
+            Course::Finish | Course::Complete => {
+                if let (Some(file), Some(new)) = (there, &intent.new)
+                    && (course == Course::Complete || bytes == *new)
+                {
+                    // Whole as well: a flush may have failed, and its file system may hold it for done.
                     value::reserve(file, bytes.len() as u64, new.len() as u64)?;
-                    value::write_over(file, new, intent.used, self.durability)?;
+                    let used = value::modified(&file.metadata()?).max(intent.used);
+                    value::write_over(file, new)?;
+                    value::settle(file, used, self.durability)?;
                 }
                 self.finish(key, &intent)?;
             }

@@ -126,9 +126,13 @@ fn millis(seconds: i64, nanos: i64) -> Timestamp {
 
 /// Writes a value over another. In this order, so that what is there meanwhile is never shorter than the shorter one: by that
 /// it is known from a value that PHP emptied.
-pub(super) fn write_over(file: &File, new: &[u8], used: Timestamp, durability: Durability) -> io::Result<()> {
+pub(super) fn write_over(file: &File, new: &[u8]) -> io::Result<()> {
     file.write_all_at(new, 0)?;
-    file.set_len(new.len() as u64)?;
+    file.set_len(new.len() as u64)
+}
+
+/// Notes when it was last used, and flushes what was written.
+pub(super) fn settle(file: &File, used: Timestamp, durability: Durability) -> io::Result<()> {
     file_under(file, used)?;
     if durability == Durability::Full { file.sync_data() } else { Ok(()) }
 }
