@@ -2,7 +2,7 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "../../cloakroom-redis/tests/support/php_terms.rs"]
+#[path = "../../cloakroom-redis/tests/php_support/terms.rs"]
 mod terms;
 
 use std::path::Path;

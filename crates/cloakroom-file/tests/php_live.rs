@@ -2,7 +2,7 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "../../cloakroom-redis/tests/support/fpm.rs"]
+#[path = "../../cloakroom-redis/tests/php_support/fpm.rs"]
 mod fpm;
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ use fpm::Fpm;
 use http::{HeaderMap, Request, StatusCode};
 
 const FORMATS: [&str; 5] = ["php", "php_serialize", "php_binary", "igbinary", "msgpack"];
-const PAGE: &str = include_str!("../../cloakroom-redis/tests/page.php");
+const PAGE: &str = include_str!("../../cloakroom-redis/tests/php/page.php");
 /// A request that keeps its session for as long as it is told to.
 const SLOW_PAGE: &str = r"<?php
 session_start();
@@ -70,7 +70,7 @@ impl Shop {
         let lines = settings.map(|(name, value)| format!("{name} = \"{value}\"\n")).concat();
         ini.add("php.ini", lines.as_bytes());
         let told = PhpSettings::of(&ini.session()).unwrap();
-        let php = Fpm::start(options.page, &settings);
+        let php = Fpm::start(options.page, "PHPSESSID", &settings);
         let layout = told.layout.user_variable("user_id");
         let locking = Locking { wait: Duration::from_secs(30), ..layout.locking() };
         let config = told.config.locking(locking).mode(options.mode);

@@ -420,3 +420,33 @@ fn what_would_not_read_back_the_same_is_not_handed_out() {
         assert_eq!(session.encode_as(format), Err(EncodeError::Unverified), "{format}");
     }
 }
+
+#[test]
+fn one_element_is_taken_away_and_everything_beside_it_stays() {
+    let php = br#"bag|a:3:{s:1:"a";O:4:"User":0:{}i:5;i:1;s:1:"c";r:2;}rest|d:0.10;"#;
+    let mut session = Session::decode(Format::Php, php.as_slice()).unwrap();
+    assert!(session.remove_at(&["bag".into(), 5.into()]).unwrap());
+    // The object is still one, and what is beside the bag has its bytes.
+    let rest = br#"bag|a:2:{s:1:"a";O:4:"User":0:{}s:1:"c";r:2;}rest|d:0.10;"#;
+    assert_eq!(session.encode().unwrap(), rest);
+    assert!(!session.remove_at(&["bag".into(), "none".into()]).unwrap());
+    assert!(!session.remove_at(&["none".into(), "a".into()]).unwrap());
+    assert!(matches!(session.remove_at(&["rest".into(), "a".into()]), Err(EncodeError::Path)));
+    assert!(session.remove_at(&["rest".into()]).unwrap());
+    assert!(matches!(session.remove_at(&["bag".into(), "a".into(), "x".into()]), Err(EncodeError::Path)));
+
+    // What another variable refers to stays.
+    let tied = br#"bag|a:1:{s:1:"a";a:0:{}}other|R:2;"#;
+    let mut session = Session::decode(Format::Php, tied.as_slice()).unwrap();
+    let refused = session.remove_at(&["bag".into(), "a".into()]);
+    assert!(matches!(refused, Err(EncodeError::ReadOnly(ReadOnly::Tied))), "{refused:?}");
+    assert_eq!(session.encode().unwrap(), tied);
+
+    // An array that another variable shares keeps what it had there.
+    let shared = b"\0\0\0\x02\x14\x02\x11\x01a\x14\x01\x11\x01k\x06\x01\x11\x01b\x01\x01";
+    let mut session = Session::decode(Format::Igbinary, shared.as_slice()).unwrap();
+    assert!(session.remove_at(&["a".into(), "k".into()]).unwrap());
+    let read = Session::decode(Format::Igbinary, session.encode().unwrap()).unwrap();
+    assert!(read.get("a").unwrap().as_array().unwrap().is_empty());
+    assert_eq!(read.get("b").unwrap().get("k").unwrap().as_int(), Some(1));
+}

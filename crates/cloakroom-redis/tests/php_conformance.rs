@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
-#[path = "support/php_terms.rs"]
+#[path = "php_support/terms.rs"]
 mod terms;
 
 use std::sync::{Arc, Mutex};
@@ -102,4 +102,14 @@ async fn the_layout_of_amphp_passes_under_its_mutex() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_layout_of_resonance_passes() {
     passes(Layout::resonance, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_symfony_passes() {
+    conforms_with(Layout::symfony, ANY_NAME).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_symfony_passes_in_igbinary() {
+    conforms_with(|| Layout::symfony().serialize_handler("igbinary").unwrap(), ANY_NAME).await;
 }

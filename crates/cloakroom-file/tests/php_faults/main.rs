@@ -3,17 +3,14 @@
 #![cfg(all(target_os = "linux", feature = "php"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-#[path = "../../../cloakroom-sqlite/tests/support/child.rs"]
-mod child;
-
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 
-use child::{command, role};
 use cloakroom::{ErrorKind, Session, SessionHandle, SessionManager};
 use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
+use cloakroom_testing::processes::{command, role};
 use http::{HeaderMap, Request, StatusCode};
 
 const ID: &str = "0123456789abcdefghijklmnop";
@@ -69,7 +66,7 @@ impl Place {
 
     /// Runs a scenario; killed at this call, if at any.
     fn run(&self, scenario: &str, die_at: Option<usize>) -> (ExitStatus, String) {
-        let output = command("child", scenario, &self.sessions())
+        let output = command(&[], "child", scenario, &self.sessions())
             .env("LD_PRELOAD", shim())
             .env("CLOAKROOM_FAULTS", self.dir.path().join("faults"))
             .env("CLOAKROOM_DIE_AT", die_at.unwrap_or(0).to_string())

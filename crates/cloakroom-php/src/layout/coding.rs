@@ -1,8 +1,14 @@
 //! How a layout has a session's variables as bytes.
 
+use cloakroom::clock::Timestamp;
+
+use super::bags;
 #[cfg(feature = "amp")]
 use crate::Amp;
-use crate::{DecodeError, EncodeError, Format, Session};
+use crate::{DecodeError, EncodeError, Format, Key, Session, Value};
+
+/// Variables by name, in their order.
+type Variables<'s> = Box<dyn Iterator<Item = (Key<'s>, Value<'s>)> + 's>;
 
 /// A format, and what is around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +20,8 @@ pub(super) enum Coding {
     /// What amphp's compressing serializer makes of it. A session without variables is not stored, and no bytes here.
     #[cfg(feature = "amp")]
     Amp,
+    /// One of these, and the application's variables in a bag of Symfony's.
+    Bags(Format),
     /// Laravel's envelope.
     #[cfg(feature = "laravel")]
     Laravel(crate::Laravel),
@@ -22,7 +30,7 @@ pub(super) enum Coding {
 impl Coding {
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
         match self {
-            Coding::Handler(format) => Session::decode(*format, bytes),
+            Coding::Handler(format) | Coding::Bags(format) => Session::decode(*format, bytes),
             Coding::Alone(format) => Session::decode_alone(*format, bytes),
             #[cfg(feature = "amp")]
             Coding::Amp if bytes.is_empty() => Ok(self.empty()),
@@ -35,7 +43,7 @@ impl Coding {
 
     pub(super) fn encode(&self, session: &Session) -> Result<Vec<u8>, EncodeError> {
         match self {
-            Coding::Handler(_) | Coding::Alone(_) => session.encode(),
+            Coding::Handler(_) | Coding::Alone(_) | Coding::Bags(_) => session.encode(),
             #[cfg(feature = "amp")]
             Coding::Amp if session.is_empty() => Ok(Vec::new()),
             #[cfg(feature = "amp")]
@@ -48,7 +56,7 @@ impl Coding {
     /// A session without variables.
     pub(super) fn empty(&self) -> Session {
         match self {
-            Coding::Handler(format) | Coding::Alone(format) => Session::new(*format),
+            Coding::Handler(format) | Coding::Alone(format) | Coding::Bags(format) => Session::new(*format),
             #[cfg(feature = "amp")]
             Coding::Amp => Session::new(Format::PhpSerialize),
             #[cfg(feature = "laravel")]
@@ -59,11 +67,46 @@ impl Coding {
     /// Whether a session without variables has a value of its own.
     pub(super) fn stores_empty(&self) -> bool {
         match self {
-            Coding::Handler(_) | Coding::Alone(_) => true,
+            Coding::Handler(_) | Coding::Alone(_) | Coding::Bags(_) => true,
             #[cfg(feature = "laravel")]
             Coding::Laravel(_) => true,
             #[cfg(feature = "amp")]
             Coding::Amp => false,
+        }
+    }
+
+    /// The application's variables in a session.
+    pub(super) fn variables<'s>(&self, session: &'s Session) -> Variables<'s> {
+        match self {
+            Coding::Bags(_) => Box::new(bags::attributes(session)),
+            _ => Box::new(session.iter()),
+        }
+    }
+
+    pub(super) fn set(
+        &self,
+        session: &mut Session,
+        name: &str,
+        value: &Value<'_>,
+    ) -> Result<(), EncodeError> {
+        match self {
+            Coding::Bags(_) => bags::set(session, name, value),
+            _ => session.set(name, value),
+        }
+    }
+
+    pub(super) fn remove(&self, session: &mut Session, name: &str) -> Result<(), EncodeError> {
+        match self {
+            Coding::Bags(_) => bags::remove(session, name),
+            _ => session.remove(name).map(|_| ()),
+        }
+    }
+
+    /// What the application does to a session before it stores it.
+    pub(super) fn close(&self, session: &mut Session, now: Timestamp) -> Result<(), EncodeError> {
+        match self {
+            Coding::Bags(_) => bags::close(session, now),
+            _ => Ok(()),
         }
     }
 }

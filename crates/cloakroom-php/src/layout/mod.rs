@@ -12,6 +12,7 @@
 //! for a while only; without it a session is read all the same. A value that PHP wrote is known by its digest, and is another version: what
 //! was decided on the one before is decided again.
 
+mod bags;
 mod beside;
 mod coding;
 mod ground;

@@ -211,7 +211,8 @@ impl<G: Ground> Inner<G> {
         });
         let seen = picture.view.sessions.get(source);
         let bytes = seen.and_then(|seen| seen.data.as_deref());
-        variables::write(&self.layout.coding, bytes, &record.payload, afresh).map_err(|why| {
+        let now = picture.view.now;
+        variables::write(&self.layout.coding, bytes, &record.payload, afresh, now).map_err(|why| {
             match (why, seen) {
                 (WriteError::Read(why), Some(seen)) => self.unreadable(&seen.id.key(), &why),
                 (why, _) => {

@@ -81,12 +81,14 @@ pub(super) enum InCookie {
 pub(super) enum LockAt {
     /// In the key of the session with this behind it: PHP takes it as well.
     Behind(&'static str),
-    /// In a key of its own, with this between the prefix and the id: PHP takes it as well.
+    /// In a key with this between the prefix and the id: PHP takes it as well.
     #[cfg(feature = "laravel")]
-    Before(&'static str),
+    Between(&'static str),
     /// In the id with this before it: PHP takes it as well.
     #[cfg(feature = "amp")]
     Mutex(String),
+    /// On PHP's value itself, which is a file: PHP takes it as well.
+    OnData,
     /// In a key of ours: PHP takes none.
     Beside,
 }
@@ -195,6 +197,7 @@ impl Layout {
         self.coding = match (&self.coding, format) {
             (Coding::Handler(_), _) if self.ini == Ini::All => Coding::Handler(format),
             (Coding::Alone(_), Format::Igbinary | Format::PhpSerialize) => Coding::Alone(format),
+            (Coding::Bags(_), _) => Coding::Bags(format),
             _ => {
                 return Err(LayoutError::Fixed { layout: self.name, setting: "session.serialize_handler" });
             }
@@ -300,8 +303,8 @@ impl Layout {
             #[cfg(feature = "amp")]
             LockAt::Mutex(prefix) => Some(format!("{prefix}{}", id.expose())),
             #[cfg(feature = "laravel")]
-            LockAt::Before(infix) => Some(format!("{}{infix}{}", self.prefix, id.expose())),
-            LockAt::Beside => None,
+            LockAt::Between(infix) => Some(format!("{}{infix}{}", self.prefix, id.expose())),
+            LockAt::OnData | LockAt::Beside => None,
         }
     }
 }

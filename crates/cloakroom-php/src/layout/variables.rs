@@ -7,6 +7,7 @@
 //! is, unseen. One that cannot be written out is an entry that cannot be decoded.
 
 use cloakroom::UserId;
+use cloakroom::clock::Timestamp;
 use cloakroom::payload::{Payload, PayloadBuilder};
 
 use super::coding::Coding;
@@ -34,7 +35,7 @@ fn entry_name(key: Key<'_>) -> Option<String> {
 pub(super) fn read(coding: &Coding, bytes: &[u8], beside: &Payload) -> Result<Payload, DecodeError> {
     let session = coding.decode(bytes)?;
     let mut entries = PayloadBuilder::with_capacity(bytes.len());
-    for (key, value) in session.iter() {
+    for (key, value) in coding.variables(&session) {
         if let Some(name) = entry_name(key) {
             entries.push(&name, &value.to_serialized().unwrap_or_default());
         }
@@ -60,6 +61,7 @@ pub(super) fn write(
     bytes: Option<&[u8]>,
     wanted: &Payload,
     afresh: bool,
+    now: Timestamp,
 ) -> Result<Vec<u8>, WriteError> {
     let mut session = match bytes {
         Some(bytes) if !afresh => coding.decode(bytes).map_err(WriteError::Read)?,
@@ -67,7 +69,7 @@ pub(super) fn write(
     };
     let mut gone = Vec::new();
     let mut same = Vec::new();
-    for (key, value) in session.iter() {
+    for (key, value) in coding.variables(&session) {
         let Some(name) = entry_name(key) else { continue };
         match wanted.get(&name) {
             None => gone.push(name),
@@ -76,15 +78,16 @@ pub(super) fn write(
         }
     }
     for name in gone {
-        session.remove(&name).map_err(WriteError::Write)?;
+        coding.remove(&mut session, &name).map_err(WriteError::Write)?;
     }
     for (name, text) in wanted.iter().filter(|(key, _)| !is_reserved(key)) {
         if same.iter().any(|unchanged| unchanged == name) {
             continue;
         }
         let value = Document::decode(Encoding::Serialize, text).map_err(WriteError::Read)?;
-        session.set(name, &value.root()).map_err(WriteError::Write)?;
+        coding.set(&mut session, name, &value.root()).map_err(WriteError::Write)?;
     }
+    coding.close(&mut session, now).map_err(WriteError::Write)?;
     coding.encode(&session).map_err(WriteError::Write)
 }
 
@@ -141,6 +144,7 @@ mod tests {
     use crate::Format;
 
     const PHP: Coding = Coding::Handler(Format::Php);
+    const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_500);
 
     fn entries(pairs: &[(&str, &str)]) -> Payload {
         let mut entries = PayloadBuilder::default();
@@ -155,26 +159,27 @@ mod tests {
         let php = b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:1;again|r:1;";
         let payload = read(&PHP, php, &Payload::empty()).unwrap();
         assert_eq!(payload.get("n"), Some(&b"i:1;"[..]));
-        assert_eq!(write(&PHP, Some(php), &payload, false).unwrap(), php);
+        assert_eq!(write(&PHP, Some(php), &payload, false, NOW).unwrap(), php);
         let mut changed = PayloadBuilder::default();
         for (key, value) in payload.iter() {
             changed.push(key, if key == "n" { b"i:22;" } else { value });
         }
         changed.push("\0flash", b"ours");
-        let written = write(&PHP, Some(php), &changed.finish(), false).unwrap();
+        let written = write(&PHP, Some(php), &changed.finish(), false, NOW).unwrap();
         assert_eq!(written, b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:22;again|r:1;");
     }
 
     #[test]
     fn what_the_format_cannot_carry_is_refused_and_nothing_is_written() {
-        let refused = write(&PHP, Some(b"n|i:1;"), &entries(&[("a|b", "i:1;")]), false);
+        let refused = write(&PHP, Some(b"n|i:1;"), &entries(&[("a|b", "i:1;")]), false, NOW);
         assert!(matches!(refused, Err(WriteError::Write(EncodeError::Name { .. }))), "{refused:?}");
         assert!(
             write(
                 &Coding::Handler(Format::PhpSerialize),
                 Some(b"a:0:{}"),
                 &entries(&[("a|b", "i:1;")]),
-                false
+                false,
+                NOW
             )
             .is_ok()
         );
@@ -189,5 +194,35 @@ mod tests {
         assert_eq!(with.get("uid"), Some(&b"s:2:\"07\";"[..]));
         assert_eq!(user(&with, "uid").unwrap().as_str(), "07");
         assert_eq!(user(&entries(&[("uid", "b:1;")]), "uid"), None);
+    }
+
+    /// What is written where these are the attributes.
+    fn with_attributes(payload: &[u8], attributes: &[(&str, &str)]) -> String {
+        let bags = Coding::Bags(Format::Php);
+        String::from_utf8(write(&bags, Some(payload), &entries(attributes), false, NOW).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn symfonys_attributes_are_the_variables_and_its_other_bags_its_own() {
+        let bags = Coding::Bags(Format::Php);
+        let symfony = br#"_sf2_attributes|a:2:{s:1:"n";i:1;s:14:"_security_main";O:5:"Token":0:{}}_symfony_flashes|a:1:{s:6:"notice";a:1:{i:0;s:1:"x";}}_sf2_meta|a:3:{s:1:"u";i:5;s:1:"c";i:4;s:1:"l";i:0;}"#;
+        let read = read(&bags, symfony, &Payload::empty()).unwrap();
+        let names: Vec<&str> = read.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["n", "_security_main"]);
+        let token = ("_security_main", "O:5:\"Token\":0:{}");
+        let rest = r#"_symfony_flashes|a:1:{s:6:"notice";a:1:{i:0;s:1:"x";}}_sf2_meta|a:3:{s:1:"u";i:1700000000;s:1:"c";i:4;s:1:"l";i:0;}"#;
+        let changed = with_attributes(symfony, &[("n", "i:22;"), token, ("7", "N;")]);
+        let attributes = r#"_sf2_attributes|a:3:{s:1:"n";i:22;s:14:"_security_main";O:5:"Token":0:{}i:7;N;}"#;
+        assert_eq!(changed, format!("{attributes}{rest}"));
+        // An empty bag goes, and comes back behind the others.
+        assert_eq!(with_attributes(symfony, &[]), rest);
+        let begun = with_attributes(rest.as_bytes(), &[("n", "i:1;")]);
+        let (_, meta) = rest.split_once("_sf2_meta").unwrap();
+        let flashes = rest.strip_suffix(&format!("_sf2_meta{meta}")).unwrap();
+        assert_eq!(begun, format!("{flashes}_sf2_meta{meta}_sf2_attributes|a:1:{{s:1:\"n\";i:1;}}"));
+        // And a session is begun as Symfony begins one.
+        let begun = with_attributes(b"", &[("n", "i:1;")]);
+        let meta = "_sf2_meta|a:3:{s:1:\"u\";i:1700000000;s:1:\"c\";i:1700000000;s:1:\"l\";i:0;}";
+        assert_eq!(begun, format!("_sf2_attributes|a:1:{{s:1:\"n\";i:1;}}{meta}"));
     }
 }

@@ -3,6 +3,7 @@
 mod one;
 mod php;
 mod php_binary;
+mod remove_at;
 mod text;
 mod variables;
 mod verify;

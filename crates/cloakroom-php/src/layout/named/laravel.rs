@@ -127,7 +127,7 @@ impl Layout {
         Layout {
             name: "laravel",
             prefix: prefix.to_owned(),
-            lock: LockAt::Before("session:"),
+            lock: LockAt::Between("session:"),
             coding: Coding::Laravel(coding),
             ids: IdRules {
                 alphabet: LETTERS_AND_DIGITS,

@@ -8,6 +8,7 @@ mod phalcon;
 mod php_files;
 mod phpredis;
 mod resonance;
+mod symfony;
 mod uma;
 
 #[cfg(feature = "laravel")]
@@ -29,6 +30,8 @@ pub(super) const ALL: &[(&str, Begin)] = &[
     #[cfg(feature = "amp")]
     ("phenix", Layout::phenix),
     ("resonance", Layout::resonance),
+    ("symfony", Layout::symfony),
+    ("symfony-phpredis", Layout::symfony_phpredis),
 ];
 
 /// Those that a name is not enough for.

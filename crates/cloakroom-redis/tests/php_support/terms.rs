@@ -301,7 +301,8 @@ pub async fn conforms(subject: impl AsyncFn() -> Subject, also: &[(&str, &str)],
             running.push(tokio::spawn(run_case(case, subject().await)));
         }
         for (case, running) in some.iter().zip(running) {
-            let without = WITHOUT.iter().chain(also).any(|(name, _)| *name == case.name() && !offered.contains(name));
+            let without =
+                WITHOUT.iter().chain(also).any(|(name, _)| *name == case.name() && !offered.contains(name));
             match running.await.unwrap() {
                 Outcome::Failed(_) if without => {}
                 Outcome::Failed(why) => writeln!(wrong, "{}: {why:?}", case.name()).unwrap(),
