@@ -6,9 +6,8 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cloakroom::config::{Configuration, Drivers, Environment};
+use cloakroom::StoreKey;
 use cloakroom::store::{Created, ExpiryListener, Loaded, OldId, RevokeWhich, Store};
-use cloakroom::{Event, SessionConfig, SessionManager, StoreKey};
 use cloakroom_redis::{RedisBuilder, RedisStore};
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
@@ -193,8 +192,12 @@ async fn unless_it_was_asked_for_nobody_listens() {
 }
 
 /// As a program does it, with the permissions in the manual.
+#[cfg(feature = "config")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn subscribers_to_events_are_told() {
+    use cloakroom::config::{Configuration, Drivers, Environment};
+    use cloakroom::{Event, SessionConfig, SessionManager};
+
     let manual =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/redis.md")).unwrap();
     let from = manual.find("ACL SETUSER shop").unwrap();
