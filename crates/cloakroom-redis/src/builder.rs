@@ -54,8 +54,6 @@ pub enum BuildError {
     /// Writes to PHP's sessions that are to be waited for: that is not built yet.
     #[cfg(feature = "php")]
     PhpDurability,
-    /// Writes that are to be waited for, in a cluster: that is not built yet.
-    DurabilityInCluster,
     /// A user or a password for sentinels, where there are none.
     LoginWithoutSentinels,
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
@@ -87,10 +85,6 @@ impl fmt::Display for BuildError {
             BuildError::PhpDurability => f.write_str(
                 "writes to PHP's sessions cannot be waited for until replicas or disks have them; that is not built yet: leave out \
                  the durability (wait_replicas, wait_disk)",
-            ),
-            BuildError::DurabilityInCluster => f.write_str(
-                "writes to a Redis Cluster cannot be waited for until replicas or disks have them; that is not built yet: leave out \
-                 the durability (wait_replicas, wait_disk), or use a single server or Sentinel",
             ),
             BuildError::LoginWithoutSentinels => f.write_str(
                 "a user or a password for sentinels is given, and the URL names none: write redis-sentinel://",
@@ -228,7 +222,9 @@ impl RedisBuilder {
     /// Such writes go over connections of their own, up to 16 of them: the server does nothing else on a connection that waits. So many
     /// can be under way at once, each for as long as its confirmation takes; beyond that they wait for one another.
     ///
-    /// Not built yet for a cluster, nor for PHP's sessions: [`build`](Self::build), or the store of PHP's sessions, refuses it.
+    /// In a cluster each write is waited for on the node that makes it, and what concerns a user on that of the user's index as well.
+    ///
+    /// Not built yet for PHP's sessions: their store refuses it.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);
@@ -273,9 +269,6 @@ impl RedisBuilder {
         }
         if self.url.db != 0 && matches!(self.url.address, Address::Cluster(_)) {
             return Err(BuildError::Url(InvalidRedisUrl::ClusterDatabase));
-        }
-        if self.durability.is_some() && matches!(self.url.address, Address::Cluster(_)) {
-            return Err(BuildError::DurabilityInCluster);
         }
         let (user, password) = std::mem::take(&mut self.sentinel_login);
         match &mut self.url.address {

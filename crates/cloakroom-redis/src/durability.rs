@@ -5,12 +5,13 @@
 //! and is only recognised now writes nothing; an `SPUBLISH` that nobody hears stands between the two, for it is replicated, and whoever has
 //! it has what came before.
 //!
-//! In a cluster that does not hold: nodes hand such messages to one another past replication, and a command may be sent on to
-//! another node while the wait behind it is not. So there it is refused when the store is built.
+//! In a cluster that does not hold, for nodes hand such messages to one another past replication. There a script stands between the
+//! two that gives the key of the write the expiry that it has. A write that is sent on to another node is sent there with all that
+//! stands behind it, and what the node that sent it on waited for does not count. What concerns a user is kept in two places, and
+//! waited for in both: see `apart`.
 //!
 //! An answer that comes with too few confirmations is no failure of the write: [`StoreError::undurable`].
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,11 @@ use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Semaphore;
 
 use crate::error::{self, Effect};
-use crate::invocation::Evaluated;
+use crate::invocation::{Evaluated, Invocation};
 use crate::link::Link;
 use crate::node::{Node, Nodes};
 use crate::permissions;
+use crate::scripts;
 use crate::shared::{Asking, Deadline, Shared, Told};
 
 /// Connections for such writes, made as they are needed. As many writes wait at once.
@@ -90,6 +92,55 @@ impl Durability {
     fn is_for(&self, write: Write) -> bool {
         self.all || write == Write::Identity
     }
+
+    /// What goes behind a write.
+    fn behind(&self, write: &Cmd, notice: &Cmd, deadline: Deadline) -> Pipeline {
+        let left = deadline.ends.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
+        // 0 would be for ever.
+        let millis = u64::try_from(self.within.min(left).as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut all = Pipeline::with_capacity(3);
+        all.add_command(write.clone());
+        all.add_command(notice.clone());
+        match self.disk {
+            false => all.cmd("WAIT").arg(self.replicas).arg(millis),
+            true => all.cmd("WAITAOF").arg(1).arg(self.replicas).arg(millis),
+        };
+        all
+    }
+
+    /// What the answers to that mean.
+    fn kept(&self, place: &str, noticed: &Value, waited: &Value, prefix: &str) -> Kept {
+        let Durability { replicas, disk, .. } = *self;
+        for answer in [noticed, waited] {
+            let Value::ServerError(told) = answer else { continue };
+            let why =
+                permissions::refused(told.code(), told.details(), Some(prefix)).unwrap_or_else(
+                    || {
+                        match disk {
+                true => "cannot wait for its disk: that takes an append-only file, and Redis 7.2 or Valkey"
+                    .to_owned(),
+                false => format!("refused to wait for {replicas} replicas"),
+            }
+                    },
+                );
+            return Kept::Fewer(format!("{place} made the write, and {why}"));
+        }
+        let (here, elsewhere) = match waited {
+            Value::Int(replicas) => (0, *replicas),
+            Value::Array(counts) => match counts.as_slice() {
+                [Value::Int(here), Value::Int(replicas)] => (*here, *replicas),
+                _ => (0, 0),
+            },
+            _ => (0, 0),
+        };
+        if elsewhere >= i64::from(replicas) && (!disk || here >= 1) {
+            return Kept::AsAsked;
+        }
+        let disk = if disk && here < 1 { ", and it is not on its own disk" } else { "" };
+        Kept::Fewer(format!(
+            "{place} made the write, and {elsewhere} of {replicas} replicas confirmed it in time{disk}"
+        ))
+    }
 }
 
 /// What a write is about.
@@ -105,7 +156,7 @@ pub(crate) enum Write {
 #[derive(Clone)]
 pub(crate) enum Kept {
     AsAsked,
-    /// The end of a sentence about the server.
+    /// A sentence about the server.
     Fewer(String),
 }
 
@@ -113,20 +164,37 @@ impl Kept {
     /// An answer to a call, where it says that something was made.
     pub(crate) fn told<A: Send + Sync + 'static>(
         self,
-        place: &str,
         answer: A,
         made: impl FnOnce(&A) -> bool,
     ) -> Result<A, StoreError> {
         match self {
-            Kept::Fewer(why) if made(&answer) => Err(StoreError::undurable(format!("{place} {why}"), answer)),
+            Kept::Fewer(why) if made(&answer) => Err(StoreError::undurable(why, answer)),
             _ => Ok(answer),
+        }
+    }
+
+    /// Of what was made in two places.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match self {
+            Kept::AsAsked => other,
+            fewer @ Kept::Fewer(_) => fewer,
+        }
+    }
+
+    /// Takes an answer apart: what was made, and whether that is kept where it is to be.
+    pub(crate) fn apart<A: 'static>(told: Result<A, StoreError>) -> Result<(A, Self), StoreError> {
+        match told {
+            Ok(answer) => Ok((answer, Kept::AsAsked)),
+            Err(mut error) => match error.take_made() {
+                Some(answer) => Ok((answer, Kept::Fewer(error.to_string()))),
+                None => Err(error),
+            },
         }
     }
 }
 
 /// The connections for writes that are waited for.
 pub(crate) struct Waiting {
-    wanted: Durability,
     links: Vec<Link>,
     free: Semaphore,
     /// Those that were used last are last.
@@ -141,10 +209,10 @@ struct Lane<'w> {
 }
 
 impl Waiting {
-    pub(crate) fn new(wanted: Durability, link: impl Fn() -> Link) -> Self {
+    pub(crate) fn new(link: impl Fn() -> Link) -> Self {
         let links: Vec<Link> = (0..CONNECTIONS).map(|_| link()).collect();
         let idle = (0..links.len()).rev().collect();
-        Waiting { wanted, free: Semaphore::new(links.len()), links, idle: Mutex::new(idle) }
+        Waiting { free: Semaphore::new(links.len()), links, idle: Mutex::new(idle) }
     }
 
     /// The server is not the right one any more.
@@ -158,55 +226,6 @@ impl Waiting {
         let permit = tokio::time::timeout_at(last.into(), self.free.acquire()).await.ok()?.ok()?;
         let number = self.idle.lock().pop()?;
         Some(Lane { waiting: self, number, _permit: permit })
-    }
-
-    /// What goes behind a write.
-    fn behind(&self, write: &Cmd, channel: &str, deadline: Deadline) -> Pipeline {
-        let left = deadline.ends.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
-        // 0 would be for ever.
-        let millis = u64::try_from(self.wanted.within.min(left).as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut all = Pipeline::with_capacity(3);
-        all.add_command(write.clone());
-        all.cmd("SPUBLISH").arg(channel).arg("");
-        match self.wanted.disk {
-            false => all.cmd("WAIT").arg(self.wanted.replicas).arg(millis),
-            true => all.cmd("WAITAOF").arg(1).arg(self.wanted.replicas).arg(millis),
-        };
-        all
-    }
-
-    /// What the answers to that mean.
-    fn kept(&self, published: &Value, waited: &Value, prefix: &str) -> Kept {
-        let Durability { replicas, disk, .. } = self.wanted;
-        for answer in [published, waited] {
-            let Value::ServerError(told) = answer else { continue };
-            let why =
-                permissions::refused(told.code(), told.details(), Some(prefix)).unwrap_or_else(
-                    || {
-                        match disk {
-                true => "cannot wait for its disk: that takes an append-only file, and Redis 7.2 or Valkey"
-                    .to_owned(),
-                false => format!("refused to wait for {replicas} replicas"),
-            }
-                    },
-                );
-            return Kept::Fewer(format!("made the write, and {why}"));
-        }
-        let (here, elsewhere) = match waited {
-            Value::Int(replicas) => (0, *replicas),
-            Value::Array(counts) => match counts.as_slice() {
-                [Value::Int(here), Value::Int(replicas)] => (*here, *replicas),
-                _ => (0, 0),
-            },
-            _ => (0, 0),
-        };
-        if elsewhere >= i64::from(replicas) && (!disk || here >= 1) {
-            return Kept::AsAsked;
-        }
-        let disk = if disk && here < 1 { ", and it is not on its own disk" } else { "" };
-        Kept::Fewer(format!(
-            "made the write, and {elsewhere} of {replicas} replicas confirmed it in time{disk}"
-        ))
     }
 }
 
@@ -223,44 +242,89 @@ impl Drop for Lane<'_> {
 }
 
 impl Shared {
-    /// Where such a write goes if it is to be waited for, and over which connections.
-    pub(crate) fn waiting_for(&self, write: Write) -> Option<(&Arc<Node>, &Waiting)> {
-        let Nodes::One(node) = &self.nodes else { return None };
-        let waiting = node.waiting.as_ref().filter(|waiting| waiting.wanted.is_for(write))?;
-        Some((node, waiting))
+    /// Whether such a write is to be waited for.
+    pub(crate) fn waits_for(&self, write: Write) -> bool {
+        self.durability.is_some_and(|wanted| wanted.is_for(write))
     }
 
     /// Runs a script and waits until what it wrote is kept where it is to be, or until it is too late for that.
     pub(crate) async fn evaluate_waiting(
         &self,
-        node: &Arc<Node>,
-        waiting: &Waiting,
+        wanted: Durability,
         deadline: Deadline,
         effect: Effect,
+        invocation: &Invocation,
         script: &Cmd,
     ) -> Result<Evaluated, StoreError> {
-        let lane = waiting.lane(deadline).await;
-        let Some(link) = lane.as_ref().and_then(Lane::link) else {
-            let why = "has every connection for writes that wait for replicas waiting: nothing was sent";
-            return Err(error::unavailable(&node.place, why));
+        let notice = self.notice(invocation);
+        let all = wanted.behind(script, &notice, deadline);
+        let asking = Asking::Many(&all);
+        let told = match &self.nodes {
+            Nodes::One(node) => self.ask_waiting(node.clone(), deadline, effect, &asking).await?,
+            Nodes::Cluster(cluster) => {
+                self.ask_cluster(cluster, deadline, effect, invocation.spot, &asking, Over::Waiting).await?
+            }
         };
-        let channel = self.names.notice();
-        let all = waiting.behind(script, &channel, deadline);
-        let told = self.ask_over(Some(link), node.clone(), deadline, effect, &Asking::Many(&all)).await?;
         let parts: Option<[Value; 3]> = match told.value {
             Value::Array(parts) => parts.try_into().ok(),
             _ => None,
         };
-        let [value, published, waited] = parts.ok_or_else(|| error::strange(&node.place, effect))?;
-        Ok(Evaluated {
-            told: Told { value, ..told },
-            kept: waiting.kept(&published, &waited, self.names.prefix()),
-        })
+        let [value, noticed, waited] = parts.ok_or_else(|| error::strange(&told.by.place, effect))?;
+        let kept = wanted.kept(&told.by.place, &noticed, &waited, self.names.prefix());
+        Ok(Evaluated { told: Told { value, ..told }, kept })
+    }
+
+    /// What is replicated whatever the write was, and changes nothing.
+    fn notice(&self, invocation: &Invocation) -> Cmd {
+        match &self.nodes {
+            Nodes::One(_) => {
+                let mut publish = redis::cmd("SPUBLISH");
+                publish.arg(self.names.notice()).arg("");
+                publish
+            }
+            Nodes::Cluster(_) => {
+                let mut note = redis::cmd("EVAL");
+                note.arg(&scripts::NOTE.text).arg(1).arg(invocation.first_key());
+                note
+            }
+        }
+    }
+
+    /// Whether what was written to this key before is kept where it is to be.
+    pub(crate) async fn kept_before(&self, deadline: Deadline, name: String) -> Result<Kept, StoreError> {
+        if !self.waits_for(Write::Identity) {
+            return Ok(Kept::AsAsked);
+        }
+        let mut note = Invocation::new(&scripts::NOTE, &[name]);
+        note.waits(Write::Identity);
+        Ok(self.evaluate(deadline, Effect::Reads, &note).await?.kept)
+    }
+
+    /// Asks this node, over a connection that nobody else uses meanwhile.
+    pub(crate) async fn ask_waiting(
+        &self,
+        node: Arc<Node>,
+        deadline: Deadline,
+        effect: Effect,
+        asking: &Asking<'_>,
+    ) -> Result<Told<Value>, StoreError> {
+        let lane = match &node.waiting {
+            Some(waiting) => waiting.lane(deadline).await,
+            None => None,
+        };
+        let Some(link) = lane.as_ref().and_then(Lane::link) else {
+            let why = "has every connection for writes that wait for replicas waiting: nothing was sent";
+            return Err(error::unavailable(&node.place, why));
+        };
+        self.ask_over(Some(link), node.clone(), deadline, effect, asking).await
     }
 }
 
-impl fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Waiting({:?})", self.wanted)
-    }
+/// Over which connections to a node a command goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    /// Those that all share.
+    Shared,
+    /// Those for writes that are waited for.
+    Waiting,
 }

@@ -38,6 +38,15 @@ impl Invocation {
         self
     }
 
+    /// The first of its keys.
+    pub(crate) fn first_key(&self) -> &[u8] {
+        // Behind the command, the script's name and the number of keys.
+        match self.command.args_iter().nth(3) {
+            Some(Arg::Simple(name)) => name,
+            _ => &[],
+        }
+    }
+
     /// Bytes; a list is as many arguments.
     pub(crate) fn arg(&mut self, argument: impl AsRef<[u8]>) -> &mut Self {
         self.command.arg(argument.as_ref());

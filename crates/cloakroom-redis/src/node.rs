@@ -82,7 +82,7 @@ impl NodeSettings {
             at,
             links: (0..self.connections).map(|_| link(None, Some(self.tracking.line()))).collect(),
             next_link: AtomicUsize::new(0),
-            waiting: self.durability.map(|wanted| Waiting::new(wanted, || link(None, None))),
+            waiting: self.durability.map(|_| Waiting::new(|| link(None, None))),
             ear: link(Some(self.heard.clone()), None),
             watch: self.expiry.as_ref().map(|expiry| expiry.watch(|push| link(Some(push), None))),
             time: ServerTime::new(self.clock.clone()),

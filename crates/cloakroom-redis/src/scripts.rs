@@ -35,6 +35,8 @@ scripts! {
     REPLACE = "lua/replace.lua";
     /// The same.
     GIVE_UP = "lua/give_up.lua";
+    /// The same.
+    NOTE = "lua/note.lua";
 }
 
 #[cfg(feature = "php")]

@@ -207,14 +207,14 @@ impl Shared {
         let mut known = Known(vec![(request.key, known)]);
         let created = protocol::create(&mut known, answer.now, request);
         let created = created.map_err(|stopped| self.contradiction(stopped))?;
-        answer.kept.told(&self.place, created, |created| matches!(created, Created::Created { .. }))
+        answer.kept.told(created, |created| matches!(created, Created::Created { .. }))
     }
 
     pub(crate) async fn commit(self: Arc<Self>, request: Commit) -> Result<Committed, StoreError> {
         let deadline = self.deadline();
         let made = |committed: &Committed| matches!(committed, Committed::Committed(_));
         if let Some((committed, kept)) = self.replace(deadline, &request).await? {
-            return kept.told(&self.place, committed, made);
+            return kept.told(committed, made);
         }
         let key = request.key;
         let mut fixed = Vec::with_capacity(64);
@@ -242,12 +242,12 @@ impl Shared {
             let record = layout::decode_around(answer.rest(), request.payload)
                 .map_err(|malformed| error::corrupt(&self.place, malformed))?;
             let committed = Committed::Committed(Snapshot { record: Arc::new(record), now: answer.now });
-            return answer.kept.told(&self.place, committed, made);
+            return answer.kept.told(committed, made);
         }
         let mut known = Known(vec![(key, self.there(&key, answer.rest())?)]);
         let told = protocol::commit(&mut known, answer.now, request);
         let told = told.map_err(|stopped| self.contradiction(stopped))?;
-        answer.kept.told(&self.place, told, made)
+        answer.kept.told(told, made)
     }
 
     pub(crate) async fn acquire(self: Arc<Self>, request: Acquire) -> Result<Acquired, StoreError> {

@@ -9,7 +9,7 @@ use cloakroom::store::StoreError;
 use redis::{Cmd, Pipeline, RedisError, Value};
 
 use crate::cluster::slot_of;
-use crate::durability::Kept;
+use crate::durability::{Durability, Kept, Over};
 use crate::error::{self, Effect};
 use crate::expiry::Expiry;
 use crate::invocation::{Answer, Evaluated, Invocation};
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     /// A test's own, in place of the servers'.
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) call_deadline: Duration,
+    /// What writes are waited for.
+    pub(crate) durability: Option<Durability>,
     pub(crate) nodes: Nodes,
     pub(crate) signals: Signals,
     pub(crate) tracking: Arc<Tracking>,
@@ -178,8 +180,10 @@ impl Shared {
         invocation: &Invocation,
         command: &Cmd,
     ) -> Result<Evaluated, StoreError> {
-        if let Some((node, waiting)) = invocation.waits.and_then(|write| self.waiting_for(write)) {
-            return self.evaluate_waiting(node, waiting, deadline, effect, command).await;
+        if let Some(wanted) = self.durability
+            && invocation.waits.is_some_and(|write| self.waits_for(write))
+        {
+            return self.evaluate_waiting(wanted, deadline, effect, invocation, command).await;
         }
         let told = self.ask(deadline, effect, invocation.spot, &Asking::One(command)).await?;
         Ok(Evaluated { told, kept: Kept::AsAsked })
@@ -258,7 +262,9 @@ impl Shared {
     ) -> Result<Told<Value>, StoreError> {
         match &self.nodes {
             Nodes::One(node) => self.ask_node(node.clone(), deadline, effect, asking).await,
-            Nodes::Cluster(cluster) => self.ask_cluster(cluster, deadline, effect, spot, asking).await,
+            Nodes::Cluster(cluster) => {
+                self.ask_cluster(cluster, deadline, effect, spot, asking, Over::Shared).await
+            }
         }
     }
 

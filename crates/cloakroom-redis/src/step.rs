@@ -153,12 +153,13 @@ impl Shared {
             let more = match decided {
                 Ok(answer) => {
                     let mut changes = Changes::of(&picture, puts);
-                    if changes.is_empty() && made(&answer) && self.waiting_for(Write::Identity).is_some() {
+                    if changes.is_empty() && made(&answer) && self.waits_for(Write::Identity) {
                         // It was made before: by whoever asks again now, because it was not waited for to its end.
                         if let Some(kept) = shown {
-                            return kept.told(&self.place, answer, made);
+                            return kept.told(answer, made);
                         }
                         let (picture_now, kept) = self.look(deadline, &wanted, Some(Write::Identity)).await?;
+                        let kept = kept.and(self.announced_before(deadline, &picture_now).await?);
                         (picture, shown) = (picture_now, Some(kept));
                         continue;
                     }
@@ -166,13 +167,14 @@ impl Shared {
                         return Ok(answer);
                     }
                     shown = None;
-                    let elsewhere = self.change_indexes_elsewhere(deadline, &mut changes).await?;
+                    let (elsewhere, announced) =
+                        self.change_indexes_elsewhere(deadline, &mut changes).await?;
                     match self.apply(deadline, &wanted, &picture, &changes).await? {
                         (None, kept) => {
                             if !elsewhere.is_empty() {
                                 tokio::spawn(self.clone().tidy(elsewhere));
                             }
-                            return kept.told(&self.place, answer, made);
+                            return kept.and(announced).told(answer, made);
                         }
                         (Some(now_so), _) => picture = now_so,
                     }
@@ -224,18 +226,30 @@ impl Shared {
         &self,
         deadline: Deadline,
         changes: &mut Changes,
-    ) -> Result<Vec<MemberChange>, StoreError> {
+    ) -> Result<(Vec<MemberChange>, Kept), StoreError> {
+        let mut kept = Kept::AsAsked;
         if self.nodes.cluster().is_none() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), kept));
         }
         let elsewhere = std::mem::take(&mut changes.members);
         for change in &elsewhere {
             if change.until.is_some() {
-                self.announce(deadline, change).await?;
+                kept = kept.and(self.announce(deadline, change).await?);
                 changes.announced = true;
             }
         }
-        Ok(elsewhere)
+        Ok((elsewhere, kept))
+    }
+
+    /// Of sessions that were made before: whether they are in their users' indexes where these are to be kept, in a cluster.
+    async fn announced_before(&self, deadline: Deadline, picture: &Picture) -> Result<Kept, StoreError> {
+        let mut kept = Kept::AsAsked;
+        if self.nodes.cluster().is_some() {
+            for user in picture.entries.values().filter_map(Held::user) {
+                kept = kept.and(self.kept_before(deadline, self.names.index(user)).await?);
+            }
+        }
+        Ok(kept)
     }
 
     /// A picture of what is wanted; of what it shows, whether it is kept where such a write is to be.

@@ -100,6 +100,7 @@ impl RedisStore {
                 names,
                 clock: settings.clock,
                 call_deadline: settings.call_deadline,
+                durability: settings.durability,
                 signals: Signals::default(),
                 tracking,
                 expiry,

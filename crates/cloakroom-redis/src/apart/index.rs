@@ -9,6 +9,7 @@ use cloakroom::store::{Loaded, StoreError, StoreErrorKind, Summary};
 use cloakroom::{RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
+use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
 use crate::layout;
@@ -45,19 +46,27 @@ impl Sessions {
 }
 
 impl Shared {
-    /// Announces that a session is about to become its user's.
-    pub(crate) async fn announce(&self, deadline: Deadline, change: &MemberChange) -> Result<(), StoreError> {
-        let (Some(until), Some(record)) = (change.until, change.record) else { return Ok(()) };
+    /// Announces that a session is about to become its user's. Answers with whether that is kept where it is to be.
+    pub(crate) async fn announce(
+        &self,
+        deadline: Deadline,
+        change: &MemberChange,
+    ) -> Result<Kept, StoreError> {
+        let (Some(until), Some(record)) = (change.until, change.record) else { return Ok(Kept::AsAsked) };
         let names = [self.names.index(&change.user), self.names.announced(&change.user)];
         let mut script = Invocation::new(&scripts::RESERVE, &names);
-        script.arg(self.given_time()).arg(&change.member).number(layout::millis(until));
+        script
+            .waits(Write::Identity)
+            .arg(self.given_time())
+            .arg(&change.member)
+            .number(layout::millis(until));
         script.arg(record.as_bytes()).number(u64::try_from(ANNOUNCED.as_millis()).unwrap_or(u64::MAX));
         match self.run(deadline, Effect::Writes, &script).await {
             // An announcement that nobody keeps to does no harm: whether it was made does not matter where nothing follows.
             Err(error) if error.kind() == StoreErrorKind::Unknown => {
                 Err(StoreError::new(StoreErrorKind::Unavailable, error.to_string()))
             }
-            told => told.map(drop),
+            told => told.map(|announced| announced.kept),
         }
     }
 

@@ -11,6 +11,7 @@ use cloakroom::store::{
 use cloakroom::{OpId, StoreKey, UserId};
 
 use super::revoke::{Moved, Target};
+use crate::durability::Kept;
 use crate::error;
 use crate::sessions::Known;
 use crate::shared::{Deadline, Shared};
@@ -36,7 +37,7 @@ impl Shared {
         let cap = take_cap(request.bind.as_mut());
         let _turn = self.turn_for(deadline, cap.as_ref()).await?;
         let wanted = Wanted { keys: vec![request.key], users: Vec::new() };
-        let created = self
+        let told = self
             .step_within(
                 deadline,
                 wanted,
@@ -51,15 +52,18 @@ impl Shared {
                 },
                 |made| matches!(made, Created::Created { .. }),
             )
-            .await?;
+            .await;
+        let (created, mut kept) = Kept::apart(told)?;
         let newcomer = Newcomer { key: request.key, op: request.op, marker: request.marker };
-        Ok(match created {
+        let created = match created {
             Created::Created { snapshot, .. } => {
-                let evicted = self.make_room(deadline, cap, &newcomer).await?;
+                let (evicted, ends) = self.make_room(deadline, cap, &newcomer).await?;
+                kept = kept.and(ends);
                 Created::Created { snapshot, evicted }
             }
             created => created,
-        })
+        };
+        kept.told(created, |created| matches!(created, Created::Created { .. }))
     }
 
     /// Moves a session to a new key, whosever it is and becomes.
@@ -73,7 +77,7 @@ impl Shared {
         let cap = take_cap(request.bind.as_mut());
         let _turn = self.turn_for(deadline, cap.as_ref()).await?;
         let wanted = Wanted { keys: vec![request.from, request.to], users: Vec::new() };
-        let renamed = self
+        let told = self
             .step_within(
                 deadline,
                 wanted,
@@ -86,15 +90,18 @@ impl Shared {
                 },
                 |made| matches!(made, Renamed::Renamed { .. }),
             )
-            .await?;
+            .await;
+        let (renamed, mut kept) = Kept::apart(told)?;
         let newcomer = Newcomer { key: request.to, op: request.op, marker: request.marker };
-        Ok(match renamed {
+        let renamed = match renamed {
             Renamed::Renamed { snapshot, .. } => {
-                let evicted = self.make_room(deadline, cap, &newcomer).await?;
+                let (evicted, ends) = self.make_room(deadline, cap, &newcomer).await?;
+                kept = kept.and(ends);
                 Renamed::Renamed { snapshot, evicted }
             }
             renamed => renamed,
-        })
+        };
+        kept.told(renamed, |renamed| matches!(renamed, Renamed::Renamed { .. }))
     }
 
     async fn turn_for(
@@ -115,8 +122,8 @@ impl Shared {
         deadline: Deadline,
         cap: Option<Cap>,
         newcomer: &Newcomer,
-    ) -> Result<Vec<Summary>, StoreError> {
-        let Some(Cap { user, most }) = cap else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<Summary>, Kept), StoreError> {
+        let Some(Cap { user, most }) = cap else { return Ok((Vec::new(), Kept::AsAsked)) };
         let made = self.end_oldest(deadline, &user, most, newcomer).await;
         made.map_err(|error| StoreError::new(StoreErrorKind::Unknown, error.to_string()))
     }
@@ -127,9 +134,9 @@ impl Shared {
         user: &UserId,
         most: NonZeroU32,
         newcomer: &Newcomer,
-    ) -> Result<Vec<Summary>, StoreError> {
+    ) -> Result<(Vec<Summary>, Kept), StoreError> {
         let room = usize::try_from(most.get()).unwrap_or(usize::MAX).saturating_sub(1);
-        let mut evicted = Vec::new();
+        let (mut evicted, mut kept) = (Vec::new(), Kept::AsAsked);
         loop {
             let mut others = self.sessions_of(deadline, user).await?.alive;
             others.retain(|session| session.key != newcomer.key);
@@ -143,13 +150,16 @@ impl Shared {
                     moved: Moved::Spared,
                     announced: false,
                 };
-                match self.end_one(deadline, user, &target, newcomer.op, newcomer.marker).await? {
+                let (ended, end) =
+                    self.end_one(deadline, user, &target, newcomer.op, newcomer.marker).await?;
+                kept = kept.and(end);
+                match ended {
                     true => evicted.push(session),
                     false => again = true,
                 }
             }
             if !again {
-                return Ok(evicted);
+                return Ok((evicted, kept));
             }
         }
     }

@@ -13,6 +13,7 @@ use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
 use super::index::AT_ONCE;
+use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
 use crate::layout;
@@ -78,8 +79,11 @@ impl Shared {
     pub(crate) async fn revoke_apart(self: Arc<Self>, request: Revoke) -> Result<Revoked, StoreError> {
         let deadline = self.deadline();
         let receipt = StoreKey::of_receipt(&request.user, request.op);
-        let (told, targets) = match self.planned(deadline, &receipt).await? {
-            Some(planned) => planned,
+        let (told, targets, mut kept) = match self.planned(deadline, &receipt).await? {
+            Some((told, targets)) => {
+                let kept = self.kept_before(deadline, self.names.entry(&receipt)).await?;
+                (told, targets, kept)
+            }
             None => self.plan(deadline, &request, &receipt).await?,
         };
         for some in targets.chunks(AT_ONCE) {
@@ -88,17 +92,20 @@ impl Shared {
                 .map(|target| self.end_one(deadline, &request.user, target, request.op, request.marker));
             for ended in together::all(ending).await {
                 // What was not ended yet is, when this is asked again.
-                ended.map_err(|error| StoreError::new(StoreErrorKind::Unknown, error.to_string()))?;
+                let ended =
+                    ended.map_err(|error| StoreError::new(StoreErrorKind::Unknown, error.to_string()));
+                kept = kept.and(ended?.1);
             }
         }
-        if !targets.is_empty() {
+        // Asked again, each of them is waited for anew.
+        if !targets.is_empty() && matches!(kept, Kept::AsAsked) {
             let plan = self.names.plan(&receipt);
             let mut done = redis::cmd("DEL");
             done.arg(&plan);
             // Where it stays it goes by itself, and repeating it does nothing.
             let _ = self.read(deadline, Spot::of(&plan), &done).await;
         }
-        Ok(told)
+        kept.told(told, |_| true)
     }
 
     /// What was written down by this very revocation: its answer, and what it may not have ended yet.
@@ -133,7 +140,7 @@ impl Shared {
         deadline: Deadline,
         request: &Revoke,
         receipt: &StoreKey,
-    ) -> Result<(Revoked, Vec<Target>), StoreError> {
+    ) -> Result<(Revoked, Vec<Target>, Kept), StoreError> {
         let sessions = self.sessions_of(deadline, &request.user).await?;
         let chosen = |record: RecordId| match request.which {
             RevokeWhich::One(id) => record == id,
@@ -158,19 +165,24 @@ impl Shared {
         };
         let names = [self.names.entry(receipt), self.names.plan(receipt)];
         let mut script = Invocation::new(&scripts::PLAN, &names);
+        script.waits(Write::Identity);
         script.arg(self.given_time()).arg(layout::encode(receipt, &entry)).arg(plan);
         script.number(
             u64::try_from(request.marker.as_millis()).unwrap_or(layout::NEVER).clamp(1, layout::NEVER),
         );
-        if self.run(deadline, Effect::Writes, &script).await?.done {
-            return Ok((Revoked::all(ended), targets));
+        let planned = self.run(deadline, Effect::Writes, &script).await?;
+        if planned.done {
+            return Ok((Revoked::all(ended), targets, planned.kept));
         }
         // The same revocation, executed twice at once: what the other one wrote down counts.
+        let kept = planned.kept;
         let planned = self.planned(deadline, receipt).await?;
+        let planned = planned.map(|(told, targets)| (told, targets, kept));
         planned.ok_or_else(|| error::strange(&self.place, Effect::Writes))
     }
 
-    /// Ends a session, if it is this one still and the user's. Answers with whether this operation has ended it.
+    /// Ends a session, if it is this one still and the user's. Answers with whether this operation has ended it, and whether
+    /// that is kept where it is to be.
     pub(super) async fn end_one(
         self: &Arc<Self>,
         deadline: Deadline,
@@ -178,15 +190,17 @@ impl Shared {
         target: &Target,
         op: OpId,
         marker: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(bool, Kept), StoreError> {
         let wanted = Wanted { keys: vec![target.key], users: Vec::new() };
-        self.step_within(
-            deadline,
-            wanted,
-            |table, now| end_one(table, now, user, target, op, marker),
-            |ended| *ended,
-        )
-        .await
+        let ended = self
+            .step_within(
+                deadline,
+                wanted,
+                |table, now| end_one(table, now, user, target, op, marker),
+                |ended| *ended,
+            )
+            .await;
+        Kept::apart(ended)
     }
 }
 

@@ -13,6 +13,7 @@ use redis::Value;
 
 use super::redirect::{NoPlace, Redirect};
 use super::topology::Cluster;
+use crate::durability::Over;
 use crate::error::{self, Effect};
 use crate::node::Node;
 use crate::shared::{Asking, Deadline, Shared, Spot, Told};
@@ -33,6 +34,20 @@ enum Next {
 }
 
 impl Shared {
+    async fn ask_there(
+        &self,
+        node: Arc<Node>,
+        deadline: Deadline,
+        effect: Effect,
+        asking: &Asking<'_>,
+        over: Over,
+    ) -> Result<Told<Value>, StoreError> {
+        match over {
+            Over::Shared => self.ask_node(node, deadline, effect, asking).await,
+            Over::Waiting => self.ask_waiting(node, deadline, effect, asking).await,
+        }
+    }
+
     pub(crate) async fn ask_cluster(
         &self,
         cluster: &Cluster,
@@ -40,6 +55,7 @@ impl Shared {
         effect: Effect,
         spot: Spot,
         asking: &Asking<'_>,
+        over: Over,
     ) -> Result<Told<Value>, StoreError> {
         let mut next = Next::Owner;
         let mut pause = FIRST_PAUSE;
@@ -50,9 +66,9 @@ impl Shared {
                 Next::Asking(node) => (node, true),
             };
             let told = if ahead {
-                self.ask_node(node.clone(), deadline, effect, &Asking::Ahead(asking)).await
+                self.ask_there(node.clone(), deadline, effect, &Asking::Ahead(asking), over).await
             } else {
-                self.ask_node(node.clone(), deadline, effect, asking).await
+                self.ask_there(node.clone(), deadline, effect, asking, over).await
             };
             let told = match told {
                 Ok(told) => told,
@@ -66,8 +82,13 @@ impl Shared {
                     return Err(error);
                 }
             };
+            let answer = match (&told.value, over) {
+                // The write comes first. Where it was made, what stands behind it does not have it made again.
+                (Value::Array(answers), Over::Waiting) => answers.first().unwrap_or(&Value::Nil),
+                (answer, _) => answer,
+            };
             let redirect = match &node.at {
-                Some(at) => Redirect::among(&told.value, at),
+                Some(at) => Redirect::among(answer, at),
                 None => Ok(None),
             };
             let wait = match redirect {

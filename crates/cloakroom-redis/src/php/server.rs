@@ -37,7 +37,7 @@ impl PhpServer {
         if shared.nodes.cluster().is_some() {
             return Err(BuildError::PhpInCluster);
         }
-        if shared.waiting_for(Write::Identity).is_some() {
+        if shared.waits_for(Write::Identity) {
             return Err(BuildError::PhpDurability);
         }
         Ok(PhpServer { shared })
