@@ -1,4 +1,5 @@
 //! Authorities and certificates, made for a test.
+#![allow(dead_code)] // Not every test needs all of them.
 
 use std::path::{Path, PathBuf};
 
@@ -43,6 +44,16 @@ impl Authority {
         )
     }
 
+    /// A certificate for a node of a cluster: nodes are one another's servers and clients.
+    pub(crate) fn node(&self, names: &[&str]) -> Identity {
+        let params = CertificateParams::new(owned(names)).unwrap();
+        self.sign_for(
+            "node",
+            params,
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        )
+    }
+
     /// One whose time is over.
     pub(crate) fn expired_server(&self, names: &[&str]) -> Identity {
         let mut params = CertificateParams::new(owned(names)).unwrap();
@@ -55,8 +66,17 @@ impl Authority {
         self.sign("client", named("a client"), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    fn sign(&self, name: &str, mut params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Identity {
-        params.extended_key_usages = vec![purpose];
+    fn sign(&self, name: &str, params: CertificateParams, purpose: ExtendedKeyUsagePurpose) -> Identity {
+        self.sign_for(name, params, vec![purpose])
+    }
+
+    fn sign_for(
+        &self,
+        name: &str,
+        mut params: CertificateParams,
+        purposes: Vec<ExtendedKeyUsagePurpose>,
+    ) -> Identity {
+        params.extended_key_usages = purposes;
         let pair = KeyPair::generate().unwrap();
         let signed = params.signed_by(&pair, &self.issuer).unwrap();
         let file = |ending: &str| self.folder.path().join(format!("{name}.{ending}.pem"));

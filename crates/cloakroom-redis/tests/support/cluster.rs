@@ -18,23 +18,31 @@ pub struct Cluster {
     /// In front of each node, where it was asked for: what nodes announce then leads there, for clients and for replicas. The
     /// nodes' own talk, by which they tell who is away, goes past them.
     pub wires: Vec<Proxy>,
+    /// The port of each node for TLS, where there is any.
+    pub tls_ports: Vec<u16>,
     prefixes: AtomicUsize,
 }
 
 impl Cluster {
     pub fn start(kind: Kind) -> Self {
-        Self::start_with(kind, false)
+        Self::start_with(kind, false, None)
     }
 
     /// With a wire to each node that can be cut.
     pub fn start_behind_wires(kind: Kind) -> Self {
-        Self::start_with(kind, true)
+        Self::start_with(kind, true, None)
     }
 
-    fn start_with(kind: Kind, wired: bool) -> Self {
+    /// With TLS to clients and between the nodes; `options` say with which certificates. The plain ports are there as well, for tests
+    /// to look in by.
+    pub fn start_over_tls(kind: Kind, options: &[&str]) -> Self {
+        Self::start_with(kind, false, Some(options))
+    }
+
+    fn start_with(kind: Kind, wired: bool, tls: Option<&[&str]>) -> Self {
         // A port may be taken by somebody else before its node has it: then other ones.
         for _ in 0..5 {
-            if let Some(cluster) = Self::try_start(kind, wired) {
+            if let Some(cluster) = Self::try_start(kind, wired, tls) {
                 return cluster;
             }
         }
@@ -42,11 +50,13 @@ impl Cluster {
     }
 
     /// The nodes begin as if they had known each other for long: they read it from the file in which they keep that.
-    fn try_start(kind: Kind, wired: bool) -> Option<Self> {
-        let ports = free_ports(4 * PRIMARIES);
-        let (ports, bus) = ports.split_at(2 * PRIMARIES);
+    fn try_start(kind: Kind, wired: bool, tls: Option<&[&str]>) -> Option<Self> {
+        let ports = free_ports(6 * PRIMARIES);
+        let (ports, others) = ports.split_at(2 * PRIMARIES);
+        let (bus, over_tls) = others.split_at(2 * PRIMARIES);
         let wires: Vec<Proxy> = ports.iter().filter(|_| wired).map(|port| Proxy::to(*port)).collect();
-        let announced = |n: usize| wires.get(n).map_or(ports[n], Proxy::port);
+        let of_clients = if tls.is_some() { over_tls } else { ports };
+        let announced = |n: usize| wires.get(n).map_or(of_clients[n], Proxy::port);
         let id = |n: usize| format!("{:040x}", n + 1);
         let mut nodes = Vec::new();
         for me in 0..2 * PRIMARIES {
@@ -70,9 +80,7 @@ impl Cluster {
             let file = known.concat() + "vars currentEpoch 3 lastVoteEpoch 0\n";
             let bus = bus[me].to_string();
             let announced = announced(me).to_string();
-            let options = [
-                "--cluster-announce-port",
-                &announced,
+            let mut options = vec![
                 "--cluster-enabled",
                 "yes",
                 "--cluster-port",
@@ -86,9 +94,18 @@ impl Cluster {
                 "--repl-diskless-sync-delay",
                 "0",
             ];
+            match tls {
+                Some(tls) => {
+                    options.extend(["--tls-port", &announced, "--tls-cluster", "yes"]);
+                    options.extend(["--tls-replication", "yes"]);
+                    options.extend(tls);
+                }
+                None => options.extend(["--cluster-announce-port", &announced]),
+            }
             nodes.push(Server::start_in_cluster(kind, ports[me], &options, &file)?);
         }
-        let cluster = Cluster { nodes, wires, prefixes: AtomicUsize::new(0) };
+        let tls_ports = if tls.is_some() { over_tls.to_vec() } else { Vec::new() };
+        let cluster = Cluster { nodes, wires, tls_ports, prefixes: AtomicUsize::new(0) };
         cluster.wait_until_whole();
         Some(cluster)
     }
@@ -147,6 +164,12 @@ impl Cluster {
         let ports = self.nodes.iter().enumerate().map(port);
         let nodes: Vec<String> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         format!("redis-cluster://{}", nodes.join(","))
+    }
+
+    /// A few of the nodes by this name, over TLS.
+    pub fn tls_url(&self, host: &str) -> String {
+        let nodes: Vec<String> = self.tls_ports.iter().take(2).map(|port| format!("{host}:{port}")).collect();
+        format!("rediss-cluster://{}", nodes.join(","))
     }
 
     pub fn builder(&self) -> RedisBuilder {
