@@ -56,6 +56,21 @@ struct State {
     known: Option<Instant>,
 }
 
+impl State {
+    /// Every node that serves slots.
+    fn serving(&self) -> Vec<Arc<Node>> {
+        let mut serving: Vec<Arc<Node>> = Vec::new();
+        for node in self.slots.iter().flatten() {
+            // Many slots in a row are the same node's.
+            let is_known = |known: &Arc<Node>| Arc::ptr_eq(known, node);
+            if !serving.last().is_some_and(is_known) && !serving.iter().any(is_known) {
+                serving.push(node.clone());
+            }
+        }
+        serving
+    }
+}
+
 /// The last question.
 struct Last {
     at: Option<Instant>,
@@ -126,12 +141,7 @@ impl Cluster {
         if self.state.read().known.is_none() {
             self.learn(store, deadline).await?;
         }
-        let mut primaries: Vec<Arc<Node>> = Vec::new();
-        for node in self.state.read().slots.iter().flatten() {
-            if !primaries.iter().any(|known| Arc::ptr_eq(known, node)) {
-                primaries.push(node.clone());
-            }
-        }
+        let mut primaries = self.state.read().serving();
         primaries.sort_by(|a, b| a.at.cmp(&b.at));
         Ok(primaries)
     }
@@ -276,14 +286,9 @@ impl Cluster {
         };
         // Outside of the lock. Whoever served something and serves nothing now was replaced: it may not know that yet, and what it
         // acknowledges will be undone.
-        let still = |node: &Arc<Node>| map.ranges.iter().any(|(_, _, place)| node.at.as_ref() == Some(place));
-        let mut replaced: Option<&Arc<Node>> = None;
-        for node in before.slots.iter().flatten() {
-            // Many slots in a row are the same node's.
-            if !replaced.is_some_and(|known| Arc::ptr_eq(known, node)) && changed && !still(node) {
-                node.cut();
-                replaced = Some(node);
-            }
+        if changed {
+            let still = |node: &Node| map.ranges.iter().any(|(_, _, place)| node.at.as_ref() == Some(place));
+            before.serving().into_iter().filter(|node| !still(node)).for_each(|node| node.cut());
         }
         drop(before);
         if changed {
