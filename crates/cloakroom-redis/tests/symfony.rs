@@ -2,11 +2,12 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod php_support;
 mod support;
 
 use cloakroom::{ErrorKind, Mode};
 use cloakroom_redis::php::Layout;
-use support::service::{Service, opened};
+use php_support::service::{Service, opened};
 
 const ID: &str = "0123456789abcdefghijklmnop";
 /// A login of Symfony's, and what follows the attributes.

@@ -144,7 +144,9 @@ fn value(n: i64, filler: usize) -> String {
 }
 
 /// What is done, what was there before, and what is there afterwards: `None` where PHP's file is gone.
-const SCENARIOS: [(&str, fn() -> String, fn() -> Option<String>); 6] = [
+type Scenario = (&'static str, fn() -> String, fn() -> Option<String>);
+
+const SCENARIOS: [Scenario; 6] = [
     ("grow", || value(1, 3), || Some(value(1, LONG))),
     ("shrink", || value(1, LONG), || Some(value(1, 3))),
     ("empty", || value(1, LONG), || Some(String::new())),
