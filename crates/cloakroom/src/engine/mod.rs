@@ -35,7 +35,7 @@ pub use events::{Event, Subscriber};
 pub(crate) use lease::HeldLease;
 pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
-pub(crate) use open::Found;
+pub(crate) use open::{FirstLoad, Found};
 pub(crate) use rename::{Binding, IdChange, Moved};
 pub(crate) use tasks::{Detached, Tasks};
 pub(crate) use timer::{NoTimer, timer};

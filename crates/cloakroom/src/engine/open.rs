@@ -22,13 +22,20 @@ pub(crate) struct Found {
     pub(crate) held: Option<Box<HeldLease>>,
 }
 
+/// The lookup of the only candidate, begun already.
+pub(crate) struct FirstLoad {
+    /// Its key: a digest, which need not be taken twice.
+    pub(crate) key: StoreKey,
+    pub(crate) answer: StoreFuture<Loaded>,
+}
+
 impl Engine {
     /// Looks the candidates up, in one round trip; takes the lease of the one that lives when `exclusive`.
     pub(crate) async fn open(
         self: &Arc<Self>,
         presented: &Scanned,
         exclusive: bool,
-        first: Option<StoreFuture<Loaded>>,
+        first: Option<FirstLoad>,
     ) -> Result<Found, SessionError> {
         self.note_opened(presented);
         if presented.is_empty() {
@@ -38,8 +45,11 @@ impl Engine {
         if exclusive {
             return self.open_exclusive(&one).await;
         }
-        let key = one.store_key();
-        let loaded = self.call(Effect::Reads, first.unwrap_or_else(|| self.store.load(key))).await?;
+        let FirstLoad { key, answer } = first.unwrap_or_else(|| {
+            let key = one.store_key();
+            FirstLoad { key, answer: self.store.load(key) }
+        });
+        let loaded = self.call(Effect::Reads, answer).await?;
         let mut found = Found::default();
         self.note(&one, key, loaded, &mut found);
         Ok(found)

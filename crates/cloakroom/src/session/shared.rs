@@ -10,14 +10,14 @@ use tokio::sync::{Notify, OnceCell};
 
 use super::SessionHandle;
 use super::view::{Changes, View};
-use crate::engine::{Engine, Found, HeldLease, Known};
+use crate::engine::{Engine, FirstLoad, Found, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::manager::SessionManager;
 use crate::payload::Payload;
 use crate::request::{RequestFacts, RequestHead};
 use crate::settings::{Mode, OnUnavailable};
-use crate::store::{LeaseRef, Loaded, Snapshot, StoreFuture};
+use crate::store::{LeaseRef, Snapshot, StoreFuture};
 
 /// One request's session, opened or not.
 pub(crate) struct Shared {
@@ -81,7 +81,7 @@ pub(crate) enum Identity {
 pub(crate) enum AtOnce {
     Done(Result<(), SessionError>),
     /// Go on with [`Shared::open_later`], with the load that was begun.
-    Wait(Option<Box<StoreFuture<Loaded>>>),
+    Wait(Option<Box<FirstLoad>>),
 }
 
 /// What the response tells the client about its id.
@@ -368,11 +368,12 @@ impl Shared {
         if !ids.is_empty() {
             let Some(one) = ids.single() else { return AtOnce::Wait(None) };
             let key = one.store_key();
+            let later = |answer| AtOnce::Wait(Some(Box::new(FirstLoad { key, answer })));
             let loaded = match engine.store.load(key).try_ready() {
                 Ok(Ok(loaded)) if loaded.is_session() => loaded,
                 // What is no session is told to subscribers, and they may look at this one: not while it is locked.
-                Ok(other) => return AtOnce::Wait(Some(Box::new(StoreFuture::ready(other)))),
-                Err(pending) => return AtOnce::Wait(Some(Box::new(pending))),
+                Ok(other) => return later(StoreFuture::ready(other)),
+                Err(pending) => return later(pending),
             };
             engine.metrics.store_latency.instant();
             let mut found = Found::default();
@@ -392,7 +393,7 @@ impl Shared {
     pub(crate) async fn open_later(
         self: &Arc<Self>,
         writes: bool,
-        first: Option<Box<StoreFuture<Loaded>>>,
+        first: Option<Box<FirstLoad>>,
     ) -> Result<(), SessionError> {
         let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
         self.waiting().loading.get_or_try_init(|| self.load(exclusive, first)).await?;
@@ -405,7 +406,7 @@ impl Shared {
     async fn load(
         self: &Arc<Self>,
         exclusive: bool,
-        first: Option<Box<StoreFuture<Loaded>>>,
+        first: Option<Box<FirstLoad>>,
     ) -> Result<(), SessionError> {
         // The head gives the lease back: once it has left, a body or a task goes on in merge mode.
         let exclusive = {
