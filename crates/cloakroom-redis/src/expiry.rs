@@ -195,26 +195,21 @@ impl Shared {
 
     /// Answers with whether that node is there.
     async fn subscribe_to_expiry(&self, expiry: &Expiry, node: &Node, watch: &Watch) -> bool {
-        let Ok(Ok(mut open)) = tokio::time::timeout(PATIENCE, watch.link.open()).await else { return false };
+        let Ok(Ok(open)) = tokio::time::timeout(PATIENCE, watch.link.open()).await else { return false };
         // Before the answers: a connection that is lost behind them is to be found lost.
         watch.hears.store(true, Ordering::Release);
         for event in [LEFT, EXPIRED] {
             let mut subscribe = redis::cmd("SUBSCRIBE");
             subscribe.arg(expiry.channel(event));
-            match tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&subscribe)).await {
-                Ok(Ok(Value::ServerError(told))) => {
+            match open.connection.confirm(&subscribe, PushKind::Subscribe, Instant::now() + PATIENCE).await {
+                Ok(Value::ServerError(told)) => {
                     let why = permissions::refused(told.code(), told.details(), Some("__keyevent@"));
                     expiry.deaf(&why.unwrap_or_else(|| "refuses a subscription".to_owned()));
                 }
-                Ok(Ok(_)) => {}
-                Ok(Err(_)) => {
-                    watch.hears.store(false, Ordering::Release);
-                    watch.link.lost(&open);
-                    return false;
-                }
+                Ok(_) => {}
+                // The link has been told, whether the connection ended or is silent.
                 Err(_) => {
                     watch.hears.store(false, Ordering::Release);
-                    watch.link.silent(&open);
                     return false;
                 }
             }
@@ -223,8 +218,7 @@ impl Shared {
         // Who may not look has to know.
         let mut asking = redis::cmd("CONFIG");
         asking.arg("GET").arg("notify-keyspace-events");
-        if let Ok(Ok(told)) =
-            tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&asking)).await
+        if let Ok(told) = open.connection.ask(&asking, Instant::now() + PATIENCE).await
             && let Some(switched_on) = switched_on(&told)
             && !tells(&switched_on)
         {

@@ -52,6 +52,7 @@ mod node;
 mod permissions;
 #[cfg(feature = "php")]
 pub mod php;
+mod pipe;
 mod redis_url;
 mod replace;
 mod route;

@@ -9,7 +9,7 @@
 //! While the server is away, a task tries to connect every now and then; nobody's request does. It stops when nobody has
 //! asked for a minute, and the next call begins anew.
 //!
-//! The library retries nothing, and hands what was sent to the server exactly once. What a lost connection means for a call
+//! A connection retries nothing, and hands what was sent to the server exactly once. What a lost connection means for a call
 //! that was on its way is told by [`Effect`](crate::error::Effect): a read is asked again here, a write never.
 
 use std::sync::Arc;
@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 use cloakroom::store::StoreError;
 use parking_lot::Mutex;
 use rand::RngExt;
-use redis::{AsyncConnectionConfig, PushInfo, PushKind};
+use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error;
-use crate::route::{Connection, GivenUp, Route};
+use crate::pipe::{News, OnNews};
+use crate::route::{Connection, GivenUp, Opening, Route};
+use crate::shared::Deadline;
 use crate::tracking::Line;
 
 /// First and longest pause between two tries to connect.
@@ -59,8 +61,8 @@ struct Inner {
     /// Where what is read over it may be told of.
     line: Option<Line>,
     state: Mutex<State>,
-    /// Connections that did not answer, and on which calls may be waiting still.
-    silent: Mutex<Vec<GivenUp>>,
+    /// Connections that were left, and on which calls may be waiting still.
+    left: Mutex<Vec<GivenUp>>,
     /// Moves with each change of the state that somebody may wait for.
     changed: watch::Sender<()>,
 }
@@ -69,6 +71,7 @@ struct State {
     phase: Phase,
     /// Counts connections.
     epoch: u64,
+    /// When somebody last asked and found no connection, or lost one.
     asked: Instant,
 }
 
@@ -79,6 +82,10 @@ enum Phase {
     Up(Connection, Instant, Tracks),
     /// And why.
     Away(Arc<str>),
+}
+
+fn silent() -> Phase {
+    Phase::Away("does not answer".into())
 }
 
 /// Whether a connection tells of changes to what is read over it.
@@ -107,7 +114,7 @@ impl Link {
             on_push,
             line,
             state: Mutex::new(state),
-            silent: Mutex::default(),
+            left: Mutex::default(),
             changed: watch::Sender::new(()),
         });
         let weak = Arc::downgrade(&inner);
@@ -123,13 +130,14 @@ impl Link {
     /// The connection, or why there is none; `None` where it has to be waited for. An error means that nothing was sent.
     pub(crate) fn ready(&self) -> Option<Result<Open, StoreError>> {
         let mut state = self.0.state.lock();
+        if let Phase::Up(connection, since, tracks) = &state.phase {
+            let (connection, since) = (connection.clone(), *since);
+            let tracks = *tracks == Tracks::Yes;
+            return Some(Ok(Open { connection, tracks, epoch: state.epoch, since }));
+        }
         state.asked = Instant::now();
         match &state.phase {
-            Phase::Up(connection, since, tracks) => {
-                let (connection, since) = (connection.clone(), *since);
-                let tracks = *tracks == Tracks::Yes;
-                Some(Ok(Open { connection, tracks, epoch: state.epoch, since }))
-            }
+            Phase::Up(..) => None,
             Phase::Away(why) => Some(Err(error::unavailable(&self.0.place, why))),
             Phase::Connecting => None,
             Phase::Idle => {
@@ -170,7 +178,7 @@ impl Link {
     /// The server is not the right one any more, and what it acknowledges from now on will be undone: connections to it end, with
     /// what is under way on them.
     pub(crate) fn cut(&self) {
-        self.0.silent.lock().drain(..).for_each(|connection| connection.cut());
+        self.0.left.lock().drain(..).for_each(|connection| connection.cut());
         let up = {
             let state = self.0.state.lock();
             match &state.phase {
@@ -198,12 +206,7 @@ impl Link {
 
     /// That connection does not answer: calls are refused until a new one does.
     pub(crate) fn silent(&self, open: &Open) {
-        {
-            let mut silent = self.0.silent.lock();
-            silent.retain(|connection| !connection.is_over());
-            silent.push(open.connection.given_up());
-        }
-        self.0.leave(open.epoch, Phase::Away("does not answer".into()));
+        self.0.leave(open.epoch, silent());
     }
 }
 
@@ -211,8 +214,8 @@ impl Inner {
     /// Gives up the connection if its server is not the right one any more, with what is under way on it: what such a server
     /// acknowledges will be undone.
     fn follow(self: &Arc<Self>) {
-        // Those too that do not answer: it may yet wake up, and acknowledge what it was sent.
-        self.silent.lock().retain(|connection| {
+        // Those too that were left because they do not answer: it may yet wake up, and acknowledge what it was sent.
+        self.left.lock().retain(|connection| {
             let stays = self.route.led_to(connection);
             if !stays {
                 connection.cut();
@@ -239,10 +242,16 @@ impl Inner {
     fn leave(self: &Arc<Self>, epoch: u64, phase: Phase) {
         {
             let mut state = self.state.lock();
-            if state.epoch != epoch || !matches!(state.phase, Phase::Up(..)) {
+            if state.epoch != epoch {
                 return;
             }
+            let Phase::Up(connection, ..) = &state.phase else { return };
+            let mut left = self.left.lock();
+            left.retain(|connection| !connection.is_over());
+            left.push(connection.given_up());
+            drop(left);
             state.phase = phase;
+            state.asked = Instant::now();
             if let Some(line) = &self.line {
                 line.down();
             }
@@ -270,30 +279,24 @@ impl Inner {
         let weak = Arc::downgrade(self);
         let on_push = self.on_push.clone();
         let line = self.line.clone();
-        let push = move |info: PushInfo| -> Result<(), ()> {
-            if info.kind == PushKind::Disconnection {
-                if let Some(inner) = weak.upgrade() {
-                    inner.leave(epoch, Phase::Connecting);
+        let leave = move |phase| weak.upgrade().map_or((), |inner| inner.leave(epoch, phase));
+        let on_news: OnNews = Arc::new(move |news| match news {
+            News::Push(push) => {
+                if let Some(line) = &line {
+                    line.pushed(&push);
                 }
-                return Ok(());
+                if let Some(on_push) = &on_push {
+                    on_push(push);
+                }
             }
-            if let Some(line) = &line {
-                line.pushed(&info);
-            }
-            if let Some(on_push) = &on_push {
-                on_push(info);
-            }
-            Ok(())
-        };
-        // Deadlines are ours, for each call as a whole.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_push_sender(push);
+            News::Silent => leave(silent()),
+            News::Over => leave(Phase::Connecting),
+        });
+        let ends = Deadline::within(self.connect_timeout).ends;
         let connecting = async {
-            let mut connection = self.route.connect(config).await?;
+            let connection = self.route.connect(&Opening { on_news, ends }).await?;
             let tracks = match &self.line {
-                Some(line) if line.is_wanted() => match line.set_up(&mut connection).await? {
+                Some(line) if line.is_wanted() => match line.set_up(&connection, ends).await? {
                     true => Tracks::Yes,
                     false => Tracks::Refused,
                 },
@@ -301,7 +304,7 @@ impl Inner {
             };
             Ok::<_, String>((connection, tracks))
         };
-        match tokio::time::timeout(self.connect_timeout, connecting).await {
+        match tokio::time::timeout_at(ends.into(), connecting).await {
             Ok(connected) => connected.map_err(Arc::from),
             Err(_) => Err(self.route.too_slow().into()),
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
-use redis::{ProtocolVersion, RedisConnectionInfo};
+use redis::RedisConnectionInfo;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -365,7 +365,7 @@ impl RedisUrl {
         RedisUrl { address, user: None, password: None, db: 0, tls: None }
     }
 
-    /// The login as the library takes it.
+    /// As whom, and to which database.
     pub(crate) fn login(&self) -> RedisConnectionInfo {
         login(self.user.as_deref(), self.password.as_ref()).set_db(i64::from(self.db))
     }
@@ -379,10 +379,7 @@ impl Group {
 }
 
 fn login(user: Option<&str>, password: Option<&Zeroizing<String>>) -> RedisConnectionInfo {
-    // RESP3, because it pushes: the end of a connection is told when it happens, not at the next call. Older servers
-    // answer `CLIENT SETINFO` with an error in their statistics.
-    let mut login =
-        RedisConnectionInfo::default().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
+    let mut login = RedisConnectionInfo::default();
     if let Some(user) = user {
         login = login.set_username(user);
     }

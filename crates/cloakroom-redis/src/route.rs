@@ -2,17 +2,18 @@
 //! which server it is, they are asked first, and it must say of itself that it is a primary.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
+use redis::{RedisConnectionInfo, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::host::HostPort;
+use crate::pipe::{self, OnNews, Pipe};
 use crate::redis_url::{Address, TlsFiles};
 use crate::sentinels::{Follower, Sentinels};
 use crate::tls::Tls;
@@ -38,7 +39,7 @@ enum Way {
 /// A connection that was logged in. Closed when its last clone is dropped, also with calls under way.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    asks: MultiplexedConnection,
+    pipe: Pipe,
     drives: Arc<Driver>,
     /// Where sentinels named the server.
     to: Option<Arc<HostPort>>,
@@ -57,17 +58,19 @@ impl Connection {
 }
 
 impl Deref for Connection {
-    type Target = MultiplexedConnection;
+    type Target = Pipe;
 
-    fn deref(&self) -> &MultiplexedConnection {
-        &self.asks
+    fn deref(&self) -> &Pipe {
+        &self.pipe
     }
 }
 
-impl DerefMut for Connection {
-    fn deref_mut(&mut self) -> &mut MultiplexedConnection {
-        &mut self.asks
-    }
+/// How a connection is opened.
+pub(crate) struct Opening {
+    /// What it tells later on goes there.
+    pub(crate) on_news: OnNews,
+    /// By when it is to be open.
+    pub(crate) ends: Instant,
 }
 
 /// A connection that nobody uses for new calls.
@@ -161,30 +164,26 @@ impl Route {
     }
 
     /// A new connection, or why there is none: the end of a sentence about the server.
-    pub(crate) async fn connect(&self, config: AsyncConnectionConfig) -> Result<Connection, String> {
+    pub(crate) async fn connect(&self, opening: &Opening) -> Result<Connection, String> {
         let stream = match &self.way {
             Way::Tcp(at) => stream(at, self.tls.as_deref()).await?,
             #[cfg(unix)]
             Way::Unix(path) => over_socket(path).await?,
             #[cfg(not(unix))]
             Way::Unix(_) => return Err("is behind a socket, which this system does not have".to_owned()),
-            Way::Sentinels(sentinels) => return self.to_primary(sentinels, &config).await,
+            Way::Sentinels(sentinels) => return self.to_primary(sentinels, opening).await,
             Way::Nodes => return Err("is many servers: one of them has to be named".to_owned()),
         };
-        self.log_in(stream, config).await
+        self.log_in(stream, opening).await
     }
 
     /// To the server that they name; begun anew where they name another one meanwhile.
-    async fn to_primary(
-        &self,
-        sentinels: &Sentinels,
-        config: &AsyncConnectionConfig,
-    ) -> Result<Connection, String> {
+    async fn to_primary(&self, sentinels: &Sentinels, opening: &Opening) -> Result<Connection, String> {
         let mut search = sentinels.search();
         loop {
             let named = search.named().await?;
             let failed = tokio::select! {
-                tried = self.to_one_of(&named, config) => match tried {
+                tried = self.to_one_of(&named, opening) => match tried {
                     Ok(connection) => return Ok(connection),
                     Err(why) => why,
                 },
@@ -197,14 +196,10 @@ impl Route {
         }
     }
 
-    async fn to_one_of(
-        &self,
-        named: &[HostPort],
-        config: &AsyncConnectionConfig,
-    ) -> Result<Connection, String> {
+    async fn to_one_of(&self, named: &[HostPort], opening: &Opening) -> Result<Connection, String> {
         let mut failed = String::new();
         for at in named {
-            match self.as_primary(at, config.clone()).await {
+            match self.as_primary(at, opening).await {
                 Ok(connection) => return Ok(connection),
                 Err(why) => failed = format!("has its primary at {at}, which {why}"),
             }
@@ -212,11 +207,13 @@ impl Route {
         Err(failed)
     }
 
-    async fn as_primary(&self, at: &HostPort, config: AsyncConnectionConfig) -> Result<Connection, String> {
-        let mut connection = self.log_in(stream(at, self.tls.as_deref()).await?, config).await?;
+    async fn as_primary(&self, at: &HostPort, opening: &Opening) -> Result<Connection, String> {
+        let mut connection = self.log_in(stream(at, self.tls.as_deref()).await?, opening).await?;
         // A sentinel says what it was told some time ago.
-        let role = connection.send_packed_command(&redis::cmd("ROLE")).await;
-        let role = role.map_err(|error| error::no_login(&error, self.tls.is_some()))?;
+        let role = connection
+            .ask(&redis::cmd("ROLE"), opening.ends)
+            .await
+            .map_err(|unanswered| error::no_login(&connection.ended(unanswered), self.tls.is_some()))?;
         let is_primary = match &role {
             Value::Array(role) => match role.first() {
                 Some(Value::BulkString(name)) => name == b"master",
@@ -235,12 +232,8 @@ impl Route {
         Ok(connection)
     }
 
-    async fn log_in(
-        &self,
-        stream: Box<dyn Stream>,
-        config: AsyncConnectionConfig,
-    ) -> Result<Connection, String> {
-        let connection = log_in(stream, &self.login, config).await;
+    async fn log_in(&self, stream: Box<dyn Stream>, opening: &Opening) -> Result<Connection, String> {
+        let connection = log_in(stream, &self.login, opening).await;
         connection.map_err(|error| error::no_login(&error, self.tls.is_some()))
     }
 
@@ -258,11 +251,12 @@ impl Route {
 pub(crate) async fn log_in(
     stream: Box<dyn Stream>,
     login: &RedisConnectionInfo,
-    config: AsyncConnectionConfig,
+    opening: &Opening,
 ) -> Result<Connection, RedisError> {
-    let (asks, driving) = MultiplexedConnection::new_with_config(login, stream, config).await?;
+    let (pipe, driving) = pipe::drive(stream, opening.on_news.clone());
     let driver = Driver(tokio::spawn(driving).abort_handle());
-    Ok(Connection { asks, drives: Arc::new(driver), to: None })
+    pipe::log_in(&pipe, login, opening.ends).await?;
+    Ok(Connection { pipe, drives: Arc::new(driver), to: None })
 }
 
 /// Bytes to and from a host, in TLS or not at all where that is asked for.

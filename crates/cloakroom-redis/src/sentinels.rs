@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rand::RngExt;
-use redis::{AsyncConnectionConfig, RedisConnectionInfo, RedisError, Value};
+use redis::{PushKind, RedisConnectionInfo, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -28,7 +28,8 @@ use tokio::task::AbortHandle;
 use crate::error;
 use crate::group::Group;
 use crate::host::HostPort;
-use crate::route;
+use crate::pipe::{OnNews, Unanswered};
+use crate::route::{self, Opening};
 use crate::tls::Tls;
 
 /// How long those that nothing was heard from yet are waited for, and for news once the primary turns out to be none.
@@ -269,43 +270,39 @@ impl Ear {
     /// For as long as it can be heard; why that is over.
     async fn hear(&self) -> String {
         let told = self.ask.clone();
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            // A switch, of this service or of another; the end of the connection.
-            .set_push_sender(move |_| -> Result<(), ()> {
-                told.notify_one();
-                Ok(())
-            });
+        // A switch, of this service or of another; the end of the connection.
+        let on_news: OnNews = Arc::new(move |_| told.notify_one());
+        let opening = Opening { on_news, ends: Instant::now() + ANSWER };
         let connecting = async {
             let stream = route::stream(&self.sentinel, self.tls.as_deref()).await?;
-            route::log_in(stream, &self.login, config).await.map_err(|error| self.no_login(&error))
+            route::log_in(stream, &self.login, &opening).await.map_err(|error| self.no_login(&error))
         };
-        let mut connection = match tokio::time::timeout(ANSWER, connecting).await {
+        let connection = match tokio::time::timeout_at(opening.ends.into(), connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(why)) => return why,
             Err(_) => return "did not answer a new connection in time".to_owned(),
         };
         // Before the first question: what happens between the two is told.
-        match tokio::time::timeout(ANSWER, connection.subscribe("+switch-master")).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) if !error.is_unrecoverable_error() => tracing::warn!(
+        let mut switches = redis::cmd("SUBSCRIBE");
+        switches.arg("+switch-master");
+        match connection.confirm(&switches, PushKind::Subscribe, Instant::now() + ANSWER).await {
+            Ok(Value::ServerError(_)) => tracing::warn!(
                 target: "cloakroom",
                 "the sentinel at {} does not let this user subscribe to +switch-master: a switch is noticed up to a second late",
                 self.sentinel
             ),
-            _ => return "closed the connection".to_owned(),
+            Ok(_) => {}
+            Err(unanswered) => return silence(unanswered),
         }
         let mut asking = redis::cmd("SENTINEL");
         asking.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
         loop {
-            match tokio::time::timeout(ANSWER, connection.send_packed_command(&asking)).await {
-                Ok(Ok(answer)) => match said(answer) {
+            match connection.ask(&asking, Instant::now() + ANSWER).await {
+                Ok(answer) => match said(answer) {
                     Ok(said) => self.table.says(self.at, said),
                     Err(why) => return why,
                 },
-                Ok(Err(_)) => return "closed the connection".to_owned(),
-                Err(_) => return "does not answer".to_owned(),
+                Err(unanswered) => return silence(unanswered),
             }
             let _ = tokio::time::timeout(EVERY, self.ask.notified()).await;
         }
@@ -322,6 +319,13 @@ impl Ear {
             }
             _ => error::no_login(error, self.tls.is_some()),
         }
+    }
+}
+
+fn silence(unanswered: Unanswered) -> String {
+    match unanswered {
+        Unanswered::Lost => "closed the connection".to_owned(),
+        Unanswered::Late | Unanswered::Crowded => "does not answer".to_owned(),
     }
 }
 

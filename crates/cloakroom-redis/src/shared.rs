@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cloakroom::StoreKey;
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::store::StoreError;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use crate::cluster::slot_of;
 use crate::durability::{Durability, Kept, Over};
@@ -18,6 +18,7 @@ use crate::link::{Link, Open};
 use crate::names::Names;
 use crate::node::{Node, Nodes};
 use crate::permissions;
+use crate::pipe::Unanswered;
 use crate::signals::Signals;
 use crate::tracking::{self, Tracking};
 
@@ -45,10 +46,11 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// So long from now.
+    /// So long from now. What is longer than a clock can say is as good as for ever after thirty years.
     pub(crate) fn within(patience: Duration) -> Self {
+        const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
         let began = Instant::now();
-        Deadline { began, ends: began + patience }
+        Deadline { began, ends: began.checked_add(patience.min(FOR_EVER)).unwrap_or(began) }
     }
 
     /// From now until then.
@@ -304,12 +306,12 @@ impl Shared {
                 },
             };
             let asked = Instant::now();
-            let mut unanswered = Unanswered { link, open: &open, deadline, answered: false };
-            let answer = tokio::time::timeout_at(deadline.ends.into(), asking.send(link, &open)).await;
-            unanswered.answered = answer.is_ok();
-            drop(unanswered);
+            let mut waiting = Waiting { link, open: &open, deadline, answered: false };
+            let answer = asking.send(link, &open, deadline.ends).await;
+            waiting.answered = true;
+            drop(waiting);
             match answer {
-                Ok(Ok(answer)) => {
+                Ok(answer) => {
                     let first = match &answer {
                         Value::Array(answers) => answers.first(),
                         answer => Some(answer),
@@ -327,16 +329,22 @@ impl Shared {
                     }
                     return Ok(Told { value: answer, by: node, asked });
                 }
-                Ok(Err(_)) => {
+                Err(Unanswered::Lost) => {
                     link.lost(&open);
                     if !again {
                         return Err(error::unanswered(&node.place, effect, "closed the connection"));
                     }
                     again = false;
                 }
-                Err(_) => {
+                Err(Unanswered::Late) => {
                     let how = format!("did not answer within {:?}", self.call_deadline);
                     return Err(error::unanswered(&node.place, effect, &how));
+                }
+                Err(Unanswered::Crowded) => {
+                    return Err(error::unavailable(
+                        &node.place,
+                        "takes in nothing: too much waits to be sent",
+                    ));
                 }
             }
         }
@@ -381,13 +389,13 @@ pub(crate) enum Asking<'a> {
 
 impl Asking<'_> {
     /// Whatever is an error here left the connection unusable; what the server refuses is a value.
-    async fn send(&self, link: &Link, open: &Open) -> Result<Value, RedisError> {
-        let mut connection = open.connection.clone();
+    async fn send(&self, link: &Link, open: &Open, ends: Instant) -> Result<Value, Unanswered> {
+        let connection = &open.connection;
         match self {
-            Asking::One(command) => connection.send_packed_command(command).await,
+            Asking::One(command) => connection.ask(command, ends).await,
             Asking::Told { telling, .. } if open.tracks => {
-                let answers = connection.send_packed_commands(telling, 0, telling.len()).await?;
-                let mut answers = answers.into_iter();
+                let answers = connection.ask_all(telling, ends).await?;
+                let mut answers = answers.into_sequence().unwrap_or_default().into_iter();
                 if answers.next() != Some(Value::Okay) {
                     // Whoever keeps copies must not believe to be told. A new connection finds out what it may do.
                     link.lost(open);
@@ -397,37 +405,38 @@ impl Asking<'_> {
             Asking::Ahead(Asking::One(command)) => {
                 let mut ahead = Pipeline::with_capacity(2);
                 ahead.cmd("ASKING").add_command((*command).clone());
-                let mut answers = connection.send_packed_commands(&ahead, 1, 1).await?;
-                Ok(answers.pop().unwrap_or(Value::Nil))
+                let answers = connection.ask_all(&ahead, ends).await?;
+                Ok(answers.into_sequence().ok().and_then(|mut answers| answers.pop()).unwrap_or(Value::Nil))
             }
             Asking::Ahead(Asking::Many(commands) | Asking::Told { commands, .. }) => {
                 let mut ahead = Pipeline::with_capacity(2 * commands.len());
                 for command in commands.cmd_iter() {
                     ahead.cmd("ASKING").add_command(command.clone());
                 }
-                let answers = connection.send_packed_commands(&ahead, 0, ahead.len()).await?;
+                let answers = connection.ask_all(&ahead, ends).await?.into_sequence().unwrap_or_default();
                 // Each behind the answer to the word before it.
                 Ok(Value::Array(answers.into_iter().skip(1).step_by(2).collect()))
             }
             // Nobody goes further ahead.
             Asking::Ahead(Asking::Ahead(_)) => Ok(Value::Nil),
             Asking::Many(commands) | Asking::Told { commands, .. } => {
-                connection.send_packed_commands(commands, 0, commands.len()).await.map(Value::Array)
+                connection.ask_all(commands, ends).await
             }
         }
     }
 }
 
-/// A call that has no answer yet. A connection that leaves one without an answer up to its deadline is given up, also where
-/// the caller's own deadline came a moment before ours.
-struct Unanswered<'a> {
+/// Somebody waits for an answer. A connection that leaves one without an answer up to its deadline is given up, also where
+/// the caller's own deadline came a moment before ours, and where the connection's own task does not run any more that would
+/// notice it.
+struct Waiting<'a> {
     link: &'a Link,
     open: &'a Open,
     deadline: Deadline,
     answered: bool,
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let patience = self.deadline.ends.saturating_duration_since(self.deadline.began);
         if !self.answered && self.deadline.began.elapsed() >= patience.mul_f64(0.9) {

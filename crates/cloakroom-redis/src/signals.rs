@@ -20,6 +20,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::permissions;
+use crate::pipe::Unanswered;
 use crate::shared::Shared;
 
 /// A channel that nobody has waited on for so long is left.
@@ -173,11 +174,12 @@ impl Shared {
             return false;
         };
         let link = &node.ear;
-        let Ok(Ok(mut open)) = tokio::time::timeout(PATIENCE, link.open()).await else { return false };
+        let Ok(Ok(open)) = tokio::time::timeout(PATIENCE, link.open()).await else { return false };
         let mut subscribe = redis::cmd("SSUBSCRIBE");
         subscribe.arg(self.names.channel(key));
-        match tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&subscribe)).await {
-            Ok(Ok(Value::ServerError(told))) => {
+        let ends = Instant::now() + PATIENCE;
+        match open.connection.confirm(&subscribe, PushKind::SSubscribe, ends).await {
+            Ok(Value::ServerError(told)) => {
                 if let Some(why) =
                     permissions::refused(told.code(), told.details(), Some(self.names.prefix()))
                 {
@@ -188,7 +190,7 @@ impl Shared {
                 }
                 false
             }
-            Ok(Ok(_)) => {
+            Ok(_) => {
                 // The scripts tell by courtesy: what keeps them from it shows nowhere else.
                 if !self.signals.checked.swap(true, Ordering::Relaxed)
                     && let Some(missing) = self.missing(node.clone(), self.deadline()).await
@@ -198,14 +200,11 @@ impl Shared {
                 }
                 true
             }
-            Ok(Err(_)) => {
+            Err(Unanswered::Lost) => {
                 link.lost(&open);
                 false
             }
-            Err(_) => {
-                link.silent(&open);
-                false
-            }
+            Err(Unanswered::Late | Unanswered::Crowded) => false,
         }
     }
 
@@ -266,10 +265,11 @@ async fn leave_idle(weak: Weak<Shared>) {
         for key in left {
             let Some(node) = shared.known(shared.spot(&key)) else { continue };
             // Where there is no connection, there is nothing to leave.
-            let Some(Ok(mut open)) = node.ear.ready() else { continue };
+            let Some(Ok(open)) = node.ear.ready() else { continue };
             let mut leave = redis::cmd("SUNSUBSCRIBE");
             leave.arg(shared.names.channel(&key));
-            let _ = tokio::time::timeout(PATIENCE, open.connection.send_packed_command(&leave)).await;
+            let ends = Instant::now() + PATIENCE;
+            let _ = open.connection.confirm(&leave, PushKind::SUnsubscribe, ends).await;
             // Wanted again meanwhile: whichever of the two the server saw last, now it is subscribed.
             if shared.signals.is_wanted(&key) {
                 shared.subscribe(key);

@@ -23,13 +23,14 @@
 use std::sync::Arc;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use cloakroom::store::ChangeListener;
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, PushInfo, PushKind, Value};
 
 use crate::names::Names;
+use crate::pipe::Pipe;
 use crate::{error, permissions};
 
 /// Who is told, and over which connections.
@@ -153,14 +154,15 @@ impl Line {
 
     /// Has the server track what is read over a new connection, before anything is. Answers with whether it does: sessions are
     /// served without a cache rather than not at all. An error says why there is no connection yet.
-    pub(crate) async fn set_up(&self, connection: &mut MultiplexedConnection) -> Result<bool, String> {
+    pub(crate) async fn set_up(&self, pipe: &Pipe, ends: Instant) -> Result<bool, String> {
         let mut asking = Pipeline::with_capacity(3);
         asking.cmd("CLIENT").arg("TRACKING").arg("ON").arg("OPTIN");
         // Whether reads may opt in is found out here too, and not by a session's first one. It is the ping that does.
         opt_in(&mut asking);
         asking.cmd("PING");
-        let answers = connection.send_packed_commands(&asking, 0, asking.len()).await;
-        for answer in answers.map_err(|error| error::no_login(&error, false))? {
+        let answers = pipe.ask_all(&asking, ends).await;
+        let answers = answers.map_err(|unanswered| error::no_login(&pipe.ended(unanswered), false))?;
+        for answer in answers.into_sequence().unwrap_or_default() {
             let Value::ServerError(told) = answer else { continue };
             // For now only, as while it loads its data: it is tried again.
             if !matches!(told.code(), "NOPERM" | "ERR") {

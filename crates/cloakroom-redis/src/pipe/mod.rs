@@ -1,0 +1,169 @@
+//! Many calls under way on one connection at the same time.
+//!
+//! ```text
+//! ask ──▶ desk: bytes and calls that nobody has taken yet ──▶ driver ──one write──▶ server
+//!  ▲                                                            │
+//!  └────────────────────────── answer ◀─────────────────────────┘ calls in the order they went out
+//! ```
+//!
+//! A call writes itself into what goes out next, and waits. The connection's task takes all that has gathered since it last
+//! looked, sends it in one write, and hands the answers to the calls in their order. Under load that is most of what a call
+//! costs, which is why the client library's own connection is not used: with it a call is written into a buffer of its own, goes
+//! through a queue of the connection, is written into another buffer, and sets a timer.
+//!
+//! A call's deadline is watched over here, by one timer for all calls of a connection ([`Unanswered::Late`]). What was sent is
+//! sent once; nothing is tried again.
+
+mod answers;
+mod driver;
+mod login;
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
+use tokio::sync::oneshot;
+
+pub(crate) use driver::drive;
+pub(crate) use login::log_in;
+
+/// Bytes that may wait to be sent. A server that takes in no more has all that piled up in front of it.
+const MOST_UNSENT: usize = 64 << 20;
+
+/// Asks over a connection. Clones ask over the same.
+#[derive(Clone)]
+pub(crate) struct Pipe(Arc<Mutex<Desk>>);
+
+/// What was asked and not yet sent.
+#[derive(Default)]
+struct Desk {
+    bytes: Vec<u8>,
+    calls: Vec<Call>,
+    /// The connection's task, while it does not look by itself.
+    driver: Option<Waker>,
+    /// It is over, and why.
+    over: Option<RedisError>,
+}
+
+/// Somebody waits for an answer.
+struct Call {
+    /// `None`: told already that there was none in time.
+    answer: Option<oneshot::Sender<Result<Value, Unanswered>>>,
+    ends: Instant,
+    expects: Expects,
+}
+
+/// What a call is answered with.
+enum Expects {
+    One,
+    /// So many more, behind those that came.
+    More(usize, Vec<Value>),
+    /// A push of this kind, or a refusal.
+    Confirmation(PushKind),
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// The connection ended. What was asked may have been done.
+    Lost,
+    /// There was none by its deadline. What was asked may yet be done.
+    Late,
+    /// The server takes in nothing, and too much waits for it already: this was not sent.
+    Crowded,
+}
+
+/// What a connection tells by itself, in the order in which things came.
+pub(crate) enum News {
+    Push(PushInfo),
+    /// It left a call unanswered up to its deadline.
+    Silent,
+    /// It ended. Told before those are who wait for answers.
+    Over,
+}
+
+/// Who is told. Called from the connection's task.
+pub(crate) type OnNews = Arc<dyn Fn(News) + Send + Sync>;
+
+impl Pipe {
+    /// One command. What the server refuses is an answer too.
+    pub(crate) async fn ask(&self, command: &Cmd, ends: Instant) -> Result<Value, Unanswered> {
+        self.call(Expects::One, ends, |bytes| command.write_packed_command(bytes)).await
+    }
+
+    /// Several, one behind the other with nobody else's between; the answers as a list.
+    pub(crate) async fn ask_all(&self, commands: &Pipeline, ends: Instant) -> Result<Value, Unanswered> {
+        if commands.is_empty() {
+            return Ok(Value::Array(Vec::new()));
+        }
+        let answers = Vec::with_capacity(commands.len());
+        let write = |bytes: &mut Vec<u8>| commands.cmd_iter().for_each(|one| one.write_packed_command(bytes));
+        self.call(Expects::More(commands.len(), answers), ends, write).await
+    }
+
+    /// A command that is answered with a push: a subscription.
+    pub(crate) async fn confirm(
+        &self,
+        command: &Cmd,
+        by: PushKind,
+        ends: Instant,
+    ) -> Result<Value, Unanswered> {
+        self.call(Expects::Confirmation(by), ends, |bytes| command.write_packed_command(bytes)).await
+    }
+
+    async fn call(
+        &self,
+        expects: Expects,
+        ends: Instant,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Value, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        let driver = {
+            let mut desk = self.0.lock();
+            if desk.over.is_some() {
+                return Err(Unanswered::Lost);
+            }
+            if desk.bytes.len() > MOST_UNSENT {
+                return Err(Unanswered::Crowded);
+            }
+            write(&mut desk.bytes);
+            desk.calls.push(Call { answer: Some(answer), ends, expects });
+            desk.driver.take()
+        };
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        answered.await.unwrap_or(Err(Unanswered::Lost))
+    }
+}
+
+impl Call {
+    fn tell(&mut self, answer: Result<Value, Unanswered>) {
+        if let Some(waiting) = self.answer.take() {
+            // Whoever asked may be gone.
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Takes an answer; whether that was the last one.
+    fn take(&mut self, answer: Value) -> bool {
+        let whole = match &mut self.expects {
+            Expects::One | Expects::Confirmation(_) => answer,
+            Expects::More(left, answers) => {
+                answers.push(answer);
+                *left -= 1;
+                if *left > 0 {
+                    return false;
+                }
+                Value::Array(std::mem::take(answers))
+            }
+        };
+        self.tell(Ok(whole));
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

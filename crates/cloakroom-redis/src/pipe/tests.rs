@@ -1,0 +1,259 @@
+//! Against a server that does as the test wishes: the other end of a stream in memory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use redis::{PushKind, Value, cmd};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+use super::*;
+
+struct Bench {
+    pipe: Pipe,
+    server: DuplexStream,
+    news: Arc<Mutex<Vec<String>>>,
+    driver: tokio::task::JoinHandle<()>,
+}
+
+/// Room for so many bytes on the way.
+fn connected(room: usize) -> Bench {
+    let (client, server) = tokio::io::duplex(room);
+    let news = Arc::new(Mutex::new(Vec::new()));
+    let heard = news.clone();
+    let on_news: OnNews = Arc::new(move |news| {
+        heard.lock().push(match news {
+            News::Push(push) => format!("{:?}", push.kind),
+            News::Silent => "silent".to_owned(),
+            News::Over => "over".to_owned(),
+        });
+    });
+    let (pipe, driving) = drive(Box::new(client), on_news);
+    Bench { pipe, server, news, driver: tokio::spawn(driving) }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(20)
+}
+
+fn get(key: &str) -> Cmd {
+    let mut get = cmd("GET");
+    get.arg(key);
+    get
+}
+
+impl Bench {
+    fn ask(&self, key: &str, ends: Instant) -> tokio::task::JoinHandle<Result<Value, Unanswered>> {
+        let (pipe, get) = (self.pipe.clone(), get(key));
+        tokio::spawn(async move { pipe.ask(&get, ends).await })
+    }
+
+    /// Until so many commands were read: what was read.
+    async fn read(&mut self, commands: usize) -> String {
+        let mut text = String::new();
+        let mut bytes = [0; 1 << 10];
+        while text.matches("GET").count() < commands {
+            let read = self.server.read(&mut bytes).await.unwrap();
+            assert!(read > 0, "the connection ended behind {text}");
+            text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        }
+        text
+    }
+
+    async fn say(&mut self, text: &str) {
+        self.server.write_all(text.as_bytes()).await.unwrap();
+    }
+}
+
+fn string(text: &str) -> Value {
+    Value::BulkString(text.into())
+}
+
+#[tokio::test]
+async fn what_is_asked_at_once_goes_out_in_one_write_and_answers_find_their_calls() {
+    let mut at = connected(1 << 20);
+    let calls: Vec<_> = ["a", "b", "c"].iter().map(|key| at.ask(key, soon())).collect();
+    let mut bytes = [0; 1 << 10];
+    let read = at.server.read(&mut bytes).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&bytes[..read]).matches("GET").count(), 3, "in one write");
+    at.say("$1\r\nA\r\n_\r\n-ERR no\r\n").await;
+    let mut told = Vec::new();
+    for call in calls {
+        told.push(call.await.unwrap().unwrap());
+    }
+    assert_eq!(told[..2], [string("A"), Value::Nil]);
+    assert!(matches!(&told[2], Value::ServerError(error) if error.code() == "ERR"));
+}
+
+#[tokio::test]
+async fn more_than_there_is_room_for_goes_out_bit_by_bit() {
+    let mut at = connected(7);
+    let calls: Vec<_> = (0..20).map(|n| at.ask(&format!("key-{n}"), soon())).collect();
+    at.read(20).await;
+    for n in 0..20 {
+        at.say(&format!("$2\r\n{n:02}\r\n")).await;
+    }
+    for (n, call) in calls.into_iter().enumerate() {
+        assert_eq!(call.await.unwrap(), Ok(string(&format!("{n:02}"))));
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_commands_is_answered_as_a_whole() {
+    let mut at = connected(1 << 20);
+    let mut both = Pipeline::new();
+    both.add_command(get("a")).add_command(get("b"));
+    let pipe = at.pipe.clone();
+    let call = tokio::spawn(async move { pipe.ask_all(&both, soon()).await });
+    at.read(2).await;
+    at.say("$1\r\nA\r\n").await;
+    at.say(">2\r\n+invalidate\r\n_\r\n-ERR no\r\n").await;
+    let Ok(Value::Array(answers)) = call.await.unwrap() else { panic!("no list") };
+    assert_eq!(answers[0], string("A"));
+    assert!(matches!(answers[1], Value::ServerError(_)));
+    assert_eq!(*at.news.lock(), ["Invalidate"]);
+    let none = at.pipe.ask_all(&Pipeline::new(), soon()).await;
+    assert_eq!(none, Ok(Value::Array(Vec::new())), "without asking anything");
+}
+
+#[tokio::test]
+async fn news_are_told_before_the_answers_behind_them() {
+    let mut at = connected(1 << 20);
+    let call = at.ask("a", soon());
+    at.read(1).await;
+    at.say(">2\r\n+invalidate\r\n*1\r\n$1\r\na\r\n$1\r\nA\r\n").await;
+    assert_eq!(call.await.unwrap(), Ok(string("A")));
+    assert_eq!(*at.news.lock(), ["Invalidate"]);
+}
+
+#[tokio::test]
+async fn a_subscription_is_answered_by_its_push_and_by_no_other() {
+    let mut at = connected(1 << 20);
+    let subscribing = |at: &Bench| {
+        let pipe = at.pipe.clone();
+        tokio::spawn(async move {
+            let mut subscribe = cmd("SSUBSCRIBE");
+            subscribe.arg("GET");
+            pipe.confirm(&subscribe, PushKind::SSubscribe, soon()).await
+        })
+    };
+    let subscribed = subscribing(&at);
+    at.read(1).await;
+    at.say(">3\r\n+sunsubscribe\r\n+other\r\n:0\r\n>3\r\n+ssubscribe\r\n+GET\r\n:1\r\n").await;
+    let Ok(Value::Push { kind, .. }) = subscribed.await.unwrap() else { panic!("not confirmed") };
+    assert_eq!(kind, PushKind::SSubscribe);
+    assert_eq!(*at.news.lock(), ["SUnsubscribe", "SSubscribe"]);
+    let refused = subscribing(&at);
+    at.read(1).await;
+    at.say("-NOPERM no\r\n").await;
+    assert!(matches!(refused.await.unwrap(), Ok(Value::ServerError(_))));
+}
+
+#[tokio::test]
+async fn c9_a_call_ends_with_its_deadline_and_a_late_answer_is_nobody_elses() {
+    let mut at = connected(1 << 20);
+    let patient = at.ask("a", soon());
+    let hasty = at.ask("b", Instant::now() + Duration::from_millis(60));
+    let next = at.ask("c", soon());
+    at.read(3).await;
+    assert_eq!(hasty.await.unwrap(), Err(Unanswered::Late));
+    assert_eq!(*at.news.lock(), ["silent"]);
+    at.say("$1\r\nA\r\n$1\r\nB\r\n$1\r\nC\r\n").await;
+    assert_eq!(patient.await.unwrap(), Ok(string("A")));
+    assert_eq!(next.await.unwrap(), Ok(string("C")));
+    // The alarm goes on for those that come later, whichever was set before.
+    let again = at.ask("d", Instant::now() + Duration::from_millis(60));
+    assert_eq!(again.await.unwrap(), Err(Unanswered::Late));
+}
+
+#[tokio::test]
+async fn whoever_asked_may_go() {
+    let mut at = connected(1 << 20);
+    let gone = at.ask("a", soon());
+    at.read(1).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    let stays = at.ask("b", soon());
+    at.say("$1\r\nA\r\n$1\r\nB\r\n").await;
+    assert_eq!(stays.await.unwrap(), Ok(string("B")));
+}
+
+#[tokio::test]
+async fn c9_a_connection_that_ends_leaves_nobody_waiting() {
+    for last_words in ["", "$5\r\nab", "$1\r\nA\r\n$1\r\nB\r\n+for nobody\r\n", "what?\r\n"] {
+        let mut at = connected(1 << 20);
+        let calls = [at.ask("a", soon()), at.ask("b", soon())];
+        at.read(2).await;
+        at.say(last_words).await;
+        at.server.shutdown().await.unwrap();
+        for call in calls {
+            let answer = call.await.unwrap();
+            assert!(last_words.contains('B') == answer.is_ok(), "{last_words:?}: {answer:?}");
+        }
+        at.driver.await.unwrap();
+        assert_eq!(*at.news.lock(), ["over"], "{last_words:?}");
+        assert_eq!(at.pipe.ask(&get("c"), soon()).await, Err(Unanswered::Lost));
+    }
+}
+
+#[tokio::test]
+async fn c9_a_task_that_is_stopped_leaves_nobody_waiting() {
+    let mut at = connected(1 << 20);
+    let call = at.ask("a", soon());
+    at.read(1).await;
+    at.driver.abort();
+    assert_eq!(call.await.unwrap(), Err(Unanswered::Lost));
+    assert_eq!(at.pipe.ask(&get("b"), soon()).await, Err(Unanswered::Lost));
+}
+
+#[tokio::test]
+async fn c13_what_waits_to_be_sent_is_bounded() {
+    let at = connected(1);
+    let mut large = cmd("SET");
+    large.arg("k").arg(vec![b'.'; MOST_UNSENT / 2]);
+    let large = Arc::new(large);
+    let mut calls: Vec<_> = (0..4)
+        .map(|_| {
+            let (pipe, large) = (at.pipe.clone(), large.clone());
+            tokio::spawn(async move { pipe.ask(&large, soon()).await })
+        })
+        .collect();
+    let refused = loop {
+        tokio::task::yield_now().await;
+        if let Some(done) = calls.iter().position(tokio::task::JoinHandle::is_finished) {
+            break calls.swap_remove(done).await.unwrap();
+        }
+    };
+    assert_eq!(refused, Err(Unanswered::Crowded));
+}
+
+#[tokio::test]
+async fn a_login_says_what_the_server_has_against_it() {
+    use redis::{ErrorKind, RedisConnectionInfo};
+    let login = RedisConnectionInfo::default().set_username("ann").set_password("GET").set_db(3);
+    for (answer, told) in [
+        ("%0\r\n+OK\r\n", None),
+        ("-WRONGPASS no\r\n-NOAUTH no\r\n", Some("WRONGPASS")),
+        ("%0\r\n-NOPERM no\r\n", Some("NOPERM")),
+    ] {
+        let mut at = connected(1 << 20);
+        let (pipe, login) = (at.pipe.clone(), login.clone());
+        let logging_in = tokio::spawn(async move { log_in(&pipe, &login, soon()).await });
+        let words = at.read(1).await;
+        assert!(words.contains("HELLO") && words.contains("ann") && words.contains("SELECT"), "{words}");
+        at.say(answer).await;
+        let refused = logging_in.await.unwrap().err();
+        assert_eq!(refused.as_ref().and_then(|error| error.code()), told);
+    }
+    let mut at = connected(1 << 20);
+    let pipe = at.pipe.clone();
+    let old = tokio::spawn(async move { log_in(&pipe, &RedisConnectionInfo::default(), soon()).await });
+    assert!(at.server.read(&mut [0; 100]).await.unwrap() > 0);
+    at.say("-ERR unknown command `HELLO`, with args beginning with: `3`\r\n").await;
+    assert_eq!(old.await.unwrap().unwrap_err().kind(), ErrorKind::RESP3NotSupported);
+    let mut at = connected(1 << 20);
+    let pipe = at.pipe.clone();
+    let ended = tokio::spawn(async move { log_in(&pipe, &RedisConnectionInfo::default(), soon()).await });
+    at.server.shutdown().await.unwrap();
+    assert_eq!(ended.await.unwrap().unwrap_err().kind(), ErrorKind::Io);
+}
