@@ -17,10 +17,11 @@
 use cloakroom::{StoreKey, UserId};
 use data_encoding::BASE64URL_NOPAD;
 
-/// Bytes of the tag, before the digest, in a [`StoreKey`].
-const TAG: usize = 3;
-/// `{tag}digest`: four characters in braces, 43 of digest.
-const SUFFIX: usize = 4 + 2 + 43;
+/// Characters of tag and digest, which are 3 and 32 bytes.
+const TEXT: usize = TAG_TEXT + 43;
+const TAG_TEXT: usize = 4;
+/// `{tag}digest`.
+const SUFFIX: usize = TEXT + 2;
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Names {
@@ -110,14 +111,15 @@ impl Names {
     }
 
     fn named(&self, sort: &str, key: &StoreKey) -> String {
-        let (tag, digest) = key.as_bytes().split_at(TAG);
+        // Three bytes are four characters: both parts in one go.
+        let mut text = [0; TEXT];
+        BASE64URL_NOPAD.encode_mut(key.as_bytes(), &mut text);
+        let text = std::str::from_utf8(&text).unwrap_or_default();
+        let (tag, digest) = text.split_at_checked(TAG_TEXT).unwrap_or_default();
         let mut name = String::with_capacity(self.prefix.len() + sort.len() + SUFFIX);
-        name.push_str(&self.prefix);
-        name.push_str(sort);
-        name.push('{');
-        BASE64URL_NOPAD.encode_append(tag, &mut name);
-        name.push('}');
-        BASE64URL_NOPAD.encode_append(digest, &mut name);
+        for part in [&*self.prefix, sort, "{", tag, "}", digest] {
+            name.push_str(part);
+        }
         name
     }
 }

@@ -14,7 +14,7 @@ use cloakroom::store::{
     Snapshot, StoreError, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use crate::durability::Write;
 use crate::error::{self, Effect};
@@ -115,10 +115,10 @@ impl Shared {
         key: &StoreKey,
         news: News,
     ) -> Result<Told<Value>, StoreError> {
+        let spot = self.spot(key);
         let name = self.names.entry(key);
-        let spot = Spot::of(&name);
-        let mut get = redis::cmd("GET");
-        get.arg(name);
+        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+        get.arg("GET").arg(name);
         if news == News::Unwanted || !self.tracking.is_wanted() {
             return self.read(deadline, spot, &get).await;
         }

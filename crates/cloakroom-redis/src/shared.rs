@@ -94,7 +94,11 @@ impl Shared {
 
     /// Where this session is, and what is left of it, and what it becomes.
     pub(crate) fn spot(&self, key: &StoreKey) -> Spot {
-        Spot::of(&self.names.entry(key))
+        match &self.nodes {
+            // Has all of them: nobody need look where.
+            Nodes::One(_) => Spot(0),
+            Nodes::Cluster(_) => Spot::of(&self.names.entry(key)),
+        }
     }
 
     /// The server of that spot, as far as is known without asking.
