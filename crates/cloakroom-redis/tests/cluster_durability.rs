@@ -221,3 +221,31 @@ on_both! {
     c8_what_the_replica_does_not_confirm_is_made_and_told_so
     c8_a_write_that_is_sent_on_is_waited_for_where_it_is_made
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c8_disks_are_waited_for_in_a_cluster() {
+    let cluster = Cluster::start(Kind::Valkey);
+    let on_disk = Durability::replicas(1).on_disk().within(Duration::from_secs(5));
+    let store = cluster.builder().durability(on_disk).call_deadline(Duration::from_secs(6)).build().unwrap();
+    for home in 0..3 {
+        let text = format!("on-the-disks-of-{home}");
+        let data = requests::data(&[("n", text.as_bytes())]);
+        let create = requests::create(key_on(&cluster, home), data);
+        // A replica rewrites its file after it was given everything, and confirms nothing until that is done.
+        confirmed(|| store.create(create.clone())).await;
+        for node in cluster.shard(home) {
+            let written = cluster.nodes[node].append_only_file();
+            assert!(written.windows(text.len()).any(|window| window == text.as_bytes()), "node {node}");
+        }
+    }
+    cluster.nodes[3].pause();
+    let here =
+        cluster.builder().durability(Durability::disk().within(Duration::from_secs(5))).build().unwrap();
+    here.create(requests::create(key_on(&cluster, 0), requests::data(&[]))).await.unwrap();
+    let both =
+        cluster.builder().durability(Durability::replicas(1).on_disk().within(WITHIN)).build().unwrap();
+    made(both.create(requests::create(key_on(&cluster, 0), requests::data(&[]))).await);
+    let create = requests::create(key_on(&cluster, 1), requests::data(&[]));
+    confirmed(|| both.create(create.clone())).await;
+    cluster.nodes[3].resume();
+}
