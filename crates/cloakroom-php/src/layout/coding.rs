@@ -1,14 +1,16 @@
 //! How a layout has a session's variables as bytes.
 
+use std::borrow::Cow;
+
 use cloakroom::clock::Timestamp;
 
 use super::bags;
 #[cfg(feature = "amp")]
 use crate::Amp;
-use crate::{DecodeError, EncodeError, Format, Key, Session, Value};
+use crate::{DecodeError, EncodeError, Format, Key, Session, Value, Variables};
 
-/// Variables by name, in their order.
-type Variables<'s> = Box<dyn Iterator<Item = (Key<'s>, Value<'s>)> + 's>;
+/// What `serialize()` would give for a variable alone; or why that cannot be told.
+type Text<'s> = Result<Cow<'s, [u8]>, EncodeError>;
 
 /// A format, and what is around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,12 +77,32 @@ impl Coding {
         }
     }
 
-    /// The application's variables in a session.
-    pub(super) fn variables<'s>(&self, session: &'s Session) -> Variables<'s> {
+    /// The application's variables in a session, in their order.
+    pub(super) fn texts<'s>(
+        &self,
+        session: &'s Session,
+    ) -> Box<dyn Iterator<Item = (Key<'s>, Text<'s>)> + 's> {
         match self {
-            Coding::Bags(_) => Box::new(bags::attributes(session)),
-            _ => Box::new(session.iter()),
+            Coding::Bags(_) => {
+                let text = |value: Value<'_>| value.to_serialized().map(Cow::Owned);
+                Box::new(bags::attributes(session).map(move |(key, value)| (key, text(value))))
+            }
+            _ => Box::new(session.serialized()),
         }
+    }
+
+    /// The same of a payload, built no further than is needed for that.
+    pub(super) fn read(
+        &self,
+        bytes: &[u8],
+        mut take: impl FnMut(Key<'_>, Text<'_>),
+    ) -> Result<(), DecodeError> {
+        if let Coding::Handler(format) = self {
+            Variables::read(*format, bytes)?.iter().for_each(|(key, text)| take(key, text));
+        } else {
+            self.texts(&self.decode(bytes)?).for_each(|(key, text)| take(key, text));
+        }
+        Ok(())
     }
 
     pub(super) fn set(

@@ -1,7 +1,7 @@
 //! PHP's variables as entries of a session's data, and changed entries as variables again.
 //!
-//! A variable's entry is what `serialize()` would give for it alone. What is written back is only what differs: a variable that
-//! nobody touched keeps its bytes, and with them its objects, references and enums.
+//! A variable's entry is what `serialize()` would give for it alone: in the formats that are made of such text, what PHP wrote. What is written back is
+//! only what differs: a variable that nobody touched keeps its bytes, and with them its objects, references and enums.
 //!
 //! Not every variable can be an entry. Whatever has a name that is no key here (not UTF-8, or beginning with NUL) stays where it
 //! is, unseen. One that cannot be written out is an entry that cannot be decoded.
@@ -33,13 +33,12 @@ fn entry_name(key: Key<'_>) -> Option<String> {
 
 /// Reads a payload of PHP's: the variables, and behind them what is kept beside.
 pub(super) fn read(coding: &Coding, bytes: &[u8], beside: &Payload) -> Result<Payload, DecodeError> {
-    let session = coding.decode(bytes)?;
     let mut entries = PayloadBuilder::with_capacity(bytes.len());
-    for (key, value) in coding.variables(&session) {
+    coding.read(bytes, |key, text| {
         if let Some(name) = entry_name(key) {
-            entries.push(&name, &value.to_serialized().unwrap_or_default());
+            entries.push(&name, &text.unwrap_or_default());
         }
-    }
+    })?;
     for (key, value) in beside.iter() {
         entries.push(key, value);
     }
@@ -69,11 +68,11 @@ pub(super) fn write(
     };
     let mut gone = Vec::new();
     let mut same = Vec::new();
-    for (key, value) in coding.variables(&session) {
+    for (key, text) in coding.texts(&session) {
         let Some(name) = entry_name(key) else { continue };
         match wanted.get(&name) {
             None => gone.push(name),
-            Some(text) if value.to_serialized().unwrap_or_default() == text => same.push(name),
+            Some(wanted) if text.unwrap_or_default() == wanted => same.push(name),
             Some(_) => {}
         }
     }
@@ -167,6 +166,21 @@ mod tests {
         changed.push("\0flash", b"ours");
         let written = write(&PHP, Some(php), &changed.finish(), false, NOW).unwrap();
         assert_eq!(written, b"user|O:4:\"User\":1:{s:4:\"name\";s:1:\"x\";}\xff|i:9;n|i:22;again|r:1;");
+    }
+
+    /// Text that PHP reads and does not write is an entry as it stands, and is not taken for a change.
+    #[test]
+    fn what_php_would_write_otherwise_keeps_its_bytes_too() {
+        for php in [&b"a|i:+7;b|d:0.50;n|i:1;"[..], b"a|i:+7;b|R:1;n|i:1;", b"a|S:1:\"\\61\";n|i:1;"] {
+            let payload = read(&PHP, php, &Payload::empty()).unwrap();
+            assert_eq!(write(&PHP, Some(php), &payload, false, NOW).unwrap(), php);
+            let mut changed = PayloadBuilder::default();
+            for (key, value) in payload.iter() {
+                changed.push(key, if key == "n" { b"i:2;" } else { value });
+            }
+            let written = write(&PHP, Some(php), &changed.finish(), false, NOW).unwrap();
+            assert_eq!(written, [&php[..php.len() - 2], b"2;"].concat());
+        }
     }
 
     #[test]
