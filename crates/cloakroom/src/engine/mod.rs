@@ -37,7 +37,7 @@ pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use open::{FirstLoad, Found};
 pub(crate) use rename::{Binding, IdChange, Moved};
-pub(crate) use tasks::{Detached, Tasks};
+pub(crate) use tasks::{Carried, Detached, Tasks};
 pub(crate) use timer::{NoTimer, timer};
 
 /// What all requests share.

@@ -1,6 +1,7 @@
 //! Work that goes on when the request that asked for it is dropped.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,6 +58,17 @@ impl Tasks {
         future: impl Future<Output = Result<T, SessionError>> + Send + 'static,
     ) -> Detached<T> {
         Detached { tasks: Arc::clone(self), stage: Stage::Inline(Box::pin(future)) }
+    }
+
+    /// As [`detach`](Self::detach), for a caller who does nothing else until it has the answer: the future stays in the caller
+    /// also where it has to wait, and becomes a task only when the caller goes away. That saves a task for each commit.
+    ///
+    /// Not for what others wait for as well: it stands still for as long as the caller is kept without being polled.
+    pub(crate) fn carry<T: Send + 'static>(
+        self: &Arc<Self>,
+        future: impl Future<Output = Result<T, SessionError>> + Send + 'static,
+    ) -> Carried<T> {
+        Carried { tasks: Arc::clone(self), work: Some(Box::pin(future)), begun: None }
     }
 
     /// Completes when no detached task is under way.
@@ -130,5 +142,65 @@ impl<T: Send + 'static> Future for Detached<T> {
                 .map(|joined| joined.unwrap_or_else(|e| Err(SessionError::caused(ErrorKind::Unknown, e)))),
             Stage::Inline(_) | Stage::Done => Poll::Pending,
         }
+    }
+}
+
+/// See [`Tasks::carry`].
+pub(crate) struct Carried<T: Send + 'static> {
+    tasks: Arc<Tasks>,
+    work: Option<Work<T>>,
+    /// Once it had to wait: where it goes on when the caller is gone.
+    begun: Option<(Handle, Running)>,
+}
+
+impl<T: Send + 'static> Future for Carried<T> {
+    type Output = Result<T, SessionError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        // Polled again after it was done: never wakes, as a fused future would.
+        let Some(work) = &mut this.work else { return Poll::Pending };
+        // As a task would: a store that panics fails the call, and not the response that says so.
+        let answer = match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Ready(answer)) => answer,
+            Ok(Poll::Pending) if this.begun.is_some() => return Poll::Pending,
+            Ok(Poll::Pending) => match Handle::try_current() {
+                Ok(runtime) => {
+                    this.begun = Some((runtime, Running::start(&this.tasks)));
+                    return Poll::Pending;
+                }
+                Err(_) => Err(NoTimer.into()),
+            },
+            Err(_) => Err(SessionError::because(ErrorKind::Unknown, "the store panicked")),
+        };
+        (this.work, this.begun) = (None, None);
+        Poll::Ready(answer)
+    }
+}
+
+impl<T: Send + 'static> Drop for Carried<T> {
+    fn drop(&mut self) {
+        if let (Some(work), Some((runtime, running))) = (self.work.take(), self.begun.take()) {
+            runtime.spawn(async move {
+                let _running = running;
+                drop(work.await);
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn c9_what_panics_after_it_had_to_wait_is_an_error_and_nothing_is_left_of_it() {
+        let tasks = Arc::new(Tasks::default());
+        let panics: Carried<()> = tasks.carry(async {
+            tokio::task::yield_now().await;
+            panic!("as a store might");
+        });
+        assert_eq!(panics.await.unwrap_err().kind(), ErrorKind::Unknown);
+        tasks.drained().await;
     }
 }

@@ -48,7 +48,7 @@ impl SessionManager {
                 return Outcome::Failed(error);
             }
         };
-        let finished = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(end, begun)).await;
+        let finished = self.0.engine.tasks.carry(Arc::clone(&handle.0).finish(end, begun)).await;
         if let Err(error) = finished {
             handle.0.head_sent(HandlerEnd::Failed);
             return Outcome::Failed(error);
@@ -67,7 +67,7 @@ impl SessionManager {
         headers: &mut HeaderMap,
     ) -> Outcome {
         // Only a commit can fail, and there is none.
-        let _ = self.0.engine.tasks.detach(Arc::clone(&handle.0).finish(HandlerEnd::Failed, None)).await;
+        let _ = self.0.engine.tasks.carry(Arc::clone(&handle.0).finish(HandlerEnd::Failed, None)).await;
         self.write_head(handle, HandlerEnd::Failed, status, headers)
     }
 

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::body::SessionBody;
-use crate::engine::Detached;
+use crate::engine::Carried;
 use crate::error::{ErrorKind, SessionError};
 use crate::manager::{Discarded, Outcome, PresentedToken, Replayable, error_response};
 use crate::session::{Begun, HandlerEnd, Left, Lent, SessionHandle};
@@ -54,11 +54,11 @@ pin_project! {
         // The handler runs.
         Handling { #[pin] future: F },
         // The handler is done; the commit is under way.
-        Finishing { finish: Detached<()>, end: HandlerEnd, response: Option<R> },
+        Finishing { finish: Carried<()>, end: HandlerEnd, response: Option<R> },
         // The service itself failed; the lease is given back, then its error is passed on.
-        Failing { finish: Detached<()>, error: Option<E> },
+        Failing { finish: Carried<()>, error: Option<E> },
         // The handler panicked; a change of id under way is waited for.
-        Panicked { finish: Detached<()> },
+        Panicked { finish: Carried<()> },
         Done,
     }
 }
@@ -177,12 +177,12 @@ where
     }
 }
 
-type Unfinished<R> = (Detached<()>, HandlerEnd, Response<R>);
+type Unfinished<R> = (Carried<()>, HandlerEnd, Response<R>);
 
 impl Open {
-    fn finish(&self, end: HandlerEnd, begun: Option<Box<Begun>>) -> Option<Detached<()>> {
+    fn finish(&self, end: HandlerEnd, begun: Option<Box<Begun>>) -> Option<Carried<()>> {
         let shared = &self.handle.as_ref()?.0;
-        Some(shared.engine().tasks.detach(Arc::clone(shared).finish(end, begun)))
+        Some(shared.engine().tasks.carry(Arc::clone(shared).finish(end, begun)))
     }
 
     /// The handler is done: its response leaves, if nothing has to be waited for.
