@@ -196,6 +196,29 @@ async fn a_connection_that_outlives_its_request_is_told_of_the_end_under_a_later
     tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap();
 }
 
+/// PHP began it, and nothing is beside it.
+#[tokio::test]
+async fn a_visit_that_is_due_keeps_a_session_of_phps_alive_though_nothing_is_written() {
+    let service = Service::new();
+    service.php_writes(ID, "n|i:1;");
+    let left = || -> i64 {
+        let left = service.server.raw(&format!("TTL PHPREDIS_SESSION:{ID}"));
+        left.strip_prefix(':').unwrap().lines().next().unwrap().parse().unwrap()
+    };
+    service.server.raw(&format!("EXPIRE PHPREDIS_SESSION:{ID} 1000"));
+    let handle = service.request(ID);
+    assert_eq!(opened(&handle).await.get("n").unwrap(), Some(1));
+    service.close(&handle).await.unwrap();
+    // The touch is detached from the request, and made when that is gone.
+    drop(handle);
+    let began = std::time::Instant::now();
+    while left() < 1400 {
+        assert!(began.elapsed() < Duration::from_secs(20), "it was not touched: {} s are left", left());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(service.value(ID), "n|i:1;");
+}
+
 #[tokio::test]
 async fn an_id_with_a_comma_is_read_as_php_sends_it() {
     let service = Service::new();

@@ -142,8 +142,13 @@ impl<G: Ground> Store for PhpSessions<G> {
     }
 
     fn touch(&self, request: Touch) -> StoreFuture<Touched> {
+        // It is made after its request, which held the id until now.
+        let id = self.0.ids.resolve(&request.key);
         self.ask(|inner| async move {
-            inner.step(about(request.key), |table, now| protocol::touch(table, now, request)).await
+            let touched =
+                inner.step(about(request.key), |table, now| protocol::touch(table, now, request)).await;
+            drop(id);
+            touched
         })
     }
 
