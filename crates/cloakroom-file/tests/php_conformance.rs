@@ -51,10 +51,10 @@ async fn subject(format: &'static str) -> Subject {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn phps_files_pass_in_the_php_format() {
-    conforms(async || subject("php").await, ALSO, &[]).await;
+    conforms(|| subject("php"), ALSO, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn phps_files_pass_in_igbinary() {
-    conforms(async || subject("igbinary").await, ALSO, &[]).await;
+    conforms(|| subject("igbinary"), ALSO, &[]).await;
 }

@@ -54,6 +54,9 @@ pub enum BuildError {
     /// Writes to PHP's sessions that are to be waited for: that is not built yet.
     #[cfg(feature = "php")]
     PhpDurability,
+    /// Servers for PHP's sessions of which none has a weight, or too much of it.
+    #[cfg(feature = "php")]
+    PhpWeights,
     /// A user or a password for sentinels, where there are none.
     LoginWithoutSentinels,
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
@@ -85,6 +88,10 @@ impl fmt::Display for BuildError {
             BuildError::PhpDurability => f.write_str(
                 "writes to PHP's sessions cannot be waited for until replicas or disks have them; that is not built yet: leave out \
                  the durability (wait_replicas, wait_disk)",
+            ),
+            #[cfg(feature = "php")]
+            BuildError::PhpWeights => f.write_str(
+                "there is no server for PHP's sessions: name at least one whose weight in session.save_path is above 0",
             ),
             BuildError::LoginWithoutSentinels => f.write_str(
                 "a user or a password for sentinels is given, and the URL names none: write redis-sentinel://",

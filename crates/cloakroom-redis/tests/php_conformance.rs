@@ -7,9 +7,10 @@ mod support;
 mod terms;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cloakroom::store::Store;
-use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
+use cloakroom_redis::php::{Layout, PhpServers, PhpStore};
 use cloakroom_testing::conformance::Subject;
 use support::{Kind, Server};
 use terms::{InPhpsTerms, Known, USER, conforms};
@@ -20,34 +21,44 @@ const ANY_NAME: &[&str] = &["awkward_keys_survive"];
 /// A layout of the suite's.
 type Begin = fn() -> Layout;
 
-fn open(server: &Server, begin: Begin, known: &Arc<Mutex<Known>>) -> Arc<dyn Store> {
+/// The servers have different weights.
+fn open(servers: &[Server], begin: Begin, known: &Arc<Mutex<Known>>) -> Arc<dyn Store> {
     let layout = begin().user_variable(USER);
-    let inner = Arc::new(PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout));
+    let shares = servers.iter().map(Server::builder).zip(1..);
+    let inner = Arc::new(PhpStore::new(PhpServers::new(shares).unwrap(), layout));
     Arc::new(InPhpsTerms::new(inner, known))
 }
 
-fn subject(begin: Begin) -> Subject {
-    let server = Arc::new(Server::start(Kind::Redis));
+fn subject(servers: usize, begin: Begin) -> Subject {
+    let servers: Arc<Vec<Server>> = Arc::new((0..servers).map(|_| Server::start(Kind::Redis)).collect());
     let known = Arc::<Mutex<Known>>::default();
-    let (second, again) = ((server.clone(), known.clone()), (server.clone(), known.clone()));
-    Subject::new(open(&server, begin, &known))
+    let (second, again) = ((servers.clone(), known.clone()), (servers.clone(), known.clone()));
+    Subject::new(open(&servers, begin, &known))
         .second_handle(move || {
             let store = open(&second.0, begin, &second.1);
             async move { store }
         })
         .reopen(move |old| {
-            let (server, known) = again.clone();
+            let (servers, known) = again.clone();
             async move {
-                server.start_again();
+                servers.iter().for_each(Server::start_again);
                 drop(old);
-                open(&server, begin, &known)
+                open(&servers, begin, &known)
             }
         })
-        .keep(server)
+        // Many layouts at once on a busy machine: twice the usual time for what has to be done before a deadline.
+        .tick(Duration::from_millis(800))
+        .keep(servers)
 }
 
 async fn passes(begin: Begin, offered: &[&str]) {
-    conforms(async || subject(begin), &[], offered).await;
+    passes_on(1, begin, offered).await;
+}
+
+async fn passes_on(servers: usize, begin: Begin, offered: &[&str]) {
+    let begun =
+        move || async move { tokio::task::spawn_blocking(move || subject(servers, begin)).await.unwrap() };
+    conforms(begun, &[], offered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -58,6 +69,11 @@ async fn the_layout_of_phpredis_passes_in_the_php_format() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_layout_of_phpredis_passes_in_igbinary() {
     passes(|| Layout::phpredis().serialize_handler("igbinary").unwrap(), &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_phpredis_passes_spread_over_two_servers() {
+    passes_on(2, Layout::phpredis, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -107,3 +107,39 @@ async fn c5_a_killed_holder_leaves_a_lock_with_an_owner_and_an_expiry_and_php_go
     let shop = open("php", &LOCKING);
     shop::a_holder_is_killed(&shop, "phpredis", "_LOCK").await;
 }
+
+/// Three servers, spread as phpredis does; without its lock, which does not work there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c4_visitors_are_served_by_both_on_several_servers_and_their_ids_lead_from_one_to_another() {
+    let settings = vec![
+        ("session.save_handler", "redis"),
+        ("session.sid_length", "26"),
+        ("session.sid_bits_per_character", "5"),
+        ("session.use_strict_mode", "1"),
+    ];
+    let setup = Setup { weights: &[1, 3, 2], called: "spread", settings, ..Setup::new(Layout::phpredis()) };
+    let shop = Shop::open(setup);
+    for _ in 0..12 {
+        shop::a_visit(&shop, false).await;
+    }
+    // Ten ids in a row: each is where PHP finds it, and what it came from is nowhere.
+    let mut id = None;
+    shop.php("do=set&key=n&value=0", &mut id);
+    for n in 1..=10 {
+        let mut old = id.clone();
+        shop.rust(&mut id, async |session| {
+            session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
+            session.regenerate().await.unwrap();
+        })
+        .await;
+        assert_eq!(shop.php("do=read&key=n", &mut id), n.to_string());
+        let key = format!("PHPREDIS_SESSION:{}", old.as_ref().unwrap());
+        assert!(shop.servers().all(|server| server.raw(&format!("EXISTS {key}")).starts_with(":0")));
+        // A late logout on the old id ends the new one, wherever it is.
+        if n == 10 {
+            shop.rust(&mut old, async |session| session.destroy().await.unwrap()).await;
+        }
+    }
+    assert!(shop.servers().all(|server| !server.raw("DBSIZE").starts_with(":0")), "one has nothing");
+    shop.is_content();
+}

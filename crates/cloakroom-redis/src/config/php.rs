@@ -123,7 +123,11 @@ fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<App
     match layout {
         None | Some(PHPREDIS) => {
             let found = PhpSettings::of(&php).map_err(|error| refused(&error))?;
-            Ok(Application { server: found.server, layout: found.layout, config: found.config })
+            let Ok([(server, _)]) = <[_; 1]>::try_from(found.servers) else {
+                let why = "names several servers in session.save_path: open them in the program (PhpServers)";
+                return Err(said.refuse(INI, why));
+            };
+            Ok(Application { server, layout: found.layout, config: found.config })
         }
         // Where another handler keeps them PHP's settings do not tell.
         Some(name) => {

@@ -15,19 +15,19 @@ use crate::{RedisBuilder, RedisUrl};
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
 /// use cloakroom::SessionManager;
-/// use cloakroom_redis::php::{PhpServer, PhpSettings, PhpStore};
+/// use cloakroom_redis::php::{PhpServers, PhpSettings, PhpStore};
 ///
 /// let php = PhpSettings::read(["/etc/php/8.2/fpm/php.ini", "/etc/php/8.2/fpm/conf.d"])?;
 /// let layout = php.layout.user_variable("user_id"); // php.ini does not tell who is logged in
-/// let store = PhpStore::new(PhpServer::new(php.server)?, layout);
+/// let store = PhpStore::new(PhpServers::new(php.servers)?, layout);
 /// let sessions = SessionManager::new(store, php.config)?; // into SessionLayer::of
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PhpSettings {
-    /// `session.save_path`: where the server is, as whom, which database.
-    pub server: RedisBuilder,
+    /// `session.save_path`: where each server is, as whom, which database; and its weight.
+    pub servers: Vec<(RedisBuilder, u32)>,
     /// Prefix, format, ids and lifetime.
     pub layout: Layout,
     /// The cookie, the lifetime and the cache limiter.
@@ -47,8 +47,10 @@ pub enum PhpSettingsError {
     SaveHandler(String),
     /// `session.save_path` cannot be read.
     SavePath(SavePathError),
-    /// `session.save_path` names so many servers.
-    Servers(usize),
+    /// `session.save_path` names so many servers, and phpredis locks.
+    LockOnServers(usize),
+    /// `session.save_path` has servers with different prefixes.
+    Prefixes,
     /// One of the settings does not do.
     Layout(LayoutError),
 }
@@ -59,14 +61,17 @@ impl fmt::Display for PhpSettingsError {
             PhpSettingsError::Ini(error) => error.fmt(f),
             PhpSettingsError::SaveHandler(name) => write!(
                 f,
-                "session.save_handler is {name}: sessions can be shared where phpredis keeps them on one server \
-                 (session.save_handler = redis)"
+                "session.save_handler is {name}: sessions can be shared where phpredis keeps them (session.save_handler = redis)"
             ),
             PhpSettingsError::SavePath(error) => error.fmt(f),
-            PhpSettingsError::Servers(count) => write!(
+            PhpSettingsError::LockOnServers(count) => write!(
                 f,
-                "session.save_path names {count} servers: phpredis spreads sessions over them by their ids and frees locks on the \
-                 wrong one; name one server there"
+                "session.save_path names {count} servers and redis.session.locking_enabled is on: phpredis frees locks on the wrong \
+                 server, and sessions stay locked; name one server in session.save_path (better, for without locks PHP loses \
+                 changes), or write redis.session.locking_enabled = 0"
+            ),
+            PhpSettingsError::Prefixes => f.write_str(
+                "session.save_path has servers with different prefixes: give all of them the same prefix",
             ),
             PhpSettingsError::Layout(error) => error.fmt(f),
         }
@@ -110,14 +115,19 @@ impl PhpSettings {
             _ => return other("one that this version does not know"),
         }
         let servers = php.servers().map_err(PhpSettingsError::SavePath)?;
-        let [server] = servers.as_slice() else {
-            return Err(PhpSettingsError::Servers(servers.len()));
-        };
+        if servers.len() > 1 && php.lock.enabled {
+            return Err(PhpSettingsError::LockOnServers(servers.len()));
+        }
         let (mut layout, config) = Layout::phpredis().with_ini(php)?;
-        if let Some(prefix) = &server.prefix {
+        let prefix = servers.first().and_then(|server| server.prefix.as_ref());
+        if servers.iter().any(|server| server.prefix.as_ref() != prefix) {
+            return Err(PhpSettingsError::Prefixes);
+        }
+        if let Some(prefix) = prefix {
             layout = layout.prefix(prefix);
         }
-        Ok(PhpSettings { server: builder(server), layout, config })
+        let servers = servers.iter().map(|server| (builder(server), server.weight)).collect();
+        Ok(PhpSettings { servers, layout, config })
     }
 }
 
@@ -174,12 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn several_servers_are_taken_over_with_their_weights() {
+        let path = "session.save_path = \"tcp://a?weight=2&prefix=p:, tcp://b:7000?prefix=p:\"\n";
+        let php = of(&format!("{REDIS}{path}")).unwrap();
+        let servers: Vec<_> =
+            php.servers.iter().map(|(server, weight)| (server.url.to_string(), *weight)).collect();
+        assert_eq!(servers, [("redis://a:6379".to_owned(), 2), ("redis://b:7000".to_owned(), 1)]);
+        assert!(format!("{:?}", php.layout).contains("prefix: \"p:\""));
+    }
+
+    #[test]
     fn what_cannot_be_shared_is_refused_with_the_setting_to_change() {
         for (text, told) in [
             ("", "session.save_handler is files"),
             ("session.save_handler = memcached\n", "session.save_handler is memcached"),
             ("session.save_handler = redis\n", "names no server"),
-            ("session.save_handler = redis\nsession.save_path = \"tcp://a,tcp://b\"\n", "names 2 servers"),
+            (
+                "session.save_handler = redis\nsession.save_path = \"tcp://a,tcp://b\"\nredis.session.locking_enabled = 1\n",
+                "redis.session.locking_enabled = 0",
+            ),
+            ("session.save_handler = redis\nsession.save_path = \"tcp://a?prefix=p:,tcp://b\"\n", "prefix"),
             (
                 "session.save_handler = redis\nsession.save_path = \"tcp://a\"\nsession.sid_length = 22\n",
                 "raise session.sid_length",

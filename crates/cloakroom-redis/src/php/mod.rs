@@ -35,6 +35,8 @@
 mod ini;
 mod lock;
 mod server;
+mod servers;
+mod spread;
 
 pub use cloakroom_php::layout::{Layout, LayoutError};
 #[cfg(feature = "laravel")]
@@ -42,6 +44,7 @@ pub use cloakroom_php::{AppKey, Cipher, Encrypter, InvalidAppKey, layout::Larave
 
 pub use ini::{PhpSettings, PhpSettingsError};
 pub use server::PhpServer;
+pub use servers::PhpServers;
 
-/// A PHP application's sessions in Redis.
-pub type PhpStore = cloakroom_php::layout::PhpSessions<PhpServer>;
+/// A PHP application's sessions in Redis: on a [`PhpServer`], or on several ([`PhpServers`]).
+pub type PhpStore<G = PhpServer> = cloakroom_php::layout::PhpSessions<G>;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom::{Locking, Session, SessionHandle, SessionManager};
-use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
+use cloakroom_redis::php::{Layout, PhpServer, PhpServers, PhpStore};
 use http::{HeaderMap, Request, StatusCode};
 
 use super::fpm::Fpm;
@@ -25,6 +25,8 @@ pub struct Setup<'s> {
     pub cookie: &'s str,
     /// Whether PHP's keys have no expiry.
     pub endless: bool,
+    /// One for each server that the sessions are spread over.
+    pub weights: &'s [u32],
     pub settings: Vec<(&'s str, &'s str)>,
 }
 
@@ -38,6 +40,7 @@ impl Setup<'_> {
             prefix: "PHPREDIS_SESSION:",
             cookie: "PHPSESSID",
             endless: false,
+            weights: &[1],
             settings: Vec::new(),
         }
     }
@@ -47,7 +50,9 @@ impl Setup<'_> {
 pub struct Shop {
     pub php: Fpm,
     pub rust: SessionManager,
+    /// The first of them, and most often the only one.
     pub server: Server,
+    others: Vec<Server>,
     called: String,
     prefix: String,
     cookie: String,
@@ -56,8 +61,13 @@ pub struct Shop {
 
 impl Shop {
     pub fn open(setup: Setup<'_>) -> Arc<Self> {
-        let server = Server::start(Kind::Redis);
-        let save_path = format!("tcp://127.0.0.1:{}", server.port());
+        let mut servers: Vec<Server> = setup.weights.iter().map(|_| Server::start(Kind::Redis)).collect();
+        let shares = servers.iter().zip(setup.weights);
+        let address = |(server, weight): (&Server, &u32)| match servers.len() {
+            1 => format!("tcp://127.0.0.1:{}", server.port()),
+            _ => format!("tcp://127.0.0.1:{}?weight={weight}", server.port()),
+        };
+        let save_path = shares.map(address).collect::<Vec<_>>().join(",");
         let mut settings = vec![("session.save_path", save_path.as_str()), ("serialize_precision", "-1")];
         settings.extend(setup.settings);
         let page = format!("{}{}", setup.begins, include_str!("../php/page.php").trim_start_matches("<?php"));
@@ -67,12 +77,14 @@ impl Shop {
         let config =
             layout.session_config().locking(Locking { wait: Duration::from_secs(30), ..layout.locking() });
         let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(2));
-        let rust =
-            SessionManager::new(PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout), config)
-                .unwrap();
+        let shares = servers.iter().zip(setup.weights).map(|(server, weight)| (server.builder(), *weight));
+        let store = PhpStore::new(PhpServers::new(shares).unwrap(), layout);
+        let rust = SessionManager::new(store, config).unwrap();
+        let others = servers.split_off(1);
+        let server = servers.pop().unwrap();
         let (called, prefix) = (setup.called.to_owned(), setup.prefix.to_owned());
         let (cookie, endless) = (setup.cookie.to_owned(), setup.endless);
-        Arc::new(Shop { php, rust, server, called, prefix, cookie, endless })
+        Arc::new(Shop { php, rust, server, others, called, prefix, cookie, endless })
     }
 
     /// Lets PHP do something; follows the id.
@@ -119,6 +131,10 @@ impl Shop {
         .await;
     }
 
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.server).chain(&self.others)
+    }
+
     pub fn exists(&self, key: &str) -> bool {
         self.server.raw(&format!("EXISTS {key}")).starts_with(":1")
     }
@@ -129,8 +145,11 @@ impl Shop {
         let script = "local all='' for _,key in ipairs(redis.call('KEYS','*')) do \
             local endless=redis.call('PTTL',key)<0 and string.sub(key,1,#ARGV[1])~=ARGV[1] \
             if string.find(string.lower(key),'lock') or endless then all=all..key..' ' end end return all";
-        let answer = self.server.raw(&format!("EVAL \"{script}\" 0 {for_ever}"));
-        answer.split_once("\r\n").unwrap().1.split("\r\n").next().unwrap().to_owned()
+        let left = |server: &Server| {
+            let answer = server.raw(&format!("EVAL \"{script}\" 0 {for_ever}"));
+            answer.split_once("\r\n").unwrap().1.split("\r\n").next().unwrap().to_owned()
+        };
+        self.servers().map(left).collect()
     }
 
     pub fn is_content(&self) {

@@ -37,7 +37,9 @@ pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use open::{FirstLoad, Found};
 pub(crate) use rename::{Binding, IdChange, Moved};
-pub(crate) use tasks::{Carried, Detached, Tasks};
+#[cfg(feature = "tower")]
+pub(crate) use tasks::Carried;
+pub(crate) use tasks::{Detached, Tasks};
 pub(crate) use timer::{NoTimer, timer};
 
 /// What all requests share.

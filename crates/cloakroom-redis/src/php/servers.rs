@@ -1,0 +1,76 @@
+//! Several servers, over which phpredis spreads sessions by their ids.
+
+use std::time::Instant;
+
+use cloakroom::PlainId;
+use cloakroom::clock::Timestamp;
+use cloakroom::store::StoreError;
+use cloakroom_php::layout::{Change, Ground, Layout, View};
+
+use super::server::PhpServer;
+use super::spread::Spread;
+use crate::{BuildError, RedisBuilder};
+
+/// The servers of a PHP application whose `session.save_path` names several, each with its weight; or one.
+///
+/// ```no_run
+/// # fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use cloakroom_redis::{RedisStore, php::{Layout, PhpServers, PhpStore}};
+///
+/// // session.save_path = "tcp://a:6379?weight=1, tcp://b:6379?weight=2"
+/// let a = RedisStore::builder("redis://a:6379/0")?;
+/// let b = RedisStore::builder("redis://b:6379/0")?;
+/// let store = PhpStore::new(PhpServers::new([(a, 1), (b, 2)])?, Layout::phpredis());
+/// # Ok(()) }
+/// ```
+///
+/// A session is on the server that its id's first four bytes choose, as phpredis has it, so everything about one id is one step on one server,
+/// as with [`PhpServer`]. A change of id may lead to another server and is two steps then: the session is under the new id before it ends under the old one.
+/// `docs/guarantees.md` says what that means. The servers' clocks have to agree: a new session's deadlines are taken from the clock of the
+/// old one's server.
+///
+/// phpredis must not lock there (`redis.session.locking_enabled = 0`): it frees locks on the wrong server, so that they stay until they
+/// expire. [`PhpSettings`](super::PhpSettings) refuses it.
+#[derive(Debug)]
+pub struct PhpServers(Spread<PhpServer>);
+
+impl PhpServers {
+    /// These servers with their weights, in the order of `session.save_path`: their order decides which sessions each has. Connects to
+    /// nothing yet.
+    ///
+    /// # Errors
+    /// [`BuildError`]: which setting does not fit, or that there is no server with a weight.
+    pub fn new(servers: impl IntoIterator<Item = (RedisBuilder, u32)>) -> Result<Self, BuildError> {
+        let server = |(server, weight)| Ok((PhpServer::new(server)?, weight));
+        let servers = servers.into_iter().map(server).collect::<Result<Vec<_>, BuildError>>()?;
+        Spread::over(servers).map(PhpServers).ok_or(BuildError::PhpWeights)
+    }
+}
+
+impl Ground for PhpServers {
+    fn place(&self) -> &str {
+        self.0.place()
+    }
+
+    fn deadline(&self) -> Instant {
+        self.0.deadline()
+    }
+
+    async fn look(&self, deadline: Instant, layout: &Layout, ids: &[PlainId]) -> Result<View, StoreError> {
+        self.0.look(deadline, layout, ids).await
+    }
+
+    async fn apply(
+        &self,
+        deadline: Instant,
+        layout: &Layout,
+        view: &View,
+        changes: Vec<Change>,
+    ) -> Result<bool, StoreError> {
+        self.0.apply(deadline, layout, view, changes).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.0.now().await
+    }
+}
