@@ -18,6 +18,7 @@ mod coding;
 mod ground;
 mod ini;
 mod moment;
+mod moving;
 mod named;
 mod picture;
 mod record;
@@ -27,6 +28,7 @@ mod values;
 mod variables;
 
 pub use ground::{Change, DataChange, Ground, Held, LockChange, Seen, View};
+pub use moving::{Moving, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use named::LaravelApp;
 pub use scheme::{Layout, LayoutError};

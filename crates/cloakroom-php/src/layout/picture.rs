@@ -63,6 +63,13 @@ pub(super) struct Drafts<'p> {
     puts: Vec<(StoreKey, Entry)>,
 }
 
+impl Drafts<'_> {
+    /// PHP's value, as it was seen.
+    pub(super) fn value(&self, key: &StoreKey) -> Option<&[u8]> {
+        self.picture.seen(key).and_then(|(_, seen)| seen.data.as_deref())
+    }
+}
+
 impl Table for Drafts<'_> {
     type Error = Stop;
 

@@ -269,10 +269,15 @@ impl Layout {
     pub fn session_config(&self) -> SessionConfig {
         let limits = Limits { session_bytes: 1 << 20, keys: 4096, ..Limits::default() };
         SessionConfig::new()
-            .cookie(self.cookie.clone())
+            .cookie(self.cookie_config())
             .idle(self.lifetime)
             .limits(limits)
             .locking(self.locking())
+    }
+
+    /// The cookie, with PHP's name and path. Part of [`session_config`](Self::session_config); change it from there.
+    pub fn cookie_config(&self) -> CookieConfig {
+        self.cookie.clone()
     }
 
     /// How the lock is taken: never handed on within this process while PHP waits for it, which PHP does for 22 ms unless it is

@@ -51,6 +51,10 @@ impl<G: Ground> PhpSessions<G> {
         PhpSessions(Arc::new(Inner { ground, layout, ids, moment }))
     }
 
+    pub(super) fn inner(&self) -> &Inner<G> {
+        &self.0
+    }
+
     fn ask<A, F>(&self, ask: impl FnOnce(Arc<Inner<G>>) -> F) -> StoreFuture<A>
     where
         F: Future<Output = Result<A, StoreError>> + Send + 'static,

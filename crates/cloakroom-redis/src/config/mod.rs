@@ -56,6 +56,7 @@ const KEYS: &[&str] = &[
     "gc_maxlifetime",
     "session_name",
     "user_variable",
+    "moving",
 ];
 const LAYOUT: &str = "layout";
 const EXPIRED_EVENTS: &str = "expired_events";
@@ -97,6 +98,7 @@ const PORT: u16 = 6379;
 /// | `serialize_handler`, `sid_length`, `sid_bits_per_character`, `session_name` | `REDIS_SERIALIZE_HANDLER` and so on | as in php.ini |
 /// | `gc_maxlifetime` | `REDIS_GC_MAXLIFETIME` | a whole number of seconds, as in php.ini |
 /// | `user_variable` | `REDIS_USER_VARIABLE` | the name in `$_SESSION` of who is logged in |
+/// | `moving` | `REDIS_MOVING` | `"prepare"`, `"move"`, `"done"`: from PHP's layout to this store's own, as in [`MovingStore`](crate::php::MovingStore) |
 ///
 /// With a layout of PHP's the sessions have a configuration of their own:
 /// [`Drivers::open_with_config`](cloakroom::config::Drivers::open_with_config).

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use cloakroom::SessionConfig;
 use cloakroom::config::{Connection, OpenError, Opened};
+use cloakroom::store::Store;
 use cloakroom_php::Format;
 use cloakroom_php::ini::{IdFormat, PhpIni, SessionIni};
 
 use super::variables::Variables;
 use super::{LAYOUT, NEAR, has_variables, settings, this_machine};
 use crate::RedisBuilder;
-use crate::php::{Layout, LayoutError, PhpServer, PhpSettings, PhpStore};
+use crate::php::{Layout, LayoutError, MovingStore, PhpServer, PhpSettings, PhpStore, Stage, UnknownStage};
 
 const INI: &str = "php_ini";
 const PREFIX: &str = "php_prefix";
@@ -22,6 +23,7 @@ const BITS: &str = "sid_bits_per_character";
 const LIFETIME: &str = "gc_maxlifetime";
 const COOKIE: &str = "session_name";
 const USER: &str = "user_variable";
+const MOVING: &str = "moving";
 
 /// The layout that is none of PHP's.
 const NATIVE: &str = "native";
@@ -34,6 +36,8 @@ pub(super) struct Application {
     server: RedisBuilder,
     pub(super) layout: Layout,
     pub(super) config: SessionConfig,
+    /// Where they move to the store's own layout.
+    pub(super) moving: Option<Stage>,
 }
 
 /// The application that is asked for, if one is.
@@ -47,7 +51,7 @@ pub(super) fn application(
         // Switched off, with what belongs to it where it is.
         (Some(NATIVE), _) => return Ok(None),
         (None, None) => {
-            let rest = [PREFIX, HANDLER, LENGTH, BITS, LIFETIME, COOKIE, USER];
+            let rest = [PREFIX, HANDLER, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
             let mut given = rest.iter().filter(|key| said.is_there(key));
             return match given.next() {
                 Some(key) => Err(said.refuse(key, "stands without a layout or php_ini")),
@@ -63,6 +67,11 @@ pub(super) fn application(
     if let Some(variable) = said.text(USER)? {
         application.layout = application.layout.user_variable(variable);
     }
+    if let Some(stage) = said.text(MOVING)? {
+        let unknown =
+            |UnknownStage| said.refuse(MOVING, "is no stage of a move; accepted: prepare, move, done");
+        application.moving = Some(stage.parse().map_err(unknown)?);
+    }
     Ok(Some(application))
 }
 
@@ -76,9 +85,13 @@ pub(super) fn open(
         let why = "is for sessions that are not PHP's as well: PHP would not see what is kept";
         return Err(connection.refuse(NEAR, why).into());
     }
-    let server = PhpServer::new(settings(connection, variables, application.server)?)?;
-    let store = PhpStore::new(server, application.layout);
-    Ok(Opened::with_config(Arc::new(store), application.config))
+    let redis = settings(connection, variables, application.server)?;
+    let php = PhpStore::new(PhpServer::new(redis.clone())?, application.layout);
+    let store: Arc<dyn Store> = match application.moving {
+        None => Arc::new(php),
+        Some(stage) => Arc::new(MovingStore::new(php, Arc::new(redis.build()?), stage)),
+    };
+    Ok(Opened::with_config(store, application.config))
 }
 
 fn named(said: &Said<'_>, name: &str) -> Result<Layout, OpenError> {
@@ -109,7 +122,7 @@ fn of_layout(said: &Said<'_>, mut layout: Layout) -> Result<Application, OpenErr
         layout = layout.session_name(name);
     }
     let config = layout.session_config();
-    Ok(Application { server: this_machine(), layout, config })
+    Ok(Application { server: this_machine(), layout, config, moving: None })
 }
 
 /// PHP's settings, changed by what is said.
@@ -127,12 +140,12 @@ fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<App
                 let why = "names several servers in session.save_path: open them in the program (PhpServers)";
                 return Err(said.refuse(INI, why));
             };
-            Ok(Application { server, layout: found.layout, config: found.config })
+            Ok(Application { server, layout: found.layout, config: found.config, moving: None })
         }
         // Where another handler keeps them PHP's settings do not tell.
         Some(name) => {
             let (layout, config) = named(said, name)?.with_ini(&php).map_err(|error| refused(&error))?;
-            Ok(Application { server: this_machine(), layout, config })
+            Ok(Application { server: this_machine(), layout, config, moving: None })
         }
     }
 }

@@ -38,7 +38,7 @@ mod server;
 mod servers;
 mod spread;
 
-pub use cloakroom_php::layout::{Layout, LayoutError};
+pub use cloakroom_php::layout::{Layout, LayoutError, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use cloakroom_php::{AppKey, Cipher, Encrypter, InvalidAppKey, layout::LaravelApp};
 
@@ -48,3 +48,21 @@ pub use servers::PhpServers;
 
 /// A PHP application's sessions in Redis: on a [`PhpServer`], or on several ([`PhpServers`]).
 pub type PhpStore<G = PhpServer> = cloakroom_php::layout::PhpSessions<G>;
+
+/// A PHP application's sessions in Redis, on their way to another store.
+///
+/// ```no_run
+/// # fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use cloakroom::SessionManager;
+/// use cloakroom_redis::{RedisStore, php::{Layout, MovingStore, PhpServer, PhpStore, Stage}};
+///
+/// let redis = RedisStore::builder("redis://localhost:6379/0")?;
+/// let layout = Layout::phpredis().user_variable("user_id");
+/// let config = layout.session_config();
+/// let php = PhpStore::new(PhpServer::new(redis.clone())?, layout);
+/// let store = MovingStore::new(php, Arc::new(redis.build()?), Stage::Move);
+/// let sessions = SessionManager::new(store, config)?; // into SessionLayer::of
+/// # Ok(()) }
+/// ```
+pub type MovingStore = cloakroom_php::layout::Moving<PhpServer>;

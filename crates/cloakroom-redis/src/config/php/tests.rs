@@ -96,6 +96,21 @@ async fn the_layouts_cookie_and_lifetime_apply_where_the_file_says_nothing() {
 }
 
 #[tokio::test]
+async fn a_move_has_its_stage_in_the_table_or_in_a_variable() {
+    let file = format!("{TABLE}layout = \"phpredis\"\n");
+    let stage = async |file: &str, variables: &[(&str, &str)]| {
+        application(file, variables).await.unwrap().unwrap().moving
+    };
+    assert_eq!(stage(&file, &[]).await, None);
+    assert_eq!(stage(&format!("{file}moving = \"prepare\"\n"), &[]).await, Some(Stage::Prepare));
+    let over = [("REDIS_MOVING", "done")];
+    assert_eq!(stage(&format!("{file}moving = \"move\"\n"), &over).await, Some(Stage::Done));
+    // The place is the store's own, the cookie still PHP's.
+    let found = config(&format!("{file}moving = \"move\"\n"), &[]).await.unwrap();
+    assert!(found.starts_with("redis ") && found.contains("PHPSESSID"), "{found}");
+}
+
+#[tokio::test]
 async fn no_layout_and_the_native_one_are_sessions_of_our_own() {
     for file in ["", "layout = \"native\"\n", "layout = \"native\"\nuser_variable = \"u\"\n"] {
         let found = config(&format!("{TABLE}{file}"), &[]).await.unwrap();
@@ -235,6 +250,12 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
         (with("layout = \"phpredis\"\nlayuot = \"hush\""), &[], "did you mean layout?"),
         (with("user_variable = \"hush\""), &[], "user_variable stands without a layout or php_ini"),
         (with(""), &[("REDIS_SID_LENGTH", "hush")], "REDIS_SID_LENGTH stands without a layout"),
+        (
+            with("layout = \"phpredis\"\nmoving = \"hush\""),
+            &[],
+            "c.toml:3:10: connections.redis.moving is no stage of a move; accepted: prepare, move, done",
+        ),
+        (with("moving = \"move\""), &[], "moving stands without a layout or php_ini"),
         (with("php_ini = []"), &[], "php_ini names no file"),
         (
             with("php_ini = [\"no/such.ini\"]"),

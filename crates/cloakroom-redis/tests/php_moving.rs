@@ -1,0 +1,280 @@
+//! Live sessions on their way from PHP's layout to the store's own, beside a Redis in which this test plays PHP.
+#![cfg(feature = "php")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::store::Store;
+use cloakroom::{ErrorKind, Session, SessionError, SessionHandle, SessionManager};
+use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpStore, Stage};
+use cloakroom_testing::fault::{Fault, FaultStore};
+use http::{HeaderMap, Request, StatusCode};
+use support::{Kind, Server};
+
+const ID: &str = "0123456789abcdefghijklmnop";
+const BASKET: &str = r#"user_id|i:7;n|i:1;basket|a:1:{i:0;s:2:"A1";}"#;
+
+/// An instance of the service, at some stage of the move.
+struct Instance {
+    server: Arc<Server>,
+    sessions: SessionManager,
+}
+
+impl Instance {
+    fn over(server: &Arc<Server>, stage: Stage, new: Arc<dyn Store>) -> Self {
+        let layout = Layout::phpredis().user_variable("user_id");
+        let config = layout.session_config();
+        let php = PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout);
+        let sessions = SessionManager::new(MovingStore::new(php, new, stage), config).unwrap();
+        Instance { server: server.clone(), sessions }
+    }
+
+    fn at(server: &Arc<Server>, stage: Stage) -> Self {
+        Self::over(server, stage, Arc::new(server.builder().build().unwrap()))
+    }
+
+    fn request(&self, id: &str) -> SessionHandle {
+        let request = Request::builder().header("cookie", format!("PHPSESSID={id}"));
+        self.sessions.open(&request.body(()).unwrap(), None)
+    }
+
+    /// A whole request; answers with what the handler says and the id that the response tells.
+    async fn serve<T>(
+        &self,
+        id: &str,
+        handler: impl AsyncFnOnce(&Session) -> Result<T, SessionError>,
+    ) -> Result<(T, Option<String>), SessionError> {
+        let handle = self.request(id);
+        let said = handler(&handle.open().await?).await?;
+        let mut headers = HeaderMap::new();
+        if let cloakroom::Outcome::Failed(error) =
+            self.sessions.close(&handle, StatusCode::OK, &mut headers).await
+        {
+            return Err(error);
+        }
+        let told = headers.get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
+        let told = told.map(|cookie| cookie.split(['=', ';']).nth(1).unwrap().to_owned());
+        Ok((said, told))
+    }
+
+    async fn n(&self, id: &str) -> Option<i64> {
+        self.serve(id, async |session| session.get("n")).await.unwrap().0
+    }
+
+    async fn add(&self, id: &str) -> Result<i64, SessionError> {
+        let add = async |session: &Session| session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await;
+        self.serve(id, add).await.map(|(n, _)| n)
+    }
+
+    fn php_writes(&self, value: &str) {
+        let value = value.replace('"', "\\\"");
+        let answer = self.server.raw(&format!("SETEX PHPREDIS_SESSION:{ID} 1440 \"{value}\""));
+        assert!(answer.starts_with("+OK"), "{answer}");
+    }
+
+    fn php_ends(&self) {
+        self.server.raw(&format!("DEL PHPREDIS_SESSION:{ID}"));
+    }
+
+    fn php_has(&self) -> bool {
+        self.server.raw(&format!("EXISTS PHPREDIS_SESSION:{ID}")).starts_with(":1")
+    }
+}
+
+fn redis() -> Arc<Server> {
+    Arc::new(Server::start(Kind::Redis))
+}
+
+#[tokio::test]
+async fn a_session_moves_with_the_request_that_asks_for_it_and_the_visitor_notices_nothing() {
+    let server = redis();
+    let (before, service) = (Instance::at(&server, Stage::Prepare), Instance::at(&server, Stage::Move));
+    service.php_writes(BASKET);
+    assert_eq!(before.n(ID).await, Some(1));
+    assert!(before.php_has(), "nothing moves while PHP has routes");
+    let look = async |session: &Session| {
+        let basket: Vec<String> = session.get("basket")?.unwrap();
+        Ok((basket, session.user().map(|user| user.as_str().to_owned()), session.get::<i64>("n")?))
+    };
+    let (seen, told) = service.serve(ID, look).await.unwrap();
+    assert_eq!(seen, (vec!["A1".to_owned()], Some("7".to_owned()), Some(1)));
+    assert_eq!(told, None, "the cookie stays");
+    assert!(!service.php_has());
+    // What either instance does from now on, both see.
+    assert_eq!(before.add(ID).await.unwrap(), 2);
+    assert_eq!(service.add(ID).await.unwrap(), 3);
+    let lock = async |session: &Session| {
+        let mut guard = session.lock().await?;
+        let n: i64 = guard.get("n")?.unwrap();
+        guard.set("n", n + 1)?;
+        guard.commit().await
+    };
+    before.serve(ID, lock).await.unwrap();
+    service.serve(ID, lock).await.unwrap();
+    let (_, id) = before.serve(ID, async |session| session.regenerate().await).await.unwrap();
+    let id = id.unwrap();
+    assert_eq!((service.n(&id).await, service.n(ID).await), (Some(5), None));
+    // PHP is gone, and its layout with it.
+    let after = Instance::at(&server, Stage::Done);
+    assert_eq!(after.serve(&id, look).await.unwrap().0.2, Some(5));
+    after.serve(&id, async |session| session.destroy().await).await.unwrap();
+    assert_eq!((before.n(&id).await, service.n(&id).await), (None, None));
+}
+
+#[tokio::test]
+async fn while_php_holds_its_lock_a_session_stays_where_it_is_and_is_served_from_there() {
+    let server = redis();
+    let service = Instance::at(&server, Stage::Move);
+    service.php_writes(BASKET);
+    server.raw(&format!("SET PHPREDIS_SESSION:{ID}_LOCK web-1|4711 NX PX 60000"));
+    assert_eq!(service.n(ID).await, Some(1));
+    assert!(service.php_has());
+    // What PHP's request then writes is what moves.
+    service.php_writes(&BASKET.replace("n|i:1", "n|i:5"));
+    server.raw(&format!("DEL PHPREDIS_SESSION:{ID}_LOCK"));
+    assert_eq!(service.add(ID).await.unwrap(), 6);
+    assert!(!service.php_has());
+}
+
+#[tokio::test]
+async fn a_variable_that_another_one_refers_to_keeps_its_session_where_it_is() {
+    let server = redis();
+    let service = Instance::at(&server, Stage::Move);
+    service.php_writes("n|i:1;a|a:1:{i:0;i:5;}b|R:2;");
+    assert_eq!(service.add(ID).await.unwrap(), 2);
+    assert!(service.php_has());
+}
+
+#[tokio::test]
+async fn c2_what_php_writes_after_the_move_is_never_loaded() {
+    let server = redis();
+    let service = Instance::at(&server, Stage::Move);
+    service.php_writes(BASKET);
+    assert_eq!(service.add(ID).await.unwrap(), 2);
+    // A request without a lock that had begun before.
+    service.php_writes(BASKET);
+    assert_eq!(service.n(ID).await, Some(2));
+    service.serve(ID, async |session| session.destroy().await).await.unwrap();
+    service.php_writes(BASKET);
+    assert_eq!(service.n(ID).await, None);
+    // Also once nobody remembers how it ended.
+    let forget =
+        "for _,k in ipairs(redis.call('KEYS','cloakroom:{*')) do redis.call('DEL',k) end return 'gone'";
+    assert!(server.raw(&format!("EVAL \"{forget}\" 0")).contains("gone"));
+    assert_eq!(service.n(ID).await, None);
+    assert_eq!(Instance::at(&server, Stage::Prepare).n(ID).await, None);
+}
+
+#[tokio::test]
+async fn c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing() {
+    for fault in [Fault::Unavailable, Fault::LoseRequest, Fault::LoseAnswer] {
+        for meanwhile in ["nothing", "php writes", "php logs out", "php logs in"] {
+            for call in 1..=6 {
+                let server = redis_again();
+                let faulty = FaultStore::new(Arc::new(server.builder().build().unwrap()));
+                faulty.at(call, fault.clone());
+                let broken = Instance::over(&server, Stage::Move, Arc::new(faulty));
+                let at = format!("{fault:?}, call {call}, {meanwhile}");
+                broken.php_writes(BASKET);
+                let handle = broken.request(ID);
+                let _ = handle.open().await;
+                let had = broken.php_has();
+                let service = Instance::at(&server, Stage::Move);
+                let expected = match meanwhile {
+                    "php writes" if had => {
+                        service.php_writes(&BASKET.replace("n|i:1", "n|i:40"));
+                        Some(41)
+                    }
+                    "php logs in" if had => {
+                        service.php_writes(&BASKET.replace("i:7", "i:9").replace("n|i:1", "n|i:60"));
+                        Some(61)
+                    }
+                    "php logs out" if had => {
+                        service.php_ends();
+                        None
+                    }
+                    _ => Some(2),
+                };
+                match expected {
+                    None => assert_eq!(service.n(ID).await, None, "{at}"),
+                    Some(n) => {
+                        assert_eq!(service.add(ID).await.unwrap(), n, "{at}");
+                        assert!(!service.php_has(), "{at}");
+                        let user = async |session: &Session| {
+                            assert!(session.get::<bool>("\0moving").unwrap_or_default().is_none(), "{at}");
+                            Ok(session.user().map(|user| user.as_str().to_owned()))
+                        };
+                        let user = service.serve(ID, user).await.unwrap().0;
+                        assert_eq!(user.as_deref(), Some(if n == 61 { "9" } else { "7" }), "{at}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One server for many rounds, emptied before each.
+fn redis_again() -> Arc<Server> {
+    use std::sync::OnceLock;
+    static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
+    let server = SERVER.get_or_init(redis).clone();
+    server.raw("FLUSHALL");
+    server
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_two_hundred_increments_while_the_session_moves_are_two_hundred() {
+    let server = redis();
+    let instances =
+        Arc::new([Stage::Prepare, Stage::Prepare, Stage::Move].map(|stage| Instance::at(&server, stage)));
+    instances[0].php_writes(&BASKET.replace("n|i:1", "n|i:0"));
+    let mut tasks = Vec::new();
+    for task in 0..20_usize {
+        let instances = instances.clone();
+        tasks.push(tokio::spawn(async move {
+            for round in 0..10_usize {
+                // Half of the way only those that move nothing; then the third one as well.
+                let which = if round < 5 { task % 2 } else { task % 3 };
+                loop {
+                    match instances[which].add(ID).await {
+                        Ok(_) => break,
+                        // Not done, and said so.
+                        Err(error) if error.kind() == ErrorKind::LockTimeout => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(instances[2].n(ID).await, Some(200));
+    assert_eq!(instances[0].n(ID).await, Some(200));
+    assert!(!instances[0].php_has());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_a_logout_while_the_session_moves_is_one_on_both_sides() {
+    let server = redis();
+    let (before, service) = (Instance::at(&server, Stage::Prepare), Instance::at(&server, Stage::Move));
+    for round in 0..40 {
+        server.raw("FLUSHALL");
+        before.php_writes(BASKET);
+        let logout = async |session: &Session| session.destroy().await;
+        let (out, _, _) = tokio::join!(
+            async {
+                tokio::time::sleep(Duration::from_micros(150 * (round % 20))).await;
+                before.serve(ID, logout).await
+            },
+            service.n(ID),
+            service.serve(ID, async |session| session.put("x", 1).await),
+        );
+        out.unwrap();
+        assert_eq!((before.n(ID).await, service.n(ID).await), (None, None), "round {round}");
+        assert!(!service.php_has());
+    }
+}
