@@ -51,7 +51,7 @@ pub fn router(manager: SessionManager, mode: Mode) -> axum::Router {
 
 /// Serves until SIGTERM; then lets requests, commits and the store come to their end.
 async fn run(setup: Setup) -> Result<(), Refused> {
-    let store = store::open(&setup.store, setup.near_cache).await?;
+    let store = store::open(&setup.store, setup.near_cache, setup.layout).await?;
     let manager = SessionManager::over(store.shared(), setup.sessions)
         .map_err(|error| Refused::start("the options contradict each other", &error))?;
     let listener = TcpListener::bind(setup.listen)

@@ -10,6 +10,8 @@ use cloakroom::{
     Secure, SessionConfig, Transport, TrustedProxies,
 };
 
+use cloakroom_redis::php::Layout;
+
 use crate::store::StoreUrl;
 
 /// What a run is to be like.
@@ -17,6 +19,8 @@ pub(crate) struct Setup {
     pub(crate) store: StoreUrl,
     /// Only over a store that tells of changes.
     pub(crate) near_cache: bool,
+    /// Of a PHP application; only where one can keep sessions.
+    pub(crate) layout: Option<Layout>,
     pub(crate) framework: Framework,
     pub(crate) listen: SocketAddr,
     pub(crate) mode: Mode,
@@ -92,7 +96,7 @@ struct Options {
     /// What becomes of a key that was read, changed by another request, and then written
     #[arg(long, value_enum, default_value = "refuse")]
     on_conflict: OnConflictWord,
-    /// How sessions are laid out in the store
+    /// How sessions are laid out in the store: native, or as a PHP application has them
     #[arg(long, default_value = "native")]
     layout: String,
     /// The session format of a PHP layout
@@ -189,6 +193,9 @@ enum TransportWord {
     Header,
 }
 
+/// Where the probe's imaginary PHP application keeps who is logged in.
+const USER_VARIABLE: &str = "user";
+
 const LAYOUTS: [&str; 9] =
     ["phpredis", "uma", "phalcon", "amp", "resonance", "laravel", "symfony", "mini", "php-files"];
 
@@ -204,27 +211,14 @@ impl Options {
             ModeWord::Merge => Mode::Merge,
             ModeWord::Exclusive => Mode::Exclusive,
         };
-        let sessions = self.sessions(mode)?;
+        let layout = self.layout()?;
+        let sessions = self.sessions(mode, layout.as_ref())?;
         let (store, near_cache) = (self.store, self.near_cache);
-        Ok(Setup { store, near_cache, framework, listen: self.listen, mode, sessions })
+        Ok(Setup { store, near_cache, layout, framework, listen: self.listen, mode, sessions })
     }
 
     fn refuse_what_is_not_built(&self) -> Result<(), Refused> {
         let refuse = |option: &str| Err(Refused::option(option, "is not built yet"));
-        match self.layout.as_str() {
-            "native" => {}
-            layout if LAYOUTS.contains(&layout) => return refuse(&format!("--layout {layout}")),
-            _ => {
-                let accepted = LAYOUTS.join(", ");
-                return Err(Refused::option("--layout", &format!("must be one of native, {accepted}")));
-            }
-        }
-        if self.php_serializer.is_some() {
-            return Err(Refused::option("--php-serializer", "needs a PHP layout, and none is built yet"));
-        }
-        if self.id_format.is_some() {
-            return Err(Refused::option("--id-format", "needs a PHP layout, and none is built yet"));
-        }
         for (given, option) in
             [(!self.encrypt_key.is_empty(), "--encrypt-key"), (self.compress, "--compress")]
         {
@@ -242,21 +236,66 @@ impl Options {
         Ok(())
     }
 
-    fn sessions(&self, mode: Mode) -> Result<SessionConfig, Refused> {
+    /// The layout of a PHP application, with what is told of it.
+    fn layout(&self) -> Result<Option<Layout>, Refused> {
+        let name = self.layout.as_str();
+        if name == "native" {
+            for (given, option) in [
+                (self.php_serializer.is_some(), "--php-serializer"),
+                (self.id_format.is_some(), "--id-format"),
+            ] {
+                if given {
+                    return Err(Refused::option(option, "needs a PHP layout (--layout)"));
+                }
+            }
+            return Ok(None);
+        }
+        let mut layout: Layout = name.parse().map_err(|_| {
+            let why = match LAYOUTS.contains(&name) {
+                true => format!("{name} is not built yet"),
+                false => format!("must be one of native, {}", LAYOUTS.join(", ")),
+            };
+            Refused::option("--layout", &why)
+        })?;
+        if !matches!(self.store, StoreUrl::Redis(_)) {
+            return Err(Refused::option("--layout", &format!("{name} needs a store in Redis")));
+        }
+        if self.near_cache {
+            return Err(Refused::option("--near-cache", "is for sessions that are not PHP's as well"));
+        }
+        if let Some(handler) = &self.php_serializer {
+            layout = layout
+                .serialize_handler(handler)
+                .map_err(|error| Refused::start("--php-serializer", &error))?;
+        }
+        if let Some(format) = &self.id_format {
+            let read = format
+                .split_once(',')
+                .and_then(|(length, bits)| Some((length.trim().parse().ok()?, bits.trim().parse().ok()?)));
+            let (length, bits) =
+                read.ok_or_else(|| Refused::option("--id-format", "is LENGTH,BITS: 26,5"))?;
+            layout = layout.sid(length, bits).map_err(|error| Refused::start("--id-format", &error))?;
+        }
+        Ok(Some(layout.user_variable(USER_VARIABLE)))
+    }
+
+    fn sessions(&self, mode: Mode, layout: Option<&Layout>) -> Result<SessionConfig, Refused> {
         let proxies = TrustedProxies::parse(&self.trusted_proxy)
             .map_err(|error| Refused::start("--trusted-proxy", &error))?;
-        let mut locking = Locking::default();
+        let mut locking = layout.map_or_else(Locking::default, Layout::locking);
         locking.lease = self.lock_lease_ms.unwrap_or(locking.lease);
         locking.wait = self.lock_wait_ms.unwrap_or(locking.wait);
-        let mut limits = Limits::default();
-        limits.session_bytes = self.max_bytes.unwrap_or(limits.session_bytes);
-        let mut config = SessionConfig::new()
+        let mut config = layout.map_or_else(SessionConfig::new, Layout::session_config);
+        if let Some(session_bytes) = self.max_bytes {
+            config = config.limits(Limits { session_bytes, ..Limits::default() });
+        }
+        config = config
             .mode(mode)
             .on_conflict(match self.on_conflict {
                 OnConflictWord::Refuse => OnConflict::Refuse,
                 OnConflictWord::Overwrite => OnConflict::Overwrite,
             })
-            .cookie(self.cookie())
+            .cookie(self.cookie(layout))
             .transport(match self.transport {
                 TransportWord::Cookie => Transport::Cookie,
                 TransportWord::Header => Transport::header(),
@@ -264,7 +303,6 @@ impl Options {
             .cache_limiter(self.cache_limiter.unwrap_or_default())
             .trusted_proxies(proxies)
             .locking(locking)
-            .limits(limits)
             .clear_site_data(self.clear_site_data)
             .commit_on_5xx(self.commit_on_5xx);
         if let Some(idle) = self.idle {
@@ -285,8 +323,9 @@ impl Options {
         Ok(config)
     }
 
-    fn cookie(&self) -> CookieConfig {
-        let mut cookie = CookieConfig::new()
+    fn cookie(&self, layout: Option<&Layout>) -> CookieConfig {
+        let mut cookie = layout
+            .map_or_else(CookieConfig::new, Layout::cookie_config)
             .secure(self.secure.unwrap_or_default())
             .same_site(self.same_site.unwrap_or_default())
             .partitioned(self.partitioned);

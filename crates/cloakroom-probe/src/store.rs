@@ -6,7 +6,8 @@ use std::sync::Arc;
 use cloakroom::store::Store;
 use cloakroom::{MemoryStore, NearCache};
 use cloakroom_file::FileStore;
-use cloakroom_redis::{InvalidRedisUrl, RedisStore, RedisUrl};
+use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
+use cloakroom_redis::{InvalidRedisUrl, RedisBuilder, RedisStore, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
 
 use crate::options::Refused;
@@ -68,9 +69,26 @@ pub(crate) enum OpenStore {
     File(FileStore),
     Redis(RedisStore),
     Near(NearCache<RedisStore>),
+    Php(PhpStore),
 }
 
-pub(crate) async fn open(url: &StoreUrl, near_cache: bool) -> Result<OpenStore, Refused> {
+pub(crate) async fn open(
+    url: &StoreUrl,
+    near_cache: bool,
+    layout: Option<Layout>,
+) -> Result<OpenStore, Refused> {
+    match (url, layout) {
+        (StoreUrl::Redis(url), Some(layout)) => {
+            let server = PhpServer::new(RedisBuilder::new(url.clone()));
+            let server = server.map_err(|error| Refused::start("the store cannot be opened", &error))?;
+            Ok(OpenStore::Php(PhpStore::new(server, layout)))
+        }
+        (url, _) => open_own(url, near_cache).await,
+    }
+}
+
+/// Sessions in a layout of our own.
+async fn open_own(url: &StoreUrl, near_cache: bool) -> Result<OpenStore, Refused> {
     match url {
         StoreUrl::Memory => Ok(OpenStore::Memory(MemoryStore::new())),
         StoreUrl::Sqlite(path) => {
@@ -83,7 +101,7 @@ pub(crate) async fn open(url: &StoreUrl, near_cache: bool) -> Result<OpenStore, 
         }
         // Connects when a session is first asked for.
         StoreUrl::Redis(url) => {
-            let store = cloakroom_redis::RedisBuilder::new(url.clone()).build();
+            let store = RedisBuilder::new(url.clone()).build();
             let store = store.map_err(|error| Refused::start("the store cannot be opened", &error))?;
             Ok(match near_cache {
                 true => OpenStore::Near(NearCache::new(store)),
@@ -102,6 +120,7 @@ impl OpenStore {
             OpenStore::File(store) => Arc::new(store.clone()),
             OpenStore::Redis(store) => Arc::new(store.clone()),
             OpenStore::Near(store) => Arc::new(store.clone()),
+            OpenStore::Php(store) => Arc::new(store.clone()),
         }
     }
 
@@ -114,7 +133,7 @@ impl OpenStore {
                 }
             }
             OpenStore::File(store) => store.close().await,
-            OpenStore::Memory(_) | OpenStore::Redis(_) | OpenStore::Near(_) => {}
+            OpenStore::Memory(_) | OpenStore::Redis(_) | OpenStore::Near(_) | OpenStore::Php(_) => {}
         }
     }
 }

@@ -98,13 +98,13 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
     for (option, why) in [
         (&["--framework", "actix"][..], "not built"),
         (&["--framework", "rails"], "axum"),
-        (&["--layout", "phpredis"], "not built"),
+        (&["--layout", "phpredis"], "needs a store in Redis"),
         (&["--layout", "nonsense"], "native"),
-        (&["--php-serializer", "igbinary"], "none is built yet"),
+        (&["--php-serializer", "igbinary"], "needs a PHP layout"),
         (&["--near-cache"], "a store on a server that tells of changes"),
         (&["--encrypt-key", "00"], "not built"),
         (&["--compress"], "not built"),
-        (&["--id-format", "32,4"], "none is built yet"),
+        (&["--id-format", "32,4"], "needs a PHP layout"),
         (&["--mode", "turbo"], "exclusive"),
         (&["--on-conflict", "shrug"], "overwrite"),
         (&["--same-site", "loose"], "strict, lax, none"),
@@ -123,6 +123,15 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
         (&["--frobnicate"], "--frobnicate"),
     ] {
         refused(&[&memory[..], option].concat(), why);
+    }
+    let php = ["--store", "redis://127.0.0.1:1", "--layout", "phpredis"];
+    for (option, why) in [
+        (&["--php-serializer", "wddx"][..], "known are php, php_serialize"),
+        (&["--id-format", "22,5"], "110 bits"),
+        (&["--id-format", "long"], "LENGTH,BITS"),
+        (&["--near-cache"], "PHP's"),
+    ] {
+        refused(&[&php[..], option].concat(), why);
     }
     for (store, why) in [
         ("rediss://127.0.0.1?insecure=1", "ca, certificate and key"),

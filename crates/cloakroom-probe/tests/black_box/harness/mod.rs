@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod disk;
+pub mod phps_layout;
 pub mod probe;
 pub mod response;
 #[path = "../../../../cloakroom-redis/tests/support/mod.rs"]
@@ -26,6 +27,7 @@ macro_rules! everywhere {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
             use crate::harness::{Place, run};
+            use crate::harness::phps_layout::run_on_phps_layout;
 
             #[test]
             fn memory_axum() { run(super::$case(Place::MEMORY_AXUM)) }
@@ -43,6 +45,14 @@ macro_rules! everywhere {
             fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
             #[test]
             fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
+            #[test]
+            fn php_axum() {
+                run_on_phps_layout(stringify!($case), || super::$case(Place::PHP_AXUM));
+            }
+            #[test]
+            fn igbinary_hyper() {
+                run_on_phps_layout(stringify!($case), || super::$case(Place::IGBINARY_HYPER));
+            }
         }
     )* };
 }

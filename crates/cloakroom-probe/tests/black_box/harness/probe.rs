@@ -12,7 +12,7 @@ use super::servers::cluster::Cluster;
 use super::servers::proxy::Proxy;
 use super::servers::sentinels::Group;
 use super::servers::{Kind, Server};
-use super::{Request, Response, Visitor, signal, sleep_ms};
+use super::{Request, Response, Visitor, phps_layout, signal, sleep_ms};
 
 /// A store behind a framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,26 +21,38 @@ pub struct Place {
     pub framework: &'static str,
     /// Behind a near cache.
     pub near_cache: bool,
+    /// In the layout of phpredis, in this format.
+    pub php: Option<&'static str>,
 }
 
 impl Place {
-    pub const MEMORY_AXUM: Place = Place { store: "memory", framework: "axum", near_cache: false };
-    pub const MEMORY_HYPER: Place = Place { store: "memory", framework: "hyper", near_cache: false };
-    pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum", near_cache: false };
-    pub const SQLITE_HYPER: Place = Place { store: "sqlite", framework: "hyper", near_cache: false };
-    pub const FILE_AXUM: Place = Place { store: "file", framework: "axum", near_cache: false };
-    pub const FILE_HYPER: Place = Place { store: "file", framework: "hyper", near_cache: false };
-    pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum", near_cache: false };
-    pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper", near_cache: false };
-    pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum", near_cache: false };
-    pub const VALKEY_HYPER: Place = Place { store: "valkey", framework: "hyper", near_cache: false };
+    pub const MEMORY_AXUM: Place = Place { store: "memory", framework: "axum", near_cache: false, php: None };
+    pub const MEMORY_HYPER: Place =
+        Place { store: "memory", framework: "hyper", near_cache: false, php: None };
+    pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum", near_cache: false, php: None };
+    pub const SQLITE_HYPER: Place =
+        Place { store: "sqlite", framework: "hyper", near_cache: false, php: None };
+    pub const FILE_AXUM: Place = Place { store: "file", framework: "axum", near_cache: false, php: None };
+    pub const FILE_HYPER: Place = Place { store: "file", framework: "hyper", near_cache: false, php: None };
+    pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum", near_cache: false, php: None };
+    pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper", near_cache: false, php: None };
+    pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum", near_cache: false, php: None };
+    pub const VALKEY_HYPER: Place =
+        Place { store: "valkey", framework: "hyper", near_cache: false, php: None };
     /// A server that a sentinel knows.
-    pub const SENTINEL_AXUM: Place = Place { store: "sentinel", framework: "axum", near_cache: false };
-    pub const SENTINEL_HYPER: Place = Place { store: "sentinel", framework: "hyper", near_cache: false };
+    pub const SENTINEL_AXUM: Place =
+        Place { store: "sentinel", framework: "axum", near_cache: false, php: None };
+    pub const SENTINEL_HYPER: Place =
+        Place { store: "sentinel", framework: "hyper", near_cache: false, php: None };
     /// Three primaries and three replicas.
-    pub const CLUSTER_AXUM: Place = Place { store: "cluster", framework: "axum", near_cache: false };
-    pub const CLUSTER_HYPER: Place = Place { store: "cluster", framework: "hyper", near_cache: false };
+    pub const CLUSTER_AXUM: Place =
+        Place { store: "cluster", framework: "axum", near_cache: false, php: None };
+    pub const CLUSTER_HYPER: Place =
+        Place { store: "cluster", framework: "hyper", near_cache: false, php: None };
     pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
+    /// Where a PHP application keeps its sessions.
+    pub const PHP_AXUM: Place = Place { php: Some("php"), ..Place::REDIS_AXUM };
+    pub const IGBINARY_HYPER: Place = Place { php: Some("igbinary"), ..Place::REDIS_HYPER };
 
     /// Starts a probe here, on a free port, over an empty store.
     pub fn start(self, flags: &[&str]) -> Probe {
@@ -133,6 +145,7 @@ impl Place {
         let mut child = command
             .args(["--store", store, "--framework", self.framework])
             .args(self.near_cache.then_some("--near-cache"))
+            .args(self.php.into_iter().flat_map(|format| phps_layout::flags(format, flags)))
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
