@@ -198,6 +198,8 @@ async fn the_server_is_phps_unless_the_table_or_the_environment_names_another() 
 async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
     let with = |lines: &str| format!("{TABLE}{lines}\n");
     let (_folder, files) = ini("session.save_handler = files\n");
+    let (_several, several) =
+        ini("session.save_handler = redis\nsession.save_path = \"tcp://a?auth=hush,tcp://b\"\n");
     let (_other, short) = ini(&format!("{PHP_INI}session.sid_length = 22\n"));
     for (file, variables, told) in [
         (
@@ -263,6 +265,7 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
             "c.toml:2:11: connections.redis.php_ini is refused: no/such.ini",
         ),
         (files, &[], "session.save_handler is files"),
+        (several, &[], "php_ini names several servers in session.save_path: open them in the program"),
         (short, &[], "raise session.sid_length"),
         (
             with("layout = \"phpredis\"\nnear_cache = true"),
