@@ -121,3 +121,23 @@ impl<'d> Strings<'d> {
         self.slots = slots;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many that some have the same hash, and more than there was room for.
+    #[test]
+    fn every_text_has_a_number_of_its_own() {
+        const TEXTS: u32 = 300_000;
+        let text = (0..TEXTS).chain(0..TEXTS).flat_map(u32::to_le_bytes).collect();
+        let doc = Document { text, ..Document::default() };
+        let small = Document { text: doc.text[..64].to_vec(), ..Document::default() };
+        let mut strings = Strings::new(&small);
+        strings.doc = &doc;
+        for n in 0..2 * TEXTS {
+            let known = strings.number(Span { at: 4 * n, len: 4 });
+            assert_eq!(known, n.checked_sub(TEXTS));
+        }
+    }
+}

@@ -243,6 +243,33 @@ mod tests {
         }
     }
 
+    /// A string's number that none has yet, in each of its places; more of what is announced than there is.
+    #[test]
+    fn what_is_malformed_is_refused_with_the_readers_words() {
+        let header = b"\0\0\0\x02\x14\x02\x11\x01a";
+        let cases: [&[u8]; 7] = [
+            b"\x0e\x01\x11\x01b\0",
+            b"\0\x0e\x01\0",
+            b"\x14\x01\x06\0\x0e\x01\x11\x01b\0",
+            b"\x14\x01\x0e\x01\0\x11\x01b\0",
+            b"\x1a\x01\x14\0\x11\x01b\0",
+            b"\x14\x02\x06\0\0\x06\x01",
+            b"\x11\x09b\x11\x01b\0",
+        ];
+        for inner in cases {
+            let payload = [&header[..], inner].concat();
+            for path in [&[Key::Bytes(b"a")][..], &[Key::Bytes(b"a"), Key::Int(0)], &[Key::Bytes(b"x")]] {
+                assert!(
+                    !agrees(Format::Igbinary, &payload, path, Limits::default()),
+                    "{}",
+                    inner.escape_ascii()
+                );
+                let refused = Session::read_one(Format::Igbinary, &payload, path).unwrap_err();
+                assert_eq!(refused, Session::decode(Format::Igbinary, payload.as_slice()).unwrap_err());
+            }
+        }
+    }
+
     #[test]
     fn what_is_told_by_a_number_is_left_to_the_readers() {
         let cases: [(Format, &[u8]); 7] = [
