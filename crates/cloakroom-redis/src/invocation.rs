@@ -26,8 +26,9 @@ pub(crate) struct Evaluated {
 
 impl Invocation {
     pub(crate) fn new(source: &'static Source, keys: &[String]) -> Self {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(&source.sha).arg(keys.len()).arg(keys);
+        // Room for what nearly every script is given, beside the session itself.
+        let mut command = Cmd::with_capacity(8, 256);
+        command.arg("EVALSHA").arg(&source.sha).arg(keys.len()).arg(keys);
         let spot = Spot::of(keys.first().map_or("", String::as_str));
         Invocation { source, spot, command, waits: None }
     }

@@ -34,7 +34,7 @@ impl Shared {
                 _ => return Err(error::strange(&self.place, Effect::Reads)),
             };
             // Another one answered than was thought to, and its time is not known yet: asked again, along with the time.
-            let Some(now) = told.by.time.estimate() else { return self.load_one(key).await };
+            let Some(now) = told.by.time.estimate() else { return Box::pin(self.load_one(key)).await };
             match there {
                 // Most reads end here.
                 Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
@@ -49,7 +49,7 @@ impl Shared {
                 }
             }
         }
-        self.load_one(key).await
+        Box::pin(self.load_one(key)).await
     }
 
     /// As part of something, which keeps nothing.

@@ -189,7 +189,8 @@ impl Shared {
         if let Some(wanted) = self.durability
             && invocation.waits.is_some_and(|write| self.waits_for(write))
         {
-            return self.evaluate_waiting(wanted, deadline, effect, invocation, command).await;
+            let waiting = self.evaluate_waiting(wanted, deadline, effect, invocation, command);
+            return Box::pin(waiting).await;
         }
         let told = self.ask(deadline, effect, invocation.spot, &Asking::One(command)).await?;
         Ok(Evaluated { told, kept: Kept::AsAsked })
@@ -269,7 +270,7 @@ impl Shared {
         match &self.nodes {
             Nodes::One(node) => self.ask_node(node.clone(), deadline, effect, asking).await,
             Nodes::Cluster(cluster) => {
-                self.ask_cluster(cluster, deadline, effect, spot, asking, Over::Shared).await
+                Box::pin(self.ask_cluster(cluster, deadline, effect, spot, asking, Over::Shared)).await
             }
         }
     }
@@ -302,7 +303,7 @@ impl Shared {
             };
             let open = match link.ready() {
                 Some(open) => open?,
-                None => match tokio::time::timeout_at(deadline.ends.into(), link.open()).await {
+                None => match Box::pin(tokio::time::timeout_at(deadline.ends.into(), link.open())).await {
                     Ok(open) => open?,
                     Err(_) => {
                         return Err(error::unavailable(&node.place, "could not be connected to in time"));
