@@ -207,45 +207,35 @@ async fn c1_a_write_of_phps_in_between_is_noticed_by_its_bytes_in_files_and_both
 
 /// Whatever request of PHP's has the file open: it goes by that, and not by its name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c2_a_request_of_phps_that_waits_or_runs_over_an_end_finds_nothing_and_brings_nothing_back() {
+async fn c2_c4_a_request_of_phps_that_waits_over_an_end_finds_nothing_and_brings_nothing_back() {
     let dir = place();
-    let service = Arc::new(Service::on(dir.path(), Mode::Merge).await);
-    for end in ["destroy", "regenerate"] {
-        service.php_writes(ID, "n|i:1;user_id|i:7;");
-        let handle = service.request(ID);
+    let service = Service::on(dir.path(), Mode::Exclusive).await;
+    for (id, end) in [(ID.to_owned(), "destroy"), (ID.replace('0', "z"), "regenerate")] {
+        let before = "n|i:1;user_id|i:7;";
+        service.php_writes(&id, before);
+        let handle = service.request(&id);
         let session = handle.open().await.unwrap();
-        let guard = session.lock().await.unwrap();
-        let path = service.file(ID);
-        let (opened, is_opened) = std::sync::mpsc::channel();
+        // It has the file open before the end, and gets its lock after it: until then we have it.
+        let file = OpenOptions::new().read(true).write(true).open(service.file(&id)).unwrap();
+        assert!(file.try_lock().is_err());
         let waits = std::thread::spawn(move || {
-            let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
-            opened.send(()).unwrap();
             file.lock().unwrap();
             let php = Php(file);
             let read = php.reads();
-            php.ends("n|i:1;user_id|i:7;");
+            php.ends(before);
             read
         });
-        is_opened.recv().unwrap();
-        guard.rollback().await;
         match end {
             "destroy" => session.destroy().await.unwrap(),
             _ => session.regenerate().await.unwrap(),
         }
-        // It may have come in before the end; then its lock was waited for.
-        let read = waits.join().unwrap();
-        assert!(read.is_empty() || read == "n|i:1;user_id|i:7;", "{read}");
         service.close(&handle).await.unwrap();
-        assert_eq!(service.value(ID), None, "{end}");
-        assert_eq!(service.n(ID).await, None, "{end}");
+        assert_eq!(waits.join().unwrap(), "", "{end}");
+        assert_eq!(service.value(&id), None, "{end}");
+        assert_eq!(service.n(&id).await, None, "{end}");
         // Written back under its name, by a PHP without strict mode, it is not loaded either.
-        std::fs::write(service.file(ID), "n|i:1;user_id|i:7;").unwrap();
-        assert_eq!(service.n(ID).await, None, "{end}");
-        std::fs::remove_file(service.file(ID)).unwrap();
-        // The next round begins with a session under an id that ended.
-        for own in own_files(dir.path()) {
-            std::fs::remove_file(own).unwrap();
-        }
+        std::fs::write(service.file(&id), before).unwrap();
+        assert_eq!(service.n(&id).await, None, "{end}");
     }
 }
 
