@@ -46,6 +46,8 @@ pub enum PhpSettingsError {
     SaveHandler(String),
     /// `session.save_path` cannot be read.
     SavePath(SavePathError),
+    /// `session.save_path` names no directory.
+    NoFolder,
     /// One of the settings does not do.
     Layout(LayoutError),
 }
@@ -60,6 +62,11 @@ impl fmt::Display for PhpSettingsError {
                  cloakroom-redis is for those in Redis"
             ),
             PhpSettingsError::SavePath(error) => error.fmt(f),
+            PhpSettingsError::NoFolder => f.write_str(
+                "session.save_path is not set in these files: PHP then has the directory that it was built with (on Debian \
+                 /var/lib/php/sessions), which no file tells; `php -i` does: set session.save_path to it in php.ini, or name it \
+                 with PhpFiles::builder",
+            ),
             PhpSettingsError::Layout(error) => error.fmt(f),
         }
     }
@@ -82,8 +89,7 @@ impl From<LayoutError> for PhpSettingsError {
 impl PhpSettings {
     /// Reads the files as PHP does: see [`PhpIni::read`]. What is in them and loses sessions is told by `cloakroom doctor`.
     ///
-    /// Where they name no `session.save_path`, PHP was built with one (Debian's with `/var/lib/php/sessions`), which no file tells: see
-    /// [`PhpFilesBuilder::of`] for what is taken.
+    /// They have to name `session.save_path`: PHP was built with one (Debian's with `/var/lib/php/sessions`), which no file tells.
     ///
     /// # Errors
     /// [`PhpSettingsError`]: which setting has to change.
@@ -105,6 +111,9 @@ impl PhpSettings {
             _ => return other("one that this version does not know"),
         }
         let files = php.folder().map_err(PhpSettingsError::SavePath)?;
+        if files.folder.is_empty() {
+            return Err(PhpSettingsError::NoFolder);
+        }
         let (layout, config) = Layout::php_files().with_ini(php)?;
         Ok(PhpSettings { files: PhpFilesBuilder::of(&files), layout, config })
     }
@@ -136,9 +145,8 @@ mod tests {
         assert_eq!(php.layout, expected);
         let shown = format!("{:?}", php.files);
         assert!(shown.contains("\"/srv/shop/sessions\", depth: 2, mode: 640"), "{shown}");
-        // Where nothing is said.
-        let shown = format!("{:?}", of("").unwrap().files);
-        assert!(shown.contains(&format!("{:?}, depth: 0, mode: 600", std::env::temp_dir())), "{shown}");
+        let shown = format!("{:?}", of("session.save_path = /srv/shop\n").unwrap().files);
+        assert!(shown.contains("\"/srv/shop\", depth: 0, mode: 600"), "{shown}");
     }
 
     #[test]
@@ -147,8 +155,10 @@ mod tests {
             ("session.save_handler = redis\n", "session.save_handler is redis"),
             ("session.save_handler = memcached\n", "session.save_handler is memcached"),
             ("session.save_path = \"x;/tmp\"\n", "N is how deep"),
-            ("session.sid_length = 22\n", "raise session.sid_length"),
-            ("session.serialize_handler = wddx\n", "session.serialize_handler"),
+            ("", "/var/lib/php/sessions"),
+            ("session.save_path = \"1;\"\n", "set session.save_path"),
+            ("session.save_path = /tmp\nsession.sid_length = 22\n", "raise session.sid_length"),
+            ("session.save_path = /tmp\nsession.serialize_handler = wddx\n", "session.serialize_handler"),
         ] {
             let error = of(text).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
