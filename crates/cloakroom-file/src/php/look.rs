@@ -46,6 +46,11 @@ impl Core {
             let mut sighted = Vec::with_capacity(targets.len());
             for target in targets {
                 match self.glance(target, held.is_some())? {
+                    // Perhaps a step of another process of ours, which is through in a moment: it has our lock as well.
+                    Glance::Sighted(there) if held.is_none() && there.lock.is_some() => {
+                        under_lock = true;
+                        continue 'again;
+                    }
                     Glance::Sighted(there) => sighted.push(there),
                     Glance::Unfinished if held.is_none() => {
                         under_lock = true;
