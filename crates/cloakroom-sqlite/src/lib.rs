@@ -52,6 +52,8 @@ mod commit_count;
 mod error;
 mod open;
 mod pace;
+#[cfg(feature = "php")]
+pub mod php;
 mod purge;
 mod queue;
 mod read;

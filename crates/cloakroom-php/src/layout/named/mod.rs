@@ -4,6 +4,7 @@
 mod amp;
 #[cfg(feature = "laravel")]
 mod laravel;
+mod mini;
 mod phalcon;
 mod php_files;
 mod phpredis;
@@ -30,6 +31,7 @@ pub(super) const ALL: &[(&str, Begin)] = &[
     #[cfg(feature = "amp")]
     ("phenix", Layout::phenix),
     ("resonance", Layout::resonance),
+    ("mini", Layout::mini),
     ("symfony", Layout::symfony),
     ("symfony-phpredis", Layout::symfony_phpredis),
 ];
