@@ -250,6 +250,9 @@ impl Options {
             }
             return Ok(None);
         }
+        if name == "php-files" {
+            return Err(Refused::option("--layout", "php-files is not built yet"));
+        }
         let mut layout: Layout = name.parse().map_err(|_| {
             let why = match LAYOUTS.contains(&name) {
                 true => format!("{name} is not built yet"),

@@ -29,6 +29,8 @@ const MOVING: &str = "moving";
 const NATIVE: &str = "native";
 /// The layout of `session.save_handler = redis`, and so the one of a php.ini.
 const PHPREDIS: &str = "phpredis";
+/// The layout of sessions that are in no server.
+const FILES: &str = "php-files";
 
 /// A PHP application, as far as its sessions go.
 pub(super) struct Application {
@@ -61,6 +63,9 @@ pub(super) fn application(
         (layout, Some(files)) => of_ini(&said, layout, files)?,
         (Some(name), None) => of_layout(&said, named(&said, name)?)?,
     };
+    if application.layout.name() == FILES {
+        return Err(said.refuse(LAYOUT, "is of sessions in files, and this is the driver redis"));
+    }
     if let Some(prefix) = said.text(PREFIX)? {
         application.layout = application.layout.prefix(prefix);
     }
@@ -71,6 +76,9 @@ pub(super) fn application(
         let unknown =
             |UnknownStage| said.refuse(MOVING, "is no stage of a move; accepted: prepare, move, done");
         application.moving = Some(stage.parse().map_err(unknown)?);
+        if application.layout.name() != PHPREDIS {
+            return Err(said.refuse(MOVING, "is built for the layout phpredis and no other yet"));
+        }
     }
     Ok(Some(application))
 }

@@ -72,7 +72,7 @@ async fn a_table_names_a_layout_and_what_differs_from_it() {
 
 #[tokio::test]
 async fn every_layout_that_parses_can_be_named() {
-    for name in Layout::names() {
+    for name in Layout::names().filter(|name| *name != FILES) {
         let found = application(&format!("{TABLE}layout = \"{name}\"\n"), &[]).await.unwrap().unwrap();
         assert_eq!(found.layout, name.parse().unwrap());
     }
@@ -257,6 +257,8 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
             &[],
             "c.toml:3:10: connections.redis.moving is no stage of a move; accepted: prepare, move, done",
         ),
+        (with("layout = \"phalcon\"\nmoving = \"move\""), &[], "moving is built for the layout phpredis"),
+        (with("layout = \"php-files\""), &[], "layout is of sessions in files"),
         (with("moving = \"move\""), &[], "moving stands without a layout or php_ini"),
         (with("php_ini = []"), &[], "php_ini names no file"),
         (

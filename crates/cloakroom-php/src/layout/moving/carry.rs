@@ -1,0 +1,265 @@
+//! The way of one session, from where PHP has it to the new place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::clock::Timestamp;
+use cloakroom::payload::{Payload, PayloadBuilder};
+use cloakroom::record::{Lifetime, Record};
+use cloakroom::store::protocol::{Entry, Table};
+use cloakroom::store::{
+    BindUser, Commit, Committed, Create, Created, End, EndCause, Ending, Loaded, Store, StoreError,
+};
+use cloakroom::{OpId, StoreKey};
+
+use super::{Parts, Stage};
+use crate::layout::ground::Ground;
+use crate::layout::picture::{About, Drafts};
+use crate::layout::store::Inner;
+use crate::layout::variables;
+
+/// Where the copy's flag is: an entry that no variable of PHP's is, and no application's.
+const FLAG: &str = "\0moving";
+/// The operation that leaves the mark in PHP's place.
+fn mark() -> OpId {
+    OpId::from_u64(0x6d6f_7669_6e67)
+}
+/// How much longer than PHP keeps a session the mark stands: longer than any request of PHP's runs.
+const SPARE: Duration = Duration::from_secs(24 * 3600);
+/// A session that is begun anew in its new place ends then, used or not: PHP's had no such deadline.
+const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// So long a copy that is taken back is remembered: there is no shorter time.
+const FORGOTTEN: Duration = Duration::from_millis(1);
+/// So often a session that changes under the move is tried again, before it is left where it is for this request.
+const TRIES: usize = 4;
+
+/// What PHP has of a session.
+enum Theirs {
+    /// This, and whether it may be taken away now.
+    Live(Arc<Record>, bool),
+    /// It has moved.
+    Marked,
+    Gone,
+}
+
+impl<G: Ground> Inner<G> {
+    async fn theirs(&self, key: StoreKey) -> Result<Theirs, StoreError> {
+        let keys = [key];
+        let found = self.inspect(&keys, |table, now, key| {
+            Ok(match table.get(key)? {
+                Some(Entry::Live { record, lease }) if !record.is_expired(now) => {
+                    let free = lease.is_none_or(|lease| now >= lease.until);
+                    let whole = free
+                        && table.value(key).is_some_and(|value| {
+                            variables::are_all(&self.layout.coding, value, &record.payload)
+                        });
+                    Theirs::Live(record, whole)
+                }
+                Some(Entry::Marker { op, until, .. }) if op == mark() && now < until => Theirs::Marked,
+                _ => Theirs::Gone,
+            })
+        });
+        Ok(found.await?.into_iter().next().unwrap_or(Theirs::Gone))
+    }
+
+    /// Takes the session out of PHP's hands, if it is as it was seen.
+    async fn take_out(&self, key: StoreKey, seen: &Record) -> Result<bool, StoreError> {
+        let kept = self.layout.lifetime + SPARE;
+        let about = About { key, heir: None, patient: false };
+        let take = |table: &mut Drafts<'_>, now: Timestamp| {
+            let (record, lease) = match table.get(&key)? {
+                Some(Entry::Live { record, lease }) => (record, lease),
+                _ => return Ok(false),
+            };
+            if record.version != seen.version || lease.is_some_and(|lease| now < lease.until) {
+                return Ok(false);
+            }
+            let until = now.after(kept);
+            table.put(&key, Entry::Marker { ending: Ending::Revoked, op: mark(), until })?;
+            Ok(true)
+        };
+        self.step(about, take).await
+    }
+
+    /// The variables with who is logged in among them, as PHP has it.
+    pub(super) fn told(&self, payload: &Payload, bind: Option<&BindUser>) -> Payload {
+        let named = self.layout.user_variable.as_ref().zip(bind);
+        let with =
+            named.and_then(|(variable, bind)| variables::with_user(payload, variable, &bind.user).ok());
+        with.unwrap_or_else(|| payload.clone())
+    }
+}
+
+pub(super) fn is_flagged(record: &Record) -> bool {
+    record.payload.get(FLAG).is_some()
+}
+
+fn flagged(payload: &Payload) -> Payload {
+    let mut entries = PayloadBuilder::with_capacity(payload.len() + FLAG.len() + 8);
+    for (key, value) in payload.iter() {
+        entries.push(key, value);
+    }
+    entries.push(FLAG, b"b:1;");
+    entries.finish()
+}
+
+fn unflagged(payload: &Payload) -> Payload {
+    let mut entries = PayloadBuilder::with_capacity(payload.len());
+    for (key, value) in payload.iter().filter(|(key, _)| *key != FLAG) {
+        entries.push(key, value);
+    }
+    entries.finish()
+}
+
+/// Whether the other store has a word on it.
+fn speaks(loaded: &Loaded) -> bool {
+    match loaded {
+        Loaded::Live(snapshot) => !is_flagged(&snapshot.record),
+        Loaded::Alias { .. } | Loaded::Ended(_) => true,
+        Loaded::Missing => false,
+    }
+}
+
+impl<G: Ground> Parts<G> {
+    pub(super) fn php(&self) -> &Inner<G> {
+        self.php.inner()
+    }
+
+    /// What the new place says of the session, which is moved there if it may be. `None`: it is PHP's, if anybody's.
+    pub(super) async fn settle(&self, key: StoreKey) -> Result<Option<Loaded>, StoreError> {
+        let loaded = self.new.load(key).await?;
+        if speaks(&loaded) {
+            return Ok(Some(loaded));
+        }
+        match self.stage {
+            Stage::Prepare => Ok(None),
+            Stage::Move => self.carry(key, loaded).await,
+            Stage::Done => Ok(Some(Loaded::Missing)),
+        }
+    }
+
+    /// After PHP's place said that there is nothing: what the new one says, if the session has moved meanwhile.
+    pub(super) async fn moved(&self, key: StoreKey) -> Result<Option<Loaded>, StoreError> {
+        let loaded = self.new.load(key).await?;
+        if speaks(&loaded) {
+            return Ok(Some(loaded));
+        }
+        self.carry(key, loaded).await
+    }
+
+    async fn carry(&self, key: StoreKey, mut copy: Loaded) -> Result<Option<Loaded>, StoreError> {
+        for _ in 0..TRIES {
+            let theirs = self.php().theirs(key).await?;
+            let ours = match &copy {
+                Loaded::Live(snapshot) => Some(&snapshot.record),
+                _ => None,
+            };
+            match (theirs, ours) {
+                (Theirs::Marked, Some(record)) => self.unflag(key, record).await?,
+                (Theirs::Marked, None) => return Ok(Some(Loaded::Missing)),
+                // PHP ended it after the copy was made.
+                (Theirs::Gone, Some(_)) => {
+                    self.drop_copy(key).await?;
+                    return Ok(None);
+                }
+                (Theirs::Gone, None) | (Theirs::Live(_, false), _) => return Ok(None),
+                (Theirs::Live(..), _) if self.stage != Stage::Move => return Ok(None),
+                (Theirs::Live(record, true), ours) => {
+                    if let Some(copied) = self.copy(key, &record, ours).await?
+                        && self.php().take_out(key, &record).await?
+                    {
+                        self.unflag(key, &copied).await?;
+                    }
+                }
+            }
+            copy = self.new.load(key).await?;
+            if speaks(&copy) {
+                return Ok(Some(copy));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A copy of what PHP has, with the flag, where there may be an older one. `None`: it is somebody else's turn.
+    async fn copy(
+        &self,
+        key: StoreKey,
+        theirs: &Record,
+        ours: Option<&Arc<Record>>,
+    ) -> Result<Option<Arc<Record>>, StoreError> {
+        let payload = flagged(&theirs.payload);
+        match ours {
+            Some(ours) if ours.user != theirs.user => {
+                self.drop_copy(key).await?;
+                tokio::time::sleep(5 * FORGOTTEN).await;
+                Ok(None)
+            }
+            Some(ours) if ours.payload == payload => Ok(Some(Arc::clone(ours))),
+            Some(ours) => self.commit(key, ours, payload).await,
+            None => {
+                let user = theirs.user.clone();
+                let create = Create {
+                    key,
+                    // The last operation of ours: asked again, it is known to be done.
+                    op: theirs.version.op,
+                    record_id: theirs.id,
+                    lifetime: Lifetime {
+                        idle: self.php().layout.lifetime,
+                        absolute: ABSOLUTE,
+                        renewal: None,
+                    },
+                    bind: user.map(|user| BindUser { user, device: theirs.device.clone(), cap: None }),
+                    payload,
+                    marker: SPARE,
+                };
+                Ok(match self.new.create(create).await? {
+                    Created::Created { snapshot, .. } => Some(snapshot.record),
+                    Created::Exists => None,
+                })
+            }
+        }
+    }
+
+    async fn unflag(&self, key: StoreKey, copy: &Arc<Record>) -> Result<(), StoreError> {
+        self.commit(key, copy, unflagged(&copy.payload)).await.map(drop)
+    }
+
+    async fn commit(
+        &self,
+        key: StoreKey,
+        ours: &Arc<Record>,
+        payload: Payload,
+    ) -> Result<Option<Arc<Record>>, StoreError> {
+        let commit = Commit {
+            key,
+            op: OpId::generate(),
+            expected: ours.version,
+            base: Some(Arc::clone(ours)),
+            lease: None,
+            release: false,
+            epoch: ours.epoch,
+            payload,
+            slide: None,
+        };
+        Ok(match self.new.commit(commit).await? {
+            Committed::Committed(snapshot) => Some(snapshot.record),
+            _ => None,
+        })
+    }
+
+    /// A copy that nobody was ever served leaves nothing behind that would be in the way of the next one.
+    async fn drop_copy(&self, key: StoreKey) -> Result<(), StoreError> {
+        let end = End { key, op: OpId::generate(), cause: EndCause::Revoked, marker: FORGOTTEN };
+        self.new.end(end).await.map(drop)
+    }
+
+    pub(super) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
+        if let Some(loaded) = self.settle(key).await? {
+            return Ok(loaded);
+        }
+        match self.php.load(key).await? {
+            Loaded::Live(snapshot) => Ok(Loaded::Live(snapshot)),
+            gone => Ok(self.moved(key).await?.unwrap_or(gone)),
+        }
+    }
+}

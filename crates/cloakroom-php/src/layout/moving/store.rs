@@ -1,0 +1,182 @@
+//! The store that a session is asked of while it is on its way.
+
+use cloakroom::clock::Timestamp;
+use cloakroom::store::{
+    Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, Loaded, Purged, Release,
+    Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreFuture,
+    StoreStats, Summary, Touch, Touched,
+};
+use cloakroom::{StoreKey, UserId};
+
+use super::carry::is_flagged;
+use super::{Moving, Stage};
+use crate::layout::ground::Ground;
+use crate::layout::picture::no_index;
+
+/// Whether an answer of the new place is about a copy that nobody is served, or about nothing.
+fn is_no_word(answer: &Committed) -> bool {
+    match answer {
+        Committed::Missing => true,
+        Committed::Conflict(snapshot) => is_flagged(&snapshot.record),
+        _ => false,
+    }
+}
+
+fn is_no_new_id(answer: &Renamed) -> bool {
+    match answer {
+        Renamed::Missing => true,
+        Renamed::Conflict(snapshot) => is_flagged(&snapshot.record),
+        _ => false,
+    }
+}
+
+impl<G: Ground> Store for Moving<G> {
+    fn name(&self) -> &'static str {
+        self.0.new.name()
+    }
+
+    fn conventions(&self) -> Option<Conventions> {
+        self.0.php.conventions()
+    }
+
+    fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
+        self.ask(|parts| async move { parts.load(key).await })
+    }
+
+    fn create(&self, request: Create) -> StoreFuture<Created> {
+        if self.0.stage == Stage::Prepare {
+            return self.0.php.create(request);
+        }
+        let payload = self.0.php().told(&request.payload, request.bind.as_ref());
+        self.0.new.create(Create { payload, ..request })
+    }
+
+    fn commit(&self, request: Commit) -> StoreFuture<Committed> {
+        self.ask(move |parts| async move {
+            let answer = parts.new.commit(request.clone()).await?;
+            // The lease may be PHP's lock, and the copy one that nobody holds.
+            let elsewhere = is_no_word(&answer) || answer == Committed::LeaseLost;
+            if !elsewhere || parts.stage == Stage::Done {
+                return Ok(answer);
+            }
+            let theirs = parts.php.commit(request.clone()).await?;
+            if !matches!(theirs, Committed::Ended(_)) || parts.moved(request.key).await?.is_none() {
+                return Ok(theirs);
+            }
+            // It moved between the two: then it is another version there, and the change is decided anew.
+            let there = parts.new.commit(request).await?;
+            Ok(if is_no_word(&there) { theirs } else { there })
+        })
+    }
+
+    fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
+        self.ask(move |parts| async move {
+            let payload = parts.php().told(&request.payload, request.bind.as_ref());
+            let ours = Rename { payload, ..request.clone() };
+            let answer = parts.new.rename(ours.clone()).await?;
+            let elsewhere = is_no_new_id(&answer) || answer == Renamed::LeaseLost;
+            if !elsewhere || parts.stage == Stage::Done {
+                return Ok(answer);
+            }
+            let theirs = parts.php.rename(request).await?;
+            if !matches!(theirs, Renamed::Ended(_)) || parts.moved(ours.from).await?.is_none() {
+                return Ok(theirs);
+            }
+            let there = parts.new.rename(ours).await?;
+            Ok(if is_no_new_id(&there) { theirs } else { there })
+        })
+    }
+
+    fn touch(&self, request: Touch) -> StoreFuture<Touched> {
+        // Asked now, while the request that holds the id is there.
+        let theirs = (self.0.stage != Stage::Done).then(|| self.0.php.touch(request));
+        self.ask(|parts| async move {
+            match (parts.new.touch(request).await?, theirs) {
+                (Touched::NotLive, Some(theirs)) => theirs.await,
+                (answer, _) => Ok(answer),
+            }
+        })
+    }
+
+    /// Both places, PHP's first: a move that is under way finds its session ended, and takes its copy back.
+    fn end(&self, request: End) -> StoreFuture<Ended> {
+        self.ask(|parts| async move {
+            let theirs = match parts.stage {
+                Stage::Done => Ended::NotLive,
+                _ => parts.php.end(request).await?,
+            };
+            let ours = parts.new.end(request).await?;
+            Ok(if ours == Ended::NotLive { theirs } else { ours })
+        })
+    }
+
+    fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
+        self.ask(|parts| async move {
+            if parts.settle(request.key).await?.is_some() {
+                return parts.new.acquire(request).await;
+            }
+            match parts.php.acquire(request).await? {
+                Acquired::Ended(ending) => match parts.moved(request.key).await? {
+                    Some(_) => parts.new.acquire(request).await,
+                    None => Ok(Acquired::Ended(ending)),
+                },
+                answer => Ok(answer),
+            }
+        })
+    }
+
+    fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
+        self.ask(|parts| async move {
+            match parts.new.renew(request).await? {
+                Renewed::LeaseLost if parts.stage != Stage::Done => parts.php.renew(request).await,
+                answer => Ok(answer),
+            }
+        })
+    }
+
+    fn release(&self, request: Release) -> StoreFuture<Released> {
+        self.ask(|parts| async move {
+            match parts.new.release(request).await? {
+                Released::NotHeld if parts.stage != Stage::Done => parts.php.release(request).await,
+                answer => Ok(answer),
+            }
+        })
+    }
+
+    fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
+        match self.0.stage {
+            Stage::Done => self.0.new.list_user(user),
+            _ => StoreFuture::ready(Err(no_index())),
+        }
+    }
+
+    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
+        match self.0.stage {
+            Stage::Done => self.0.new.revoke(request),
+            _ => StoreFuture::ready(Err(no_index())),
+        }
+    }
+
+    fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {
+        match self.0.stage {
+            Stage::Done => self.0.new.scan(from),
+            _ => self.0.php.scan(from),
+        }
+    }
+
+    fn purge(&self, limit: usize) -> StoreFuture<Purged> {
+        self.0.new.purge(limit)
+    }
+
+    fn stats(&self) -> StoreFuture<StoreStats> {
+        self.0.new.stats()
+    }
+
+    fn now(&self) -> StoreFuture<Timestamp> {
+        self.0.new.now()
+    }
+
+    fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
+        self.0.new.released(key)
+    }
+}
