@@ -1,6 +1,8 @@
 //! `cloakroom php`: sessions as JSON and back, and the vectors that PHP wrote.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+#[path = "../../cloakroom-redis/tests/support/mod.rs"]
+mod servers;
 mod support;
 
 use std::io::Write;
@@ -70,6 +72,38 @@ fn a_session_goes_from_one_format_to_another() {
     let file = folder.path().join("session");
     std::fs::write(&file, &igbinary).unwrap();
     assert_eq!(written(&["decode", "--format", "igbinary", file.to_str().unwrap()], b""), json);
+}
+
+#[test]
+fn a_session_is_taken_from_a_key_in_redis_and_no_secret_is_said_again() {
+    let server = servers::Server::start(servers::Kind::Redis);
+    let (url, key) = (server.url(), "PHPREDIS_SESSION:0123456789abcdefghijklmnop");
+    server.raw(&format!("SET {key} \"user|i:7;\""));
+    let at = |url: &str, key: &str, more: &[&str]| {
+        let arguments = ["decode", "--redis", url, "--key", key];
+        [&arguments[..], more].concat().into_iter().map(str::to_owned).collect::<Vec<String>>()
+    };
+    let run = |arguments: Vec<String>| php(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), b"");
+    let shown = run(at(&url, key, &[]));
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    assert_eq!(serde_json::from_slice::<Json>(&shown.stdout).unwrap(), serde_json::json!({ "user": 7 }));
+    assert!(server.raw(&format!("EXISTS {key}")).starts_with(":1"), "it is only read");
+    server.raw("LPUSH PHPREDIS_SESSION:hushhushhushhushhushhushhu 1");
+    let wrong = url.replace("redis://", "redis://u:hush@");
+    for (arguments, told) in [
+        (at(&url, "PHPREDIS_SESSION:hush", &[]), "nothing under the key"),
+        (at(&url, "PHPREDIS_SESSION:hushhushhushhushhushhushhu", &[]), ""),
+        (at(&url, key, &["--format", "igbinary"]), ""),
+        (at(&wrong, key, &[]), ""),
+        (at("redis://u:hush@127.0.0.1:x", key, &[]), "--redis: "),
+        (at("redis://u:hush@127.0.0.1:1/0", key, &[]), "127.0.0.1:1"),
+        (at(&url, "PHPREDIS_SESSION:hush", &["a-file"]), "cannot be used with"),
+    ] {
+        let refused = run(arguments);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(told) && !said.is_empty(), "{said}");
+        assert!(!said.contains("hush") && !said.contains("0123456789abcdef"), "{said}");
+    }
 }
 
 #[test]

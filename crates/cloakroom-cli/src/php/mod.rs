@@ -3,6 +3,7 @@
 mod described;
 mod form;
 mod readable;
+mod redis_key;
 mod text;
 mod vectors;
 
@@ -14,6 +15,7 @@ use clap::Subcommand;
 use cloakroom_php::{Format, Session};
 
 use self::form::Form;
+use self::redis_key::RedisKey;
 use crate::Trouble;
 
 /// Values are walked by functions that call themselves, at most as deep as PHP nests, which is deeper than a usual stack.
@@ -32,6 +34,8 @@ pub(crate) enum PhpCommand {
         form: Form,
         /// Where the session is; standard input if not given.
         file: Option<PathBuf>,
+        #[command(flatten)]
+        key: RedisKey,
     },
     /// Writes a session from the JSON that `decode` shows.
     Encode {
@@ -56,7 +60,7 @@ pub(crate) fn run(command: &PhpCommand) -> Result<ExitCode, Trouble> {
     std::thread::scope(|scope| {
         let roomy = std::thread::Builder::new().stack_size(STACK);
         let done = roomy.spawn_scoped(scope, || match command {
-            PhpCommand::Decode { form, file } => decode(form, file.as_deref()),
+            PhpCommand::Decode { form, file, key } => decode(form, file.as_deref(), key),
             PhpCommand::Encode { form, file } => encode(form, file.as_deref()),
             PhpCommand::Vectors { files } => vectors::run(files),
         })?;
@@ -64,8 +68,12 @@ pub(crate) fn run(command: &PhpCommand) -> Result<ExitCode, Trouble> {
     })
 }
 
-fn decode(form: &Form, file: Option<&Path>) -> Result<ExitCode, Trouble> {
-    let session = form.decode(input(file)?)?;
+fn decode(form: &Form, file: Option<&Path>, key: &RedisKey) -> Result<ExitCode, Trouble> {
+    let payload = match key.read()? {
+        Some(payload) => payload,
+        None => input(file)?,
+    };
+    let session = form.decode(payload)?;
     output(readable::write(&session)?.as_bytes())
 }
 

@@ -43,6 +43,23 @@ impl PhpServer {
         Ok(PhpServer { shared })
     }
 
+    /// What is under a key, as PHP wrote it: for looking at one. Nothing is changed, no lock is asked for.
+    ///
+    /// # Errors
+    /// The server cannot be asked, or what is there is no string. The text does not repeat the key, which has a session's id in it.
+    pub async fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let script = Invocation::new(&scripts::PHP_LOOK, &[key.to_owned()]);
+        let deadline = Deadline::until(self.deadline());
+        let answer = self.shared.evaluate(deadline, Effect::Reads, &script).await?.told.value;
+        match answer {
+            Value::Array(parts) => match parts.into_iter().nth(1) {
+                Some(Value::BulkString(value)) => Ok(value.strip_prefix(b"+").map(<[u8]>::to_vec)),
+                _ => Err(error::strange(&self.shared.place, Effect::Reads)),
+            },
+            _ => Err(error::strange(&self.shared.place, Effect::Reads)),
+        }
+    }
+
     /// The keys of a session: PHP's value, the lock (ours, where PHP takes none), what is beside.
     fn keys_of(&self, layout: &Layout, id: &PlainId) -> [String; 3] {
         let digest = data_encoding::BASE64URL_NOPAD.encode(id.key().as_bytes());
