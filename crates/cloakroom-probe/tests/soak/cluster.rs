@@ -16,6 +16,8 @@ const SHARDS: u64 = 3;
 const SLOTS_AT_A_TIME: usize = 4;
 /// A node is taken to have failed when it was silent for a second: not yet.
 const A_MOMENT: Duration = Duration::from_millis(400);
+/// A few writes of each session.
+const AHEAD: Duration = Duration::from_millis(25);
 /// Longer than the deadline of a call to a store, which is two seconds.
 const TOO_LONG: Duration = Duration::from_millis(2_500);
 
@@ -95,6 +97,7 @@ impl Ground for ClusterGround {
             "nodes stopped for a moment",
             "answers swallowed",
             "places changed",
+            "primaries killed ahead of their replicas",
             "connections cut",
             "primaries stopped until they were replaced",
             "nodes cut off",
@@ -108,6 +111,17 @@ impl Ground for ClusterGround {
             "primaries killed" => {
                 let (primary, replica) = self.a_shard();
                 self.replicas_may_take_over();
+                primary.kill();
+                self.takes_over(replica);
+                primary.start_again();
+            }
+            // The replica loses its connection and may not make it again: what comes in until the end is lost.
+            "primaries killed ahead of their replicas" => {
+                let (primary, replica) = self.a_shard();
+                assert!(primary.raw("ACL SETUSER default -psync -sync").starts_with("+OK"));
+                self.replicas_may_take_over();
+                primary.raw("CLIENT KILL TYPE replica");
+                thread::sleep(AHEAD);
                 primary.kill();
                 self.takes_over(replica);
                 primary.start_again();

@@ -8,7 +8,7 @@ use super::search::{self, Model, Verdict};
 use super::session::{self, Answer, BOUND, Call, Session, State};
 
 /// Writes of one session that a failover may take back, at most.
-pub const LAST_WRITES: usize = 8;
+pub const LAST_WRITES: usize = 16;
 
 /// Checks a history of *one* session, as [`session::check`] does, where servers failed over meanwhile: at these times of the
 /// recorder's ([`Recorder::now`](super::Recorder::now)), each taken before anybody could notice.
