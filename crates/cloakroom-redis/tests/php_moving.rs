@@ -10,7 +10,7 @@ use std::time::Duration;
 use cloakroom::store::Store;
 use cloakroom::{ErrorKind, Session, SessionError, SessionHandle, SessionManager};
 use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpStore, Stage};
-use cloakroom_testing::fault::{Fault, FaultStore};
+use cloakroom_testing::fault::{Fault, FaultStore, Gate};
 use http::{HeaderMap, Request, StatusCode};
 use support::{Kind, Server};
 
@@ -170,10 +170,11 @@ async fn c2_what_php_writes_after_the_move_is_never_loaded() {
 
 #[tokio::test]
 async fn c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing() {
+    let server = redis();
     for fault in [Fault::Unavailable, Fault::LoseRequest, Fault::LoseAnswer] {
         for meanwhile in ["nothing", "php writes", "php logs out", "php logs in"] {
             for call in 1..=6 {
-                let server = redis_again();
+                server.raw("FLUSHALL");
                 let faulty = FaultStore::new(Arc::new(server.builder().build().unwrap()));
                 faulty.at(call, fault.clone());
                 let broken = Instance::over(&server, Stage::Move, Arc::new(faulty));
@@ -216,13 +217,25 @@ async fn c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_dou
     }
 }
 
-/// One server for many rounds, emptied before each.
-fn redis_again() -> Arc<Server> {
-    use std::sync::OnceLock;
-    static SERVER: OnceLock<Arc<Server>> = OnceLock::new();
-    let server = SERVER.get_or_init(redis).clone();
-    server.raw("FLUSHALL");
-    server
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_what_php_writes_while_the_copy_is_made_is_what_moves() {
+    let server = redis();
+    let (slow, gate) = (FaultStore::new(Arc::new(server.builder().build().unwrap())), Gate::new());
+    // Looked for, then copied.
+    slow.at(2, Fault::HoldAnswer(gate.clone()));
+    let service = Arc::new(Instance::over(&server, Stage::Move, Arc::new(slow)));
+    service.php_writes(BASKET);
+    let adds = service.clone();
+    let adding = tokio::spawn(async move { adds.add(ID).await });
+    let began = std::time::Instant::now();
+    while server.raw("KEYS cloakroom:{*").starts_with("*0") {
+        assert!(began.elapsed() < Duration::from_secs(20), "there is no copy");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    service.php_writes(&BASKET.replace("n|i:1", "n|i:40"));
+    gate.open();
+    assert_eq!(adding.await.unwrap().unwrap(), 41);
+    assert!(!service.php_has());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
