@@ -211,7 +211,8 @@ impl Drop for Sharing<'_> {
 }
 
 /// A value is taken for one that nobody is writing if its file has not changed for so long, and does not while it is read. Longer than two ticks
-/// of any kernel's clock: what changes a file notes the time, to the tick, before it changes anything.
+/// of any kernel's clock: what changes a file notes the time, to the tick, under
+/// the kernel's lock on the file.
 const SETTLED: Duration = Duration::from_millis(25);
 
 /// A file at a moment in which nobody was writing to it, though somebody has its lock.
@@ -222,16 +223,21 @@ pub(super) struct Still {
 impl Still {
     /// `None`: it may be in the middle of a write. PHP empties a file before it writes, so an empty one may be as well.
     pub(super) fn of(file: &File) -> Result<Option<Self>, Trouble> {
-        wait_for_writers(file);
         let there = file.metadata()?;
         let changed = (there.ctime(), there.ctime_nsec());
         let age = millis(changed.0, changed.1).until(wall_clock());
-        let still = there.len() > 0 && there.nlink() > 0 && age >= SETTLED;
-        Ok(still.then_some(Still { changed }))
+        if there.len() == 0 || there.nlink() == 0 || age < SETTLED {
+            return Ok(None);
+        }
+        // In this order. A write that begins from here on shows by its time; one that had begun has ended then.
+        wait_for_writers(file);
+        Ok(Some(Still { changed }))
     }
 
     /// Whether it has not been written to since.
     pub(super) fn holds(&self, file: &File) -> Result<bool, Trouble> {
+        // A file that is being cut has its new length before its new time (ext4).
+        wait_for_writers(file);
         let there = file.metadata()?;
         Ok((there.ctime(), there.ctime_nsec()) == self.changed && there.nlink() > 0)
     }
