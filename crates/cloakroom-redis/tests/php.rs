@@ -7,9 +7,10 @@ mod support;
 
 use std::time::Duration;
 
-use cloakroom::{ErrorKind, LockGuard, Mode};
-use cloakroom_redis::php::{Layout, PhpServer};
+use cloakroom::{ErrorKind, LockGuard, Mode, SessionManager};
+use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use php_support::service::{Service, opened};
+use support::{Kind, Server};
 
 const ID: &str = "0123456789abcdefghijklmnop";
 
@@ -287,4 +288,46 @@ fn a_cluster_has_no_lock_to_share() {
     let cluster = cloakroom_redis::RedisStore::builder("redis-cluster://a,b").unwrap();
     let refused = PhpServer::new(cluster).err().unwrap();
     assert!(refused.to_string().contains("not in a cluster"), "{refused}");
+}
+
+/// The cookie that a response sets tells the new id, whichever of the two the request came with; and no lock is left on either.
+#[tokio::test]
+async fn s30_an_old_id_in_its_grace_is_told_the_new_one() {
+    for mode in [Mode::Merge, Mode::Exclusive] {
+        let layout = Layout::phpredis();
+        let server = Server::start(Kind::Redis);
+        let (every, grace) = (Duration::from_millis(3000), Duration::from_millis(2900));
+        let config = layout.session_config().mode(mode).renewal(every, grace);
+        let store = PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout);
+        let service = Service::over(server, SessionManager::new(store, config).unwrap());
+        let old = one_request(&service, ID).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(3010)).await;
+        let new = one_request(&service, &old).await.unwrap();
+        assert_ne!(new, old);
+        until_free(&service, &new).await;
+        assert_eq!(one_request(&service, &old).await, Some(new.clone()), "{mode:?}");
+        until_free(&service, &new).await;
+        assert!(!service.exists(&format!("PHPREDIS_SESSION:{old}_LOCK")));
+    }
+}
+
+/// A request that begins the session, or finds it; tells the id in its response.
+async fn one_request(service: &Service, id: &str) -> Option<String> {
+    let handle = service.request(id);
+    let session = opened(&handle).await;
+    match session.get::<i64>("n").unwrap() {
+        None => session.set("n", 1).unwrap(),
+        Some(n) => assert_eq!(n, 1),
+    }
+    drop(session);
+    service.close(&handle).await.unwrap()
+}
+
+/// The lock is given back behind the response, and long before it would end by itself.
+async fn until_free(service: &Service, id: &str) {
+    let since = std::time::Instant::now();
+    while service.exists(&format!("PHPREDIS_SESSION:{id}_LOCK")) {
+        assert!(since.elapsed() < Duration::from_secs(2), "a lock is left");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

@@ -135,6 +135,10 @@ impl<G: Ground> Store for PhpSessions<G> {
         self.ask(|inner| async move {
             let payload = inner.bound(request.payload.clone(), request.bind.as_ref())?;
             let request = Rename { payload, ..request };
+            // The lease goes along, and is given back after the request is gone.
+            if request.lease.is_some() {
+                inner.moment.lock().keep(inner.ids.resolve(&request.to));
+            }
             let about =
                 About { heir: Some(request.to), patient: request.lease.is_none(), ..about(request.from) };
             let answer = inner.step(about, |table, now| protocol::rename(table, now, request.clone()));

@@ -35,6 +35,11 @@ impl Service {
         Service { server, sessions, prefix, cookie }
     }
 
+    /// Over PHP's cookie and phpredis' prefix, however it is configured besides.
+    pub fn over(server: Server, sessions: SessionManager) -> Self {
+        Service { server, sessions, prefix: "PHPREDIS_SESSION:", cookie: "PHPSESSID" }
+    }
+
     pub fn request(&self, id: &str) -> SessionHandle {
         let request = Request::builder().header("cookie", format!("{}={id}", self.cookie));
         self.sessions.open(&request.body(()).unwrap(), None)

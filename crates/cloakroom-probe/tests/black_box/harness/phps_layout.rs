@@ -37,12 +37,6 @@ const WITHOUT: &[(&str, &str)] = &[
     ("s04_the_id_says_nothing_of_its_owner", IDS),
 ];
 
-/// Cases about what is to be left off on PHP's layout (docs/guarantees.md), and is not promised there: nobody asks.
-const LEFT_OFF: &[(&str, &str)] = &[(
-    "s30_a_renewed_id_works_on_for_its_grace_and_is_told_the_new_one",
-    "the automatic renewal: PHP does not follow an old id during its grace",
-)];
-
 /// What the probe is told besides: PHP's format; and what the cases count on, where they say nothing themselves: the cookie's name and a
 /// session's size, which PHP has otherwise by default.
 pub fn flags<'a>(format: &'a str, given: &[&str]) -> Vec<&'a str> {
@@ -59,9 +53,6 @@ pub fn flags<'a>(format: &'a str, given: &[&str]) -> Vec<&'a str> {
 
 /// Runs a case on PHP's layout: it passes, or it is known why it cannot.
 pub fn run_on_phps_layout<F: Future<Output = ()>>(case: &str, make: impl Fn() -> F) {
-    if LEFT_OFF.iter().any(|(name, _)| *name == case) {
-        return;
-    }
     match WITHOUT.iter().find(|(name, _)| *name == case) {
         None => run(make()),
         Some((_, why)) => {
