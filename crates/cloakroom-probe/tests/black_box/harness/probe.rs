@@ -222,6 +222,15 @@ impl Probe {
         visitor
     }
 
+    /// How many live sessions a user has; seen from a session that is made to look, or in the store where nothing lists them.
+    pub async fn sessions_of(&self, user: &str) -> usize {
+        if self.place.php.is_some() {
+            return super::phps_layout::sessions_with(self.server(), user);
+        }
+        let devices = self.logged_in(user).await.get("/devices").await.json();
+        devices.as_array().unwrap().len() - 1
+    }
+
     /// A request without any cookie.
     pub async fn get(&self, path: &str) -> Response {
         self.ask(Request::get(path)).await
