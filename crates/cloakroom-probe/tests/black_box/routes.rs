@@ -99,7 +99,7 @@ async fn visit(probe: &Probe) -> Vec<(&'static str, Answer)> {
 }
 
 async fn every_route_answers_as_in_memory(place: Place) {
-    let memory = Place { store: "memory", near_cache: false, ..place }.start(&[]);
+    let memory = Place { store: "memory", near_cache: false, php: None, ..place }.start(&[]);
     let probe = place.start(&[]);
     let (expected, found) = (visit(&memory).await, visit(&probe).await);
     for (expected, found) in expected.iter().zip(&found) {
