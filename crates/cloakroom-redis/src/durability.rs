@@ -93,21 +93,6 @@ impl Durability {
         self.all || write == Write::Identity
     }
 
-    /// What goes behind a write.
-    fn behind(&self, write: &Cmd, notice: &Cmd, deadline: Deadline) -> Pipeline {
-        let left = deadline.ends.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
-        // 0 would be for ever.
-        let millis = u64::try_from(self.within.min(left).as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut all = Pipeline::with_capacity(3);
-        all.add_command(write.clone());
-        all.add_command(notice.clone());
-        match self.disk {
-            false => all.cmd("WAIT").arg(self.replicas).arg(millis),
-            true => all.cmd("WAITAOF").arg(1).arg(self.replicas).arg(millis),
-        };
-        all
-    }
-
     /// What the answers to that mean.
     fn kept(&self, place: &str, noticed: &Value, waited: &Value, prefix: &str) -> Kept {
         let Durability { replicas, disk, .. } = *self;
@@ -140,6 +125,32 @@ impl Durability {
         Kept::Fewer(format!(
             "{place} made the write, and {elsewhere} of {replicas} replicas confirmed it in time{disk}"
         ))
+    }
+}
+
+/// A write that is waited for.
+pub(crate) struct Waited<'a> {
+    wanted: Durability,
+    write: &'a Cmd,
+    /// What is replicated whatever the write was.
+    notice: &'a Cmd,
+}
+
+impl Waited<'_> {
+    /// The write and what goes behind it. The time is what is left now, when it is sent: a connection may have been waited for.
+    pub(crate) fn words(&self, ends: Instant) -> Pipeline {
+        let Durability { replicas, disk, within, .. } = self.wanted;
+        let left = ends.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
+        // 0 would be for ever.
+        let millis = u64::try_from(within.min(left).as_millis()).unwrap_or(u64::MAX).max(1);
+        let mut words = Pipeline::with_capacity(3);
+        words.add_command(self.write.clone());
+        words.add_command(self.notice.clone());
+        match disk {
+            false => words.cmd("WAIT").arg(replicas).arg(millis),
+            true => words.cmd("WAITAOF").arg(1).arg(replicas).arg(millis),
+        };
+        words
     }
 }
 
@@ -257,8 +268,8 @@ impl Shared {
         script: &Cmd,
     ) -> Result<Evaluated, StoreError> {
         let notice = self.notice(invocation);
-        let all = wanted.behind(script, &notice, deadline);
-        let asking = Asking::Many(&all);
+        let waited = Waited { wanted, write: script, notice: &notice };
+        let asking = Asking::Waited(&waited);
         let told = match &self.nodes {
             Nodes::One(node) => self.ask_waiting(node.clone(), deadline, effect, &asking).await?,
             Nodes::Cluster(cluster) => {

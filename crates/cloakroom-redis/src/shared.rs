@@ -9,7 +9,7 @@ use cloakroom::store::StoreError;
 use redis::{Cmd, Pipeline, Value};
 
 use crate::cluster::slot_of;
-use crate::durability::{Durability, Kept, Over};
+use crate::durability::{Durability, Kept, Over, Waited};
 use crate::error::{self, Effect};
 use crate::expiry::Expiry;
 use crate::invocation::{Answer, Evaluated, Invocation};
@@ -388,6 +388,8 @@ pub(crate) enum Asking<'a> {
         commands: &'a Pipeline,
         telling: &'a Pipeline,
     },
+    /// A write, and the words that wait for it for as long as there is time left when it is sent.
+    Waited(&'a Waited<'a>),
     /// The same of a node that has the keys already, though not yet their slot.
     Ahead(&'a Asking<'a>),
 }
@@ -413,14 +415,10 @@ impl Asking<'_> {
                 let answers = connection.ask_all(&ahead, ends).await?;
                 Ok(answers.into_sequence().ok().and_then(|mut answers| answers.pop()).unwrap_or(Value::Nil))
             }
+            Asking::Waited(waited) => connection.ask_all(&waited.words(ends), ends).await,
+            Asking::Ahead(Asking::Waited(waited)) => ask_ahead(open, &waited.words(ends), ends).await,
             Asking::Ahead(Asking::Many(commands) | Asking::Told { commands, .. }) => {
-                let mut ahead = Pipeline::with_capacity(2 * commands.len());
-                for command in commands.cmd_iter() {
-                    ahead.cmd("ASKING").add_command(command.clone());
-                }
-                let answers = connection.ask_all(&ahead, ends).await?.into_sequence().unwrap_or_default();
-                // Each behind the answer to the word before it.
-                Ok(Value::Array(answers.into_iter().skip(1).step_by(2).collect()))
+                ask_ahead(open, commands, ends).await
             }
             // Nobody goes further ahead.
             Asking::Ahead(Asking::Ahead(_)) => Ok(Value::Nil),
@@ -429,6 +427,16 @@ impl Asking<'_> {
             }
         }
     }
+}
+
+/// Each of the commands behind the word that lets a node answer that does not have the slot yet.
+async fn ask_ahead(open: &Open, commands: &Pipeline, ends: Instant) -> Result<Value, Unanswered> {
+    let mut ahead = Pipeline::with_capacity(2 * commands.len());
+    for command in commands.cmd_iter() {
+        ahead.cmd("ASKING").add_command(command.clone());
+    }
+    let answers = open.connection.ask_all(&ahead, ends).await?.into_sequence().unwrap_or_default();
+    Ok(Value::Array(answers.into_iter().skip(1).step_by(2).collect()))
 }
 
 /// Somebody waits for an answer. A connection that leaves one without an answer up to its deadline is given up, also where

@@ -173,15 +173,42 @@ async fn logins_and_ends_alone_may_be_waited_for(kind: Kind) {
     replicas(&group, false);
 }
 
+fn write(store: &RedisStore) -> StoreFuture<Created> {
+    store.create(requests::create(requests::key(), requests::data(&[])))
+}
+
+/// A server whose replicas have just begun is held up by what they ask of it.
+async fn caught_up(store: &RedisStore) {
+    let since = Instant::now();
+    while write(store).await.is_err() {
+        assert!(since.elapsed() < Duration::from_secs(20), "the replicas do not catch up");
+    }
+}
+
+/// Who had to wait for a connection waits for replicas only for as long as there is time: the write is told as made, not as unknown.
+async fn c8_a_write_that_is_sent_late_is_waited_for_until_its_deadline_and_no_longer(kind: Kind) {
+    let group = Group::unattended(kind);
+    let builder = group.servers[0].builder().durability(two().within(Duration::from_secs(1)));
+    let store = builder.call_deadline(Duration::from_millis(1800)).build().unwrap();
+    caught_up(&store).await;
+    replicas(&group, true);
+    // Twice as many as there are connections.
+    let writes: Vec<_> = (0..32).map(|_| tokio::spawn(write(&store))).collect();
+    for write in writes {
+        let error = write.await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
+    }
+    replicas(&group, false);
+}
+
 /// No more wait at once than there are connections for it; who gets none is refused, for certain.
 async fn c13_many_writes_that_wait_keep_to_their_connections(kind: Kind) {
     let group = Group::unattended(kind);
     let builder = group.servers[0].builder().durability(two().within(Duration::from_secs(5)));
     let store = builder.call_deadline(Duration::from_secs(2)).build().unwrap();
+    caught_up(&store).await;
     replicas(&group, true);
-    let writes: Vec<_> = (0..40)
-        .map(|_| tokio::spawn(store.create(requests::create(requests::key(), requests::data(&[])))))
-        .collect();
+    let writes: Vec<_> = (0..40).map(|_| tokio::spawn(write(&store))).collect();
     let (mut made, mut refused) = (0, 0);
     for write in writes {
         let error = write.await.unwrap().unwrap_err();
@@ -219,6 +246,7 @@ on_both! {
     c8_what_replicas_do_not_confirm_is_made_and_told_so
     logins_and_ends_alone_may_be_waited_for
     c13_many_writes_that_wait_keep_to_their_connections
+    c8_a_write_that_is_sent_late_is_waited_for_until_its_deadline_and_no_longer
 }
 
 #[cfg(feature = "php")]
