@@ -196,8 +196,8 @@ enum TransportWord {
 /// Where the probe's imaginary PHP application keeps who is logged in.
 const USER_VARIABLE: &str = "user";
 
-const LAYOUTS: [&str; 9] =
-    ["phpredis", "uma", "phalcon", "amp", "resonance", "laravel", "symfony", "mini", "php-files"];
+/// Layouts of sessions that are not in Redis, or that a name is not enough for.
+const ELSEWHERE: [&str; 3] = ["php-files", "mini", "laravel"];
 
 impl Options {
     fn into_setup(self) -> Result<Setup, Refused> {
@@ -250,15 +250,12 @@ impl Options {
             }
             return Ok(None);
         }
-        if name == "php-files" {
-            return Err(Refused::option("--layout", "php-files is not built yet"));
+        if ELSEWHERE.contains(&name) {
+            return Err(Refused::option("--layout", &format!("{name} is not served by the probe")));
         }
         let mut layout: Layout = name.parse().map_err(|_| {
-            let why = match LAYOUTS.contains(&name) {
-                true => format!("{name} is not built yet"),
-                false => format!("must be one of native, {}", LAYOUTS.join(", ")),
-            };
-            Refused::option("--layout", &why)
+            let known: Vec<&str> = Layout::names().filter(|name| !ELSEWHERE.contains(name)).collect();
+            Refused::option("--layout", &format!("must be one of native, {}", known.join(", ")))
         })?;
         if !matches!(self.store, StoreUrl::Redis(_)) {
             return Err(Refused::option("--layout", &format!("{name} needs a store in Redis")));

@@ -45,6 +45,10 @@
 //!
 //! All are created readable and writable by their owner only. To back a live store up use SQLite's own means (`VACUUM
 //! INTO`, `.backup`): copying the files one by one while they change is not a backup.
+//!
+//! # Features
+//!
+//! - `php`: the sessions of a running PHP application that keeps them in a cache on SQLite.
 
 mod batch;
 mod builder;

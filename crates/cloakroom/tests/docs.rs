@@ -43,7 +43,7 @@ fn every_relative_link_leads_to_a_file() {
 /// The names of all tests: after `fn`, or listed for one of the macros that make several tests of one function.
 fn tests() -> BTreeSet<String> {
     let mut sources = Vec::new();
-    for dir in ["crates", "bench"] {
+    for dir in ["crates", "bench", "examples"] {
         files(&root().join(dir), ".rs", &mut sources);
     }
     let mut names = BTreeSet::new();
@@ -92,7 +92,7 @@ fn the_lines_that_tests_are_about_have_two_digits() {
 #[test]
 fn every_test_that_is_named_exists() {
     let tests = tests();
-    for page in ["docs/threat-model.md", "docs/parity.md", "docs/guarantees.md"] {
+    for page in ["docs/threat-model.md", "docs/parity.md", "docs/guarantees.md", "docs/testing.md"] {
         for name in named(page) {
             let exists = match name.strip_suffix('…') {
                 Some(beginning) => tests.iter().any(|test| test.starts_with(beginning)),

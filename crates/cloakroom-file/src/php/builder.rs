@@ -48,13 +48,9 @@ impl PhpFilesBuilder {
         }
     }
 
-    /// As `session.save_path` says it. Where it names no directory, PHP takes the system's for temporary files.
-    pub fn of(path: &FilesPath) -> Self {
-        let folder = match path.folder.as_str() {
-            "" => std::env::temp_dir(),
-            folder => PathBuf::from(folder),
-        };
-        Self::new(folder).depth(path.depth as usize).mode(path.mode)
+    /// As `session.save_path` says it.
+    pub(super) fn of(path: &FilesPath) -> Self {
+        Self::new(PathBuf::from(&path.folder)).depth(path.depth as usize).mode(path.mode)
     }
 
     /// How many levels of directories there are: the `N` of `session.save_path = "N;MODE;PATH"`. Default: none. They have to be there, as for PHP.

@@ -192,7 +192,7 @@ pub(super) fn query_of(query: &str) -> Vec<(String, String)> {
 /// Source: <https://www.php.net/manual/en/session.configuration.php#ini.session.save-path>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilesPath {
-    /// The folder. Empty is the system's folder for temporary files.
+    /// The folder. Empty where none is named: PHP then has the one that it was built with.
     pub folder: String,
     /// How many levels of folders, each for one character of the id.
     pub depth: u32,

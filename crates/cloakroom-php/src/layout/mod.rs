@@ -1,7 +1,7 @@
 //! Sessions that a running PHP application has as well: where it keeps them, in which format, under which lock, by which ids.
 //!
 //! A [`Layout`] is all of that as one value, chosen by name. [`PhpSessions`] is the store over it, wherever the sessions are: a
-//! [`Ground`] is the server or the directory. It is not used by itself: the crates `cloakroom-redis` and `cloakroom-file` have one each.
+//! [`Ground`] is the server or the directory. It is not used by itself: the crates `cloakroom-redis`, `cloakroom-file` and `cloakroom-sqlite` have one each.
 //!
 //! PHP's variables are the session's keys: `session.get::<Basket>("basket")` reads `$_SESSION['basket']`, and what is set here PHP
 //! finds there.

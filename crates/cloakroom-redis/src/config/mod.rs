@@ -217,9 +217,9 @@ fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Opened, Op
         return php::open(connection, variables, application);
     }
     #[cfg(not(feature = "php"))]
-    if connection.text(LAYOUT)?.or(variables.text("REDIS_LAYOUT")?).is_some_and(|layout| layout != "native") {
+    if let Some(key) = of_php(connection, variables)? {
         let why = "is for sessions of a PHP application, which this program was built without (feature php)";
-        return Err(connection.refuse(LAYOUT, why).into());
+        return Err(connection.refuse(key, why).into());
     }
     let store = settings(connection, variables, this_machine())?.build()?;
     let store: Arc<dyn Store> = match near_cache(connection, &store)? {
@@ -227,6 +227,23 @@ fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Opened, Op
         None => Arc::new(store),
     };
     Ok(store.into())
+}
+
+/// The setting that asks for a PHP application's sessions, if one does.
+#[cfg(not(feature = "php"))]
+fn of_php(connection: &Connection, variables: &Variables<'_>) -> Result<Option<&'static str>, OpenError> {
+    let over = |name: &str| if has_variables(connection) { variables.text(name) } else { Ok(None) };
+    let layout = match over("REDIS_LAYOUT")? {
+        Some(layout) => Some(layout),
+        None => connection.text(LAYOUT)?,
+    };
+    match layout {
+        Some("native") => return Ok(None),
+        Some(_) => return Ok(Some(LAYOUT)),
+        None => {}
+    }
+    let ini = over("REDIS_PHP_INI")?.is_some() || connection.list("php_ini")?.is_some();
+    Ok(ini.then_some("php_ini"))
 }
 
 /// The settings of the cache that the table asks for.

@@ -31,6 +31,8 @@ const NATIVE: &str = "native";
 const PHPREDIS: &str = "phpredis";
 /// The layout of sessions that are in no server.
 const FILES: &str = "php-files";
+/// The layout of sessions that are in mini's cache.
+const MINI: &str = "mini";
 
 /// A PHP application, as far as its sessions go.
 pub(super) struct Application {
@@ -63,8 +65,13 @@ pub(super) fn application(
         (layout, Some(files)) => of_ini(&said, layout, files)?,
         (Some(name), None) => of_layout(&said, named(&said, name)?)?,
     };
-    if application.layout.name() == FILES {
-        return Err(said.refuse(LAYOUT, "is of sessions in files, and this is the driver redis"));
+    let elsewhere = match application.layout.name() {
+        FILES => Some("in files"),
+        MINI => Some("in a cache on SQLite"),
+        _ => None,
+    };
+    if let Some(place) = elsewhere {
+        return Err(said.refuse(LAYOUT, &format!("is of sessions {place}, and this is the driver redis")));
     }
     if let Some(prefix) = said.text(PREFIX)? {
         application.layout = application.layout.prefix(prefix);

@@ -25,6 +25,7 @@
 //! |---|---|---|
 //! | `PHPREDIS_SESSION:ID` | PHP's | the variables, in `session.serialize_handler`'s format |
 //! | `PHPREDIS_SESSION:ID_LOCK` | PHP's | the lock: who holds it, with an expiry |
+//! | `cloakroom:php-lock:DIGEST` | ours | the lock, in the layouts in which PHP takes none |
 //! | `cloakroom:php:DIGEST` | ours | what is beside the session: its version and the digest of the bytes that it belongs to |
 //!
 //! A write is one script: it writes if PHP's value is, to the byte, what the change was decided on, and if nobody holds the lock, or we do.

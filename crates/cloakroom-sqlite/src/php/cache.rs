@@ -28,6 +28,9 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// The SQLite file in which a PHP application keeps its cache, and its sessions in that.
 ///
+/// One thread asks one question after the other, each in a transaction; a question waits for 1.5 s at most, and more than 4,096 that wait
+/// are refused.
+///
 /// Dropping it finishes what is queued.
 pub struct PhpCache {
     path: PathBuf,

@@ -1,12 +1,12 @@
 //! Processes that add to one number.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
 use cloakroom::store::{Acquire, Acquired, Committed, Created, LeaseOwner, Loaded, Snapshot, Store};
 
-use super::killing::Dir;
+use super::program::Dir;
 use super::{Place, command};
 use crate::requests;
 
@@ -87,10 +87,14 @@ async fn add(store: &dyn Store) {
 async fn add_under_lease(store: &dyn Store, turn: u64) {
     let owner = (u128::from(std::process::id()) << 64) | u128::from(turn);
     let request = Acquire { key: key(), owner: LeaseOwner(owner), lease: Duration::from_secs(3600) };
+    let since = Instant::now();
     let snapshot = loop {
         match store.acquire(request).await.unwrap() {
             Acquired::Acquired { snapshot, .. } => break snapshot,
-            Acquired::Locked { .. } => tokio::time::sleep(Duration::from_micros(500)).await,
+            Acquired::Locked { .. } => {
+                assert!(since.elapsed() < Duration::from_secs(60), "the lease is never free");
+                tokio::time::sleep(Duration::from_micros(500)).await;
+            }
             other => panic!("{other:?}"),
         }
     };

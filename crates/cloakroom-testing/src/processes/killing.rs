@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::lines::{Line, Progress, acknowledged};
+use super::program::Dir;
 use super::{Place, command, tell, told};
 
 /// Lines of sessions of one process, each with a writer of its own.
@@ -157,18 +158,5 @@ async fn write<P: Place>(store: P::Store, line: Line, stop: Arc<AtomicBool>) {
             return;
         }
         line.run(&store, step..step + 1, |step| tell(&format!("{} {step}", line.0))).await;
-    }
-}
-
-/// A folder of its own, removed at the end.
-pub(super) struct Dir(tempfile::TempDir);
-
-impl Dir {
-    pub(super) fn new() -> Self {
-        Dir(tempfile::tempdir().unwrap())
-    }
-
-    pub(super) fn path(&self) -> PathBuf {
-        self.0.path().join("sessions")
     }
 }

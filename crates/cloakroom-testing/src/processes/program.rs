@@ -44,3 +44,16 @@ pub fn told(child: &mut Child) -> impl Iterator<Item = String> + use<> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     lines.map_while(Result::ok).filter_map(|line| Some(line.strip_prefix('@')?.to_owned()))
 }
+
+/// A folder of its own, removed at the end.
+pub(super) struct Dir(tempfile::TempDir);
+
+impl Dir {
+    pub(super) fn new() -> Self {
+        Dir(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.path().join("sessions")
+    }
+}

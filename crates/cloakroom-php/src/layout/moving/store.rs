@@ -2,9 +2,9 @@
 
 use cloakroom::clock::Timestamp;
 use cloakroom::store::{
-    Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, Loaded, Purged, Release,
-    Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreFuture,
-    StoreStats, Summary, Touch, Touched,
+    Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, ExpiryListener, Loaded,
+    Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store,
+    StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 
@@ -165,7 +165,19 @@ impl<G: Ground> Store for Moving<G> {
     }
 
     fn purge(&self, limit: usize) -> StoreFuture<Purged> {
-        self.0.new.purge(limit)
+        self.ask(move |parts| async move {
+            let here = parts.new.purge(limit).await?;
+            if parts.stage == Stage::Done {
+                return Ok(here);
+            }
+            let there = parts.php.purge(limit.saturating_sub(here.removed)).await?;
+            Ok(Purged { removed: here.removed + there.removed, more: here.more || there.more })
+        })
+    }
+
+    /// Of sessions that have moved: PHP tells nobody.
+    fn tell_expired(&self, listener: std::sync::Weak<dyn ExpiryListener>, remembered: std::time::Duration) {
+        self.0.new.tell_expired(listener, remembered);
     }
 
     fn stats(&self) -> StoreFuture<StoreStats> {

@@ -9,7 +9,7 @@ use crate::layout::coding::Coding;
 use crate::layout::scheme::{ACCEPTED, InCookie, Ini, Layout, LockAt, UP_TO_V, php_cookie};
 
 impl Layout {
-    /// phpredis' own session handler: `session.save_handler = redis`, on one server.
+    /// phpredis' own session handler: `session.save_handler = redis`, on one server or spread over several.
     ///
     /// As PHP has it without further settings on Debian: prefix `PHPREDIS_SESSION:`, handler `php`, ids of 26 characters of five
     /// bits, 1,440 seconds, cookie `PHPSESSID`.
