@@ -217,6 +217,68 @@ async fn c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_dou
     }
 }
 
+/// A move that broke off when its copy was made.
+async fn broken_off(server: &Arc<Server>) {
+    let faulty = FaultStore::new(Arc::new(server.builder().build().unwrap()));
+    faulty.at(2, Fault::LoseAnswer);
+    let broken = Instance::over(server, Stage::Move, Arc::new(faulty));
+    let _ = broken.request(ID).open().await;
+    assert!(!server.raw("KEYS cloakroom:{*").starts_with("*0"), "there is a copy");
+    assert!(broken.php_has());
+}
+
+#[tokio::test]
+async fn c1_c4_what_is_decided_on_phps_session_is_not_done_to_a_copy_of_it() {
+    let server = redis();
+    let (before, service) = (Instance::at(&server, Stage::Prepare), Instance::at(&server, Stage::Move));
+    for changes_id in [false, true] {
+        server.raw("FLUSHALL");
+        before.php_writes("n|i:1;");
+        broken_off(&server).await;
+        if changes_id {
+            let (_, id) = before.serve(ID, async |session| session.regenerate().await).await.unwrap();
+            assert!(!before.php_has());
+            assert_eq!((service.n(ID).await, service.n(&id.unwrap()).await), (None, Some(1)));
+        } else {
+            assert_eq!(before.add(ID).await.unwrap(), 2);
+            assert!(before.php_has(), "it was written to where it is");
+            assert_eq!(service.n(ID).await, Some(2));
+            assert!(!before.php_has());
+            assert_eq!(before.add(ID).await.unwrap(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn c4_a_logout_follows_an_id_that_was_changed_in_phps_place_and_has_moved_since() {
+    let server = redis();
+    let (before, service) = (Instance::at(&server, Stage::Prepare), Instance::at(&server, Stage::Move));
+    before.php_writes(BASKET);
+    let handle = before.request(ID);
+    let session = handle.open().await.unwrap();
+    let (_, id) = before.serve(ID, async |session| session.regenerate().await).await.unwrap();
+    let id = id.unwrap();
+    assert_eq!(service.n(&id).await, Some(1));
+    session.destroy().await.unwrap();
+    assert_eq!((before.n(&id).await, service.n(&id).await), (None, None));
+}
+
+#[tokio::test]
+async fn c4_nothing_from_before_a_login_is_planted_while_the_session_moves() {
+    let server = redis();
+    let (before, service) = (Instance::at(&server, Stage::Prepare), Instance::at(&server, Stage::Move));
+    before.php_writes("n|i:1;");
+    let handle = before.request(ID);
+    handle.open().await.unwrap().set("planted", 1).unwrap();
+    before.php_writes(BASKET);
+    assert_eq!(service.n(ID).await, Some(1));
+    let closed = before.sessions.close(&handle, StatusCode::OK, &mut HeaderMap::new()).await;
+    let cloakroom::Outcome::Failed(refused) = closed else { panic!("it was let through") };
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let planted = service.serve(ID, async |session| session.get::<i64>("planted")).await.unwrap().0;
+    assert_eq!(planted, None);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_what_php_writes_while_the_copy_is_made_is_what_moves() {
     let server = redis();

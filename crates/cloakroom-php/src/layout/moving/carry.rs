@@ -94,12 +94,44 @@ pub(super) fn is_flagged(record: &Record) -> bool {
     record.payload.get(FLAG).is_some()
 }
 
-fn flagged(payload: &Payload) -> Payload {
-    let mut entries = PayloadBuilder::with_capacity(payload.len() + FLAG.len() + 8);
-    for (key, value) in payload.iter() {
+/// What a copy's flag says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    /// What it is to be once it is no copy any more: as PHP's place had it, for whoever asks again there, and for whoever decided on it.
+    Copied { op: OpId, epoch: u32 },
+    /// Somebody is about to take it away. Nobody makes anything of it.
+    Dropped,
+}
+
+impl Flag {
+    fn of(theirs: &Record) -> Self {
+        Flag::Copied { op: theirs.version.op, epoch: theirs.epoch }
+    }
+
+    fn on(record: &Record) -> Self {
+        let read = || {
+            let (op, epoch) = record.payload.get(FLAG)?.split_first_chunk::<8>()?;
+            let epoch = u32::from_le_bytes(*epoch.first_chunk::<4>()?);
+            Some(Flag::Copied { op: OpId::from_u64(u64::from_le_bytes(*op)), epoch })
+        };
+        read().unwrap_or(Flag::Dropped)
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Flag::Copied { op, epoch } => [&op.as_u64().to_le_bytes()[..], &epoch.to_le_bytes()[..]].concat(),
+            Flag::Dropped => Vec::new(),
+        }
+    }
+}
+
+/// The same entries under this flag.
+fn flagged(payload: &Payload, flag: Flag) -> Payload {
+    let mut entries = PayloadBuilder::with_capacity(payload.len() + FLAG.len() + 16);
+    for (key, value) in payload.iter().filter(|(key, _)| *key != FLAG) {
         entries.push(key, value);
     }
-    entries.push(FLAG, b"b:1;");
+    entries.push(FLAG, &flag.bytes());
     entries.finish()
 }
 
@@ -155,11 +187,12 @@ impl<G: Ground> Parts<G> {
                 _ => None,
             };
             match (theirs, ours) {
+                (_, Some(record)) if Flag::on(record) == Flag::Dropped => self.drop_copy(key, record).await?,
                 (Theirs::Marked, Some(record)) => self.unflag(key, record).await?,
                 (Theirs::Marked, None) => return Ok(Some(Loaded::Missing)),
                 // PHP ended it after the copy was made.
-                (Theirs::Gone, Some(_)) => {
-                    self.drop_copy(key).await?;
+                (Theirs::Gone, Some(record)) => {
+                    self.drop_copy(key, record).await?;
                     return Ok(None);
                 }
                 (Theirs::Gone, None) | (Theirs::Live(_, false), _) => return Ok(None),
@@ -187,21 +220,20 @@ impl<G: Ground> Parts<G> {
         theirs: &Record,
         ours: Option<&Arc<Record>>,
     ) -> Result<Option<Arc<Record>>, StoreError> {
-        let payload = flagged(&theirs.payload);
+        let payload = flagged(&theirs.payload, Flag::of(theirs));
         match ours {
             Some(ours) if ours.user != theirs.user => {
-                self.drop_copy(key).await?;
-                tokio::time::sleep(5 * FORGOTTEN).await;
+                self.drop_copy(key, ours).await?;
                 Ok(None)
             }
             Some(ours) if ours.payload == payload => Ok(Some(Arc::clone(ours))),
-            Some(ours) => self.commit(key, ours, payload).await,
+            Some(ours) => self.commit(key, ours, OpId::generate(), ours.epoch, payload).await,
             None => {
                 let user = theirs.user.clone();
                 let create = Create {
                     key,
-                    // The last operation of ours: asked again, it is known to be done.
-                    op: theirs.version.op,
+                    // Not the version that PHP's place has: what is decided on that one is not for a copy.
+                    op: OpId::generate(),
                     record_id: theirs.id,
                     lifetime: Lifetime {
                         idle: self.php().layout.lifetime,
@@ -220,24 +252,28 @@ impl<G: Ground> Parts<G> {
         }
     }
 
+    /// It is the session from now on. Its last operation is that of PHP's place: asked again, it is known to be done.
     async fn unflag(&self, key: StoreKey, copy: &Arc<Record>) -> Result<(), StoreError> {
-        self.commit(key, copy, unflagged(&copy.payload)).await.map(drop)
+        let Flag::Copied { op, epoch } = Flag::on(copy) else { return Ok(()) };
+        self.commit(key, copy, op, epoch, unflagged(&copy.payload)).await.map(drop)
     }
 
     async fn commit(
         &self,
         key: StoreKey,
         ours: &Arc<Record>,
+        op: OpId,
+        epoch: u32,
         payload: Payload,
     ) -> Result<Option<Arc<Record>>, StoreError> {
         let commit = Commit {
             key,
-            op: OpId::generate(),
+            op,
             expected: ours.version,
             base: Some(Arc::clone(ours)),
             lease: None,
             release: false,
-            epoch: ours.epoch,
+            epoch,
             payload,
             slide: None,
         };
@@ -247,10 +283,19 @@ impl<G: Ground> Parts<G> {
         })
     }
 
-    /// A copy that nobody was ever served leaves nothing behind that would be in the way of the next one.
-    async fn drop_copy(&self, key: StoreKey) -> Result<(), StoreError> {
+    /// Takes a copy away that nobody was ever served. It leaves nothing behind that would be in the way of the next one.
+    async fn drop_copy(&self, key: StoreKey, copy: &Arc<Record>) -> Result<(), StoreError> {
+        if Flag::on(copy) != Flag::Dropped {
+            // An end ends whatever is there: first it is made sure that this is the copy still, and stays one.
+            let payload = flagged(&copy.payload, Flag::Dropped);
+            if self.commit(key, copy, OpId::generate(), copy.epoch, payload).await?.is_none() {
+                return Ok(());
+            }
+        }
         let end = End { key, op: OpId::generate(), cause: EndCause::Revoked, marker: FORGOTTEN };
-        self.new.end(end).await.map(drop)
+        self.new.end(end).await?;
+        tokio::time::sleep(5 * FORGOTTEN).await;
+        Ok(())
     }
 
     pub(super) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {

@@ -1,6 +1,7 @@
 //! The store that a session is asked of while it is on its way.
 
 use cloakroom::clock::Timestamp;
+use cloakroom::store::Ending;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, ExpiryListener, Loaded,
     Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store,
@@ -29,6 +30,9 @@ fn is_no_new_id(answer: &Renamed) -> bool {
         _ => false,
     }
 }
+
+/// So many changes of an id are followed.
+const LINE: usize = 20;
 
 impl<G: Ground> Store for Moving<G> {
     fn name(&self) -> &'static str {
@@ -101,12 +105,26 @@ impl<G: Ground> Store for Moving<G> {
     /// Both places, PHP's first: a move that is under way finds its session ended, and takes its copy back.
     fn end(&self, request: End) -> StoreFuture<Ended> {
         self.ask(|parts| async move {
-            let theirs = match parts.stage {
-                Stage::Done => Ended::NotLive,
-                _ => parts.php.end(request).await?,
-            };
-            let ours = parts.new.end(request).await?;
-            Ok(if ours == Ended::NotLive { theirs } else { ours })
+            if parts.stage == Stage::Done {
+                return parts.new.end(request).await;
+            }
+            let mut request = request;
+            for _ in 0..LINE {
+                let theirs = parts.php.end(request).await?;
+                let ours = parts.new.end(request).await?;
+                match (ours, theirs) {
+                    (Ended::NotLive, Ended::NotLive) => {}
+                    (Ended::NotLive, theirs) => return Ok(theirs),
+                    (ours, _) => return Ok(ours),
+                }
+                // Its id was changed in PHP's place, and its successor has moved since.
+                request.key = match parts.php.load(request.key).await? {
+                    Loaded::Ended(Ending::Moved { to, .. }) => to,
+                    Loaded::Alias { successor, .. } => successor,
+                    _ => break,
+                };
+            }
+            Ok(Ended::NotLive)
         })
     }
 
