@@ -46,6 +46,8 @@ pub enum OpenErrorKind {
     Busy,
     /// The file system cannot carry a write-ahead log: a network file system, as a rule.
     NoWal,
+    /// Somebody else may have put the file there, or may write to it: it is a symbolic link, another user's, or everybody's to write.
+    NotTrusted,
     /// The operating system reported something else; see the source.
     Io,
 }
@@ -109,6 +111,11 @@ impl fmt::Display for OpenError {
             OpenErrorKind::NotAPath => write!(
                 f,
                 "the session store needs the path of a file, not {path:?}: for sessions in memory use the memory store"
+            ),
+            OpenErrorKind::NotTrusted => write!(
+                f,
+                "the session store {path} is a symbolic link, belongs to another user, or can be written to by everybody: \
+                 whoever did that may know the sessions in it; remove it, or name another path"
             ),
             OpenErrorKind::NoDirectory => write!(
                 f,

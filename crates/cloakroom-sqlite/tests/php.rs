@@ -122,3 +122,22 @@ fn a_cache_of_another_application_is_refused_and_left_as_it_is() {
     let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
     assert_eq!(tables, 2, "the table and its own index");
 }
+
+/// The cache is in a folder that everybody may write to.
+#[cfg(unix)]
+#[test]
+fn a_file_that_somebody_else_may_have_put_there_is_refused() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("mini-cache.sqlite3"), dir.path().join("link.sqlite3"));
+    drop(PhpCache::open(&file).unwrap());
+    symlink(&file, &link).unwrap();
+    assert_eq!(PhpCache::open(&link).unwrap_err().kind(), OpenErrorKind::NotTrusted);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let error = PhpCache::open(&file).unwrap_err();
+    assert_eq!(error.kind(), OpenErrorKind::NotTrusted);
+    assert!(error.to_string().contains("remove it"), "{error}");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    drop(PhpCache::open(&file).unwrap());
+}

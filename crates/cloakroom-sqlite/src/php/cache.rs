@@ -53,14 +53,37 @@ impl From<rusqlite::Error> for Trouble {
     }
 }
 
+/// The application has its cache where everybody may put files. What somebody else put there is refused.
+fn trust(path: &Path) -> Result<(), OpenError> {
+    let there = match std::fs::symlink_metadata(path) {
+        Ok(there) => there,
+        // It is about to be made; any other trouble shows then.
+        Err(_) => return Ok(()),
+    };
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let owner = there.uid();
+        let ours = owner == rustix::process::geteuid().as_raw() || owner == 0;
+        if there.is_symlink() || !ours || there.mode() & 0o002 != 0 {
+            return Err(OpenError::new(OpenErrorKind::NotTrusted, path));
+        }
+    }
+    Ok(())
+}
+
 impl PhpCache {
     /// This file, which is made as the application makes it where there is none.
     ///
     /// # Errors
     /// [`OpenError`]: what is wrong with the file, and what to do about it. [`OpenErrorKind::Foreign`]: its table `cache` is another application's.
+    /// [`OpenErrorKind::NotTrusted`]: somebody else may have put it there.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let path = resolve(path.as_ref())?;
+        let path = path.as_ref();
+        trust(path)?;
+        let path = resolve(path)?;
         create(&path)?;
+        trust(&path)?;
         let failed = |error| OpenError::from_sqlite(&path, error);
         let mut conn = connect(&path, PATIENCE).map_err(failed)?;
         rows::prepare(&conn).map_err(|error| match error {
