@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use cloakroom::{Locking, Mode, Session, SessionHandle, SessionManager};
 use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles, PhpSettings};
+use cloakroom_testing::processes;
 use fpm::Fpm;
 use http::{HeaderMap, Request, StatusCode};
 
@@ -334,7 +335,7 @@ async fn a_holder_of_the_lock() {
     let request = Request::builder().header("cookie", format!("PHPSESSID={id}")).body(()).unwrap();
     let session = sessions.open(&request, None).open().await.unwrap();
     let _guard = session.lock().await.unwrap();
-    println!("held");
+    processes::tell("held");
     std::future::pending::<()>().await;
 }
 
@@ -343,18 +344,19 @@ async fn c5_a_killed_holder_leaves_no_lock_and_a_living_one_is_waited_for() {
     let shop = Shop::open(PLAIN).await;
     let mut id = None;
     shop.php("do=set&key=n&value=1", &mut id);
-    let told = id.clone().unwrap();
+    let visitor = id.clone().unwrap();
     for round in 0..5 {
         let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "a_holder_of_the_lock", "--nocapture"])
-            .env("CLOAKROOM_TEST_HOLDER", format!("{} {told}", shop.dir.path().display()))
-            .stdout(std::process::Stdio::null())
+            .env("CLOAKROOM_TEST_HOLDER", format!("{} {visitor}", shop.dir.path().display()))
+            .stdout(std::process::Stdio::piped())
             .spawn()
             .unwrap();
+        let mut told = processes::told(&mut holder);
+        assert_eq!(told.next().as_deref(), Some("held"));
         let file = shop.file(&id).unwrap();
-        until("the lock is taken", || std::fs::File::open(&file).unwrap().try_lock().is_err());
+        assert!(std::fs::File::open(&file).unwrap().try_lock().is_err(), "by PHP's own kind of lock");
         // Others read meanwhile, in another process as this one is.
-        until("it is read", || std::fs::File::open(&file).unwrap().try_lock().is_err());
         let n = shop.rust(&mut id, async |session| session.get::<i64>("n").unwrap()).await;
         assert_eq!(n, Some(1 + round));
         // PHP waits.
