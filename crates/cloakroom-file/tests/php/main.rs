@@ -2,6 +2,9 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod processes;
+mod service;
+
 use std::fs::{File, FileTimes, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -17,115 +20,9 @@ use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
 use cloakroom_testing::ManualClock;
 use cloakroom_testing::processes::{command, role, rounds, tell, told};
 use http::{HeaderMap, Request, StatusCode};
+use service::{Php, Service, all, place};
 
 const ID: &str = "0123456789abcdefghijklmnop";
-
-/// A service of ours on PHP's sessions.
-struct Service {
-    dir: PathBuf,
-    sessions: SessionManager,
-    store: PhpFileStore,
-}
-
-impl Service {
-    async fn on(dir: &Path, mode: Mode) -> Self {
-        // On a machine that is busy with other things, whoever has a lock is slow to give it back.
-        let files = PhpFiles::builder(dir).busy_timeout(Duration::from_secs(20)).open().await.unwrap();
-        Self::with(dir, mode, files)
-    }
-
-    fn with(dir: &Path, mode: Mode, files: PhpFiles) -> Self {
-        let layout = Layout::php_files().user_variable("user_id");
-        let locking = Locking { wait: Duration::from_secs(60), ..layout.locking() };
-        let config = layout.session_config().mode(mode).locking(locking);
-        let config = config.deadlines(Duration::from_secs(60), Duration::from_secs(30));
-        let store = PhpFileStore::new(files, layout);
-        let sessions = SessionManager::new(store.clone(), config).unwrap();
-        Service { dir: dir.to_owned(), sessions, store }
-    }
-
-    fn request(&self, id: &str) -> SessionHandle {
-        let request = Request::builder().header("cookie", format!("PHPSESSID={id}"));
-        self.sessions.open(&request.body(()).unwrap(), None)
-    }
-
-    /// Ends a request; answers with the id that the response tells, if any.
-    async fn close(&self, handle: &SessionHandle) -> Result<Option<String>, SessionError> {
-        let mut headers = HeaderMap::new();
-        if let cloakroom::Outcome::Failed(error) =
-            self.sessions.close(handle, StatusCode::OK, &mut headers).await
-        {
-            return Err(error);
-        }
-        let cookie = headers.get("set-cookie").map(|value| value.to_str().unwrap().to_owned());
-        Ok(cookie
-            .map(|cookie| cookie.strip_prefix("PHPSESSID=").unwrap().split(';').next().unwrap().to_owned()))
-    }
-
-    async fn visit<T>(&self, id: &str, handler: impl AsyncFnOnce(&Session) -> T) -> T {
-        let handle = self.request(id);
-        let answer = handler(&handle.open().await.unwrap()).await;
-        self.close(&handle).await.unwrap();
-        answer
-    }
-
-    async fn n(&self, id: &str) -> Option<i64> {
-        self.visit(id, async |session| session.get("n").unwrap()).await
-    }
-
-    fn file(&self, id: &str) -> PathBuf {
-        self.dir.join(format!("sess_{id}"))
-    }
-
-    fn value(&self, id: &str) -> Option<String> {
-        std::fs::read_to_string(self.file(id)).ok()
-    }
-
-    fn php_writes(&self, id: &str, value: &str) {
-        let file = Php::begins(&self.file(id));
-        file.ends(value);
-    }
-}
-
-/// A request of PHP's, which has the lock of its session.
-struct Php(File);
-
-impl Php {
-    fn begins(path: &Path) -> Self {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).unwrap();
-        file.lock().unwrap();
-        Php(file)
-    }
-
-    fn reads(&self) -> String {
-        let mut bytes = vec![0; self.0.metadata().unwrap().len() as usize];
-        self.0.read_exact_at(&mut bytes, 0).unwrap();
-        String::from_utf8(bytes).unwrap()
-    }
-
-    fn ends(self, value: &str) {
-        self.0.set_len(0).unwrap();
-        self.0.write_all_at(value.as_bytes(), 0).unwrap();
-    }
-}
-
-fn place() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-/// The whole of what an error says.
-fn all(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
 #[tokio::test]
 async fn what_php_wrote_is_read_and_php_reads_what_is_written_in_files() {
     let dir = place();
@@ -511,113 +408,4 @@ async fn purging_removes_what_phps_garbage_collection_would_and_what_is_over_bes
     for name in ["other", "sessions", "sess_link"] {
         assert!(dir.path().join(name).symlink_metadata().is_ok(), "{name} is not ours to remove");
     }
-}
-
-/// Where the children begin. On its own it has nothing to do.
-#[test]
-fn child_process() {
-    let Some((what, dir)) = role() else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
-    runtime.block_on(async {
-        let service = Service::on(&dir, Mode::Merge).await;
-        match what.as_str() {
-            "increments" => {
-                for _ in 0..25 {
-                    service
-                        .visit(ID, async |session| {
-                            session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
-                        })
-                        .await;
-                    tell("added");
-                }
-            }
-            "not listable" => {
-                assert_eq!(std::fs::read_dir(&dir).unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
-                service.php_writes(ID, "n|i:1;");
-                service.visit(ID, async |session| session.put("n", 2).await.unwrap()).await;
-                assert_eq!(service.value(ID).as_deref(), Some("n|i:2;"));
-                let handle = service.request(ID);
-                handle.open().await.unwrap().regenerate().await.unwrap();
-                let id = service.close(&handle).await.unwrap().unwrap();
-                assert_eq!(service.value(ID), None);
-                assert_eq!(service.n(&id).await, Some(2));
-                assert!(!service.store.purge(100).await.unwrap().more);
-                service.visit(&id, async |session| session.destroy().await.unwrap()).await;
-                assert_eq!(service.value(&id), None);
-                tell("fine");
-            }
-            other => panic!("no such part: {other}"),
-        }
-    });
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c1_increments_by_several_processes_and_phps_are_exact_though_one_is_killed() {
-    for round in 0..rounds(2, 10) {
-        let dir = place();
-        let service = Service::on(dir.path(), Mode::Merge).await;
-        service.php_writes(ID, "n|i:0;");
-        let mut children: Vec<_> = (0..4)
-            .map(|_| command(&[], "child_process", "increments", dir.path()).spawn().unwrap())
-            .collect();
-        let path = service.file(ID);
-        let php = std::thread::spawn(move || {
-            for _ in 0..50 {
-                let php = Php::begins(&path);
-                let read = php.reads();
-                let n: i64 = read.strip_prefix("n|i:").unwrap().trim_end_matches(';').parse().unwrap();
-                std::thread::sleep(Duration::from_millis(1));
-                php.ends(&format!("n|i:{};", n + 1));
-                std::thread::sleep(Duration::from_millis(3));
-            }
-        });
-        let mut victim = children.pop().unwrap();
-        let mut lines = told(&mut victim);
-        let before = lines.by_ref().take(3 + round).count();
-        victim.kill().unwrap();
-        let acked = before + lines.count();
-        victim.wait().unwrap();
-        for mut child in children {
-            assert_eq!(told(&mut child).count(), 25);
-            assert!(child.wait().unwrap().success());
-        }
-        php.join().unwrap();
-        // Of the one that was killed, what it told is there, and perhaps what it was about to tell.
-        let of_victim = service.n(ID).await.unwrap() - 50 - 3 * 25 - acked as i64;
-        assert!((0..=1).contains(&of_victim), "{of_victim} more than the {acked} that it told");
-    }
-}
-
-/// As Debian has it: mode 1733, root's. Everybody can use a session whose name they know, and nobody can list them.
-#[test]
-fn a_directory_that_cannot_be_listed_serves_all_the_same() {
-    // Somebody else has to get there, which nobody does in a temporary folder that is this user's own.
-    let outside = tempfile::tempdir_in("/tmp").unwrap();
-    std::fs::set_permissions(outside.path(), Permissions::from_mode(0o755)).unwrap();
-    let dir = outside.path().join("sessions");
-    std::fs::create_dir(&dir).unwrap();
-    // Its owner is this user, who may list it unless the mode says otherwise.
-    std::fs::set_permissions(&dir, Permissions::from_mode(0o1333)).unwrap();
-    let mut child = if nix_is_root() {
-        // Root may list anything. Somebody else runs a copy of this program.
-        let program = outside.path().join("program");
-        std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
-        let template = command(&[], "child_process", "not listable", &dir);
-        let mut copy = std::process::Command::new(program);
-        copy.args(template.get_args())
-            .stdin(std::process::Stdio::null())
-            .stdout(std::process::Stdio::piped());
-        for (name, value) in template.get_envs() {
-            copy.env(name, value.unwrap());
-        }
-        copy.uid(65_534).gid(65_534).current_dir("/").env("TMPDIR", "/tmp");
-        copy
-    } else {
-        command(&[], "child_process", "not listable", &dir)
-    };
-    let mut child = child.spawn().unwrap();
-    assert_eq!(told(&mut child).collect::<Vec<_>>(), ["fine"]);
-    assert!(child.wait().unwrap().success());
-    std::fs::set_permissions(&dir, Permissions::from_mode(0o700)).unwrap();
 }
