@@ -26,11 +26,14 @@ const SUFFIX: usize = TEXT + 2;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Names {
     prefix: Box<str>,
+    /// The command that reads an entry, up to its name.
+    get: Box<str>,
 }
 
 impl Names {
     pub(crate) fn new(prefix: &str) -> Self {
-        Names { prefix: prefix.into() }
+        let get = format!("*2\r\n$3\r\nGET\r\n${}\r\n", prefix.len() + SUFFIX);
+        Names { prefix: prefix.into(), get: get.into() }
     }
 
     pub(crate) fn prefix(&self) -> &str {
@@ -74,7 +77,9 @@ impl Names {
 
     /// How an index calls a session: the name of its entry without the prefix.
     pub(crate) fn member(key: &StoreKey) -> String {
-        Names { prefix: "".into() }.entry(key)
+        let mut text = [0; TEXT];
+        let (tag, digest) = parts(key, &mut text);
+        format!("{{{tag}}}{digest}")
     }
 
     /// The session that an index calls so.
@@ -110,18 +115,33 @@ impl Names {
         pattern
     }
 
-    fn named(&self, sort: &str, key: &StoreKey) -> String {
-        // Three bytes are four characters: both parts in one go.
+    /// The command that reads an entry, as it is sent.
+    pub(crate) fn get(&self, key: &StoreKey) -> Vec<u8> {
         let mut text = [0; TEXT];
-        BASE64URL_NOPAD.encode_mut(key.as_bytes(), &mut text);
-        let text = std::str::from_utf8(&text).unwrap_or_default();
-        let (tag, digest) = text.split_at_checked(TAG_TEXT).unwrap_or_default();
+        let (tag, digest) = parts(key, &mut text);
+        let mut get = Vec::with_capacity(self.get.len() + self.prefix.len() + SUFFIX + 2);
+        for part in [&*self.get, &*self.prefix, "{", tag, "}", digest, "\r\n"] {
+            get.extend_from_slice(part.as_bytes());
+        }
+        get
+    }
+
+    fn named(&self, sort: &str, key: &StoreKey) -> String {
+        let mut text = [0; TEXT];
+        let (tag, digest) = parts(key, &mut text);
         let mut name = String::with_capacity(self.prefix.len() + sort.len() + SUFFIX);
         for part in [&*self.prefix, sort, "{", tag, "}", digest] {
             name.push_str(part);
         }
         name
     }
+}
+
+/// The slot tag and the rest of a key, as text.
+fn parts<'t>(key: &StoreKey, text: &'t mut [u8; TEXT]) -> (&'t str, &'t str) {
+    // Three bytes are four characters: both parts in one go.
+    let text = BASE64URL_NOPAD.encode_mut_str(key.as_bytes(), text);
+    text.split_at_checked(TAG_TEXT).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -143,6 +163,16 @@ mod tests {
         }
         for strange in ["", "{", "{AAAA", "{AAAA}", "{AAAA}AAAA", "{A*AA}", "AAAAAA"] {
             assert_eq!(Names::new("").of_entry(strange.as_bytes()), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_read_by_the_command_of_the_library() {
+        for prefix in ["", "p:", "a prefix of more than forty-three bytes, as some have it:"] {
+            let (names, key) = (Names::new(prefix), StoreKey::from_bytes([7; StoreKey::LEN]));
+            let mut get = redis::cmd("GET");
+            get.arg(names.entry(&key));
+            assert_eq!(names.get(&key), get.get_packed_command());
         }
     }
 

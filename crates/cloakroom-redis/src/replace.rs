@@ -32,7 +32,7 @@ impl Shared {
         deadline: Deadline,
         request: &Commit,
     ) -> Result<Option<(Committed, Kept)>, StoreError> {
-        let known = self.known(self.spot(&request.key)).and_then(|node| node.time.now());
+        let known = self.known(self.spot(&request.key)).and_then(|node| node.time.at(deadline.began));
         let Some(now) = known else { return Ok(None) };
         let Some((before, after)) = replacement(request, now) else { return Ok(None) };
         let ends = after.record.deadline();
@@ -50,13 +50,12 @@ impl Shared {
             None => script.arg("PXAT").number(layout::millis(ends)),
         };
         let Evaluated { told, kept } = self.evaluate(deadline, Effect::Writes, &script).await?;
-        let now = told.by.time.estimate().unwrap_or(now);
         let committed = match told.value {
             Value::Int(1) => Some(Committed::Committed(after)),
-            Value::Nil => self.judge(request, None, now)?,
+            Value::Nil => self.judge(request, None, told.by.time.estimate().unwrap_or(now))?,
             Value::BulkString(there) => {
                 let entry = self.decode(&request.key, &there)?;
-                self.judge(request, Some(entry), now)?
+                self.judge(request, Some(entry), told.by.time.estimate().unwrap_or(now))?
             }
             _ => return Err(error::strange(&self.place, Effect::Writes)),
         };

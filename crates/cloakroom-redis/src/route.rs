@@ -10,10 +10,11 @@ use std::time::Instant;
 use redis::{RedisConnectionInfo, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::runtime::{self, Handle};
 use tokio::task::JoinSet;
 
 use crate::host::HostPort;
-use crate::pipe::{self, OnNews, Pipe};
+use crate::pipe::{self, OnNews, Pipe, Unanswered};
 use crate::redis_url::{Address, TlsFiles};
 use crate::sentinels::{Follower, Sentinels};
 use crate::tls::Tls;
@@ -38,9 +39,13 @@ enum Way {
 
 /// A connection that was logged in. Closed when its last clone is dropped, also with calls under way.
 #[derive(Clone)]
-pub(crate) struct Connection {
+pub(crate) struct Connection(Arc<Parts>);
+
+struct Parts {
     pipe: Pipe,
     drives: Arc<Driver>,
+    /// The runtime that its task runs on.
+    runtime: runtime::Id,
     /// Where sentinels named the server.
     to: Option<Arc<HostPort>>,
 }
@@ -48,12 +53,29 @@ pub(crate) struct Connection {
 impl Connection {
     /// Ends it at once. Calls under way are not answered any more.
     pub(crate) fn cut(&self) {
-        self.drives.0.abort();
+        self.0.drives.0.abort();
+    }
+
+    /// Waits for an answer over it. Its own task watches over deadlines where it runs along with the caller, and nearly every
+    /// caller is on the same runtime. Another runtime may stand still.
+    pub(crate) async fn in_time(
+        &self,
+        answered: impl Future<Output = Result<Value, Unanswered>> + Send,
+        ends: Instant,
+    ) -> Result<Value, Unanswered> {
+        match Handle::try_current() {
+            Ok(here) if here.id() != self.0.runtime => {
+                Box::pin(tokio::time::timeout_at(ends.into(), answered))
+                    .await
+                    .unwrap_or(Err(Unanswered::Late))
+            }
+            _ => answered.await,
+        }
     }
 
     /// For whoever gives it up and may have to end it later, while calls are under way on it still.
     pub(crate) fn given_up(&self) -> GivenUp {
-        GivenUp { drives: Arc::downgrade(&self.drives), to: self.to.clone() }
+        GivenUp { drives: Arc::downgrade(&self.0.drives), to: self.0.to.clone() }
     }
 }
 
@@ -61,7 +83,7 @@ impl Deref for Connection {
     type Target = Pipe;
 
     fn deref(&self) -> &Pipe {
-        &self.pipe
+        &self.0.pipe
     }
 }
 
@@ -148,7 +170,7 @@ impl Route {
 
     /// Whether it still leads to where this connection does.
     pub(crate) fn leads_to(&self, connection: &Connection) -> bool {
-        self.leads(connection.to.as_ref())
+        self.leads(connection.0.to.as_ref())
     }
 
     /// The same of one that was given up.
@@ -174,7 +196,7 @@ impl Route {
             Way::Sentinels(sentinels) => return self.to_primary(sentinels, opening).await,
             Way::Nodes => return Err("is many servers: one of them has to be named".to_owned()),
         };
-        self.log_in(stream, opening).await
+        self.log_in(stream, None, opening).await
     }
 
     /// To the server that they name; begun anew where they name another one meanwhile.
@@ -208,7 +230,8 @@ impl Route {
     }
 
     async fn as_primary(&self, at: &HostPort, opening: &Opening) -> Result<Connection, String> {
-        let mut connection = self.log_in(stream(at, self.tls.as_deref()).await?, opening).await?;
+        let stream = stream(at, self.tls.as_deref()).await?;
+        let connection = self.log_in(stream, Some(Arc::new(at.clone())), opening).await?;
         // A sentinel says what it was told some time ago.
         let role = connection
             .ask(&redis::cmd("ROLE"), opening.ends)
@@ -228,12 +251,16 @@ impl Route {
         if !is_primary {
             return Err("is none, or none any more: its sentinels will have to agree on another".to_owned());
         }
-        connection.to = Some(Arc::new(at.clone()));
         Ok(connection)
     }
 
-    async fn log_in(&self, stream: Box<dyn Stream>, opening: &Opening) -> Result<Connection, String> {
-        let connection = log_in(stream, &self.login, opening).await;
+    async fn log_in(
+        &self,
+        stream: Box<dyn Stream>,
+        to: Option<Arc<HostPort>>,
+        opening: &Opening,
+    ) -> Result<Connection, String> {
+        let connection = log_in(stream, &self.login, to, opening).await;
         connection.map_err(|error| error::no_login(&error, self.tls.is_some()))
     }
 
@@ -251,12 +278,14 @@ impl Route {
 pub(crate) async fn log_in(
     stream: Box<dyn Stream>,
     login: &RedisConnectionInfo,
+    to: Option<Arc<HostPort>>,
     opening: &Opening,
 ) -> Result<Connection, RedisError> {
     let (pipe, driving) = pipe::drive(stream, opening.on_news.clone());
-    let driver = Driver(tokio::spawn(driving).abort_handle());
+    let runtime = Handle::current();
+    let driver = Driver(runtime.spawn(driving).abort_handle());
     pipe::log_in(&pipe, login, opening.ends).await?;
-    Ok(Connection { pipe, drives: Arc::new(driver), to: None })
+    Ok(Connection(Arc::new(Parts { pipe, drives: Arc::new(driver), runtime: runtime.id(), to })))
 }
 
 /// Bytes to and from a host, in TLS or not at all where that is asked for.

@@ -275,7 +275,7 @@ impl Ear {
         let opening = Opening { on_news, ends: Instant::now() + ANSWER };
         let connecting = async {
             let stream = route::stream(&self.sentinel, self.tls.as_deref()).await?;
-            route::log_in(stream, &self.login, &opening).await.map_err(|error| self.no_login(&error))
+            route::log_in(stream, &self.login, None, &opening).await.map_err(|error| self.no_login(&error))
         };
         let connection = match tokio::time::timeout_at(opening.ends.into(), connecting).await {
             Ok(Ok(connection)) => connection,

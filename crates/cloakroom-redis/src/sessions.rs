@@ -14,7 +14,7 @@ use cloakroom::store::{
     Snapshot, StoreError, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
-use redis::{Cmd, Pipeline, Value};
+use redis::{Pipeline, Value};
 
 use crate::durability::Write;
 use crate::error::{self, Effect};
@@ -26,15 +26,18 @@ use crate::together;
 
 impl Shared {
     pub(crate) async fn load(&self, key: StoreKey) -> Result<Loaded, StoreError> {
-        if self.known(self.spot(&key)).is_some_and(|node| node.time.now().is_some()) {
-            let told = self.look_up(self.deadline(), &key, News::Wanted).await?;
+        let deadline = self.deadline();
+        if self.known(self.spot(&key)).is_some_and(|node| node.time.at(deadline.began).is_some()) {
+            let told = self.look_up(deadline, &key, News::Wanted).await?;
             let there = match told.value {
                 Value::BulkString(bytes) => self.there(&key, &bytes)?,
                 Value::Nil => return Ok(Loaded::Missing),
                 _ => return Err(error::strange(&self.place, Effect::Reads)),
             };
             // Another one answered than was thought to, and its time is not known yet: asked again, along with the time.
-            let Some(now) = told.by.time.estimate() else { return Box::pin(self.load_one(key)).await };
+            let Some(now) = told.by.time.estimate() else {
+                return Box::pin(self.load_one(deadline, key)).await;
+            };
             match there {
                 // Most reads end here.
                 Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
@@ -49,7 +52,7 @@ impl Shared {
                 }
             }
         }
-        Box::pin(self.load_one(key)).await
+        Box::pin(self.load_one(deadline, key)).await
     }
 
     /// As part of something, which keeps nothing.
@@ -58,8 +61,8 @@ impl Shared {
         loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
     }
 
-    async fn load_one(&self, key: StoreKey) -> Result<Loaded, StoreError> {
-        let mut loaded = self.load_together(self.deadline(), vec![key], News::Wanted).await?;
+    async fn load_one(&self, deadline: Deadline, key: StoreKey) -> Result<Loaded, StoreError> {
+        let mut loaded = self.load_together(deadline, vec![key], News::Wanted).await?;
         loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
     }
 
@@ -116,17 +119,14 @@ impl Shared {
         news: News,
     ) -> Result<Told<Value>, StoreError> {
         let spot = self.spot(key);
-        let name = self.names.entry(key);
-        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-        get.arg("GET").arg(name);
         if news == News::Unwanted || !self.tracking.is_wanted() {
-            return self.read(deadline, spot, &get).await;
+            return self.read_packed(deadline, spot, &self.names.get(key)).await;
         }
         let mut commands = Pipeline::with_capacity(1);
-        commands.add_command(get);
-        let Told { mut value, by, asked } = self.read_told(deadline, spot, &commands).await?;
+        commands.cmd("GET").arg(self.names.entry(key));
+        let Told { mut value, by } = Box::pin(self.read_told(deadline, spot, &commands)).await?;
         let value = value.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
-        Ok(Told { value, by, asked })
+        Ok(Told { value, by })
     }
 
     /// Reads entries as they are, and tells the time. Of the first, changes may be told from then on.
@@ -146,7 +146,8 @@ impl Shared {
         if !known {
             pipeline.cmd("TIME");
         }
-        let Told { value: mut answers, by, asked } = match news {
+        let asked = Instant::now();
+        let Told { value: mut answers, by } = match news {
             News::Wanted => self.read_told(deadline, spot, &pipeline).await?,
             News::Unwanted => self.read_all(deadline, spot, &pipeline).await?,
         };
@@ -181,9 +182,10 @@ impl Shared {
         if let Some(now) = self.given() {
             return Ok(now);
         }
+        let asked = Instant::now();
         let told = self.read(deadline, spot, &redis::cmd("TIME")).await?;
         let now = told_time(told.value).ok_or_else(|| error::strange(&self.place, Effect::Reads))?;
-        told.by.time.observe(told.asked, Instant::now(), now);
+        told.by.time.observe(asked, Instant::now(), now);
         Ok(now)
     }
 
@@ -216,6 +218,13 @@ impl Shared {
         if let Some((committed, kept)) = self.replace(deadline, &request).await? {
             return kept.told(committed, made);
         }
+        // On the heap, because it is large and hardly a commit takes it.
+        Box::pin(self.commit_by_rules(deadline, request)).await
+    }
+
+    /// As the server's own clock and the lease that is there demand.
+    async fn commit_by_rules(&self, deadline: Deadline, request: Commit) -> Result<Committed, StoreError> {
+        let made = |committed: &Committed| matches!(committed, Committed::Committed(_));
         let key = request.key;
         let mut fixed = Vec::with_capacity(64);
         fixed.extend(layout::version_bytes(request.expected.next(request.op)));

@@ -83,8 +83,6 @@ impl Spot {
 pub(crate) struct Told<T> {
     pub(crate) value: T,
     pub(crate) by: Arc<Node>,
-    /// When it was asked.
-    pub(crate) asked: Instant,
 }
 
 impl Shared {
@@ -134,10 +132,11 @@ impl Shared {
         effect: Effect,
         invocation: &Invocation,
     ) -> Result<Answer, StoreError> {
+        let asked = Instant::now();
         let Evaluated { told, kept } = self.evaluate(deadline, effect, invocation).await?;
         match told.value {
             Value::BulkString(bytes) => {
-                let mut answer = self.answer(bytes, &told.by, told.asked, effect)?;
+                let mut answer = self.answer(bytes, &told.by, asked, effect)?;
                 answer.kept = kept;
                 Ok(answer)
             }
@@ -145,7 +144,7 @@ impl Shared {
         }
     }
 
-    /// Reads an answer, and the server's clock from it.
+    /// Reads an answer, and the server's clock from it. It was not asked for before `asked`.
     pub(crate) fn answer(
         &self,
         bytes: Vec<u8>,
@@ -168,12 +167,13 @@ impl Shared {
     ) -> Result<Evaluated, StoreError> {
         let mut evaluated = self.evaluate_once(deadline, effect, invocation, &invocation.command).await?;
         if matches!(&evaluated.told.value, Value::ServerError(error) if error.code() == "NOSCRIPT") {
-            evaluated = self.evaluate_once(deadline, effect, invocation, &invocation.by_text()).await?;
+            let by_text = invocation.by_text();
+            evaluated = Box::pin(self.evaluate_once(deadline, effect, invocation, &by_text)).await?;
         }
         let Evaluated { told, kept } = evaluated;
         match &told.value {
             Value::ServerError(error) if permissions::is_hidden(error) => {
-                Err(self.not_permitted(told.by, deadline).await)
+                Err(Box::pin(self.not_permitted(told.by, deadline)).await)
             }
             _ => Ok(Evaluated { told: told.accepted()?, kept }),
         }
@@ -204,6 +204,16 @@ impl Shared {
         command: &Cmd,
     ) -> Result<Told<Value>, StoreError> {
         self.ask(deadline, Effect::Reads, spot, &Asking::One(command)).await?.accepted()
+    }
+
+    /// The same of one that is put into bytes already.
+    pub(crate) async fn read_packed(
+        &self,
+        deadline: Deadline,
+        spot: Spot,
+        command: &[u8],
+    ) -> Result<Told<Value>, StoreError> {
+        self.ask(deadline, Effect::Reads, spot, &Asking::Packed(command)).await?.accepted()
     }
 
     /// Asks this node a command that reads, whatever is in question.
@@ -310,9 +320,20 @@ impl Shared {
                     }
                 },
             };
-            let asked = Instant::now();
             let mut waiting = Waiting { link, open: &open, deadline, answered: false };
-            let answer = asking.send(link, &open, deadline.ends).await;
+            let one = match asking {
+                Asking::One(command) => Some(open.connection.ask(command, deadline.ends)),
+                Asking::Packed(command) => Some(open.connection.ask_packed(command, deadline.ends)),
+                _ => None,
+            };
+            let answer = match one {
+                Some(answered) => open.connection.in_time(answered, deadline.ends).await,
+                // On the heap: nearly every call is one command, and would carry along what the others take.
+                None => {
+                    let answered = Box::pin(asking.send(link, &open, deadline.ends));
+                    open.connection.in_time(answered, deadline.ends).await
+                }
+            };
             waiting.answered = true;
             drop(waiting);
             match answer {
@@ -332,7 +353,7 @@ impl Shared {
                         // A primary that was made a replica: its address may lead to the new one by now.
                         link.misled(&open);
                     }
-                    return Ok(Told { value: answer, by: node, asked });
+                    return Ok(Told { value: answer, by: node });
                 }
                 Err(Unanswered::Lost) => {
                     link.lost(&open);
@@ -342,6 +363,7 @@ impl Shared {
                     again = false;
                 }
                 Err(Unanswered::Late) => {
+                    link.silent(&open);
                     let how = format!("did not answer within {:?}", self.call_deadline);
                     return Err(error::unanswered(&node.place, effect, &how));
                 }
@@ -367,14 +389,14 @@ impl Told<Value> {
 
     /// The answers, if none of them is that.
     fn several(self) -> Result<Told<Vec<Value>>, StoreError> {
-        let Told { value, by, asked } = self;
+        let Told { value, by } = self;
         let Value::Array(answers) = value else { return Err(error::strange(&by.place, Effect::Reads)) };
         match answers.iter().find_map(|answer| match answer {
             Value::ServerError(told) => Some(by.refuses(told)),
             _ => None,
         }) {
             Some(refused) => Err(refused),
-            None => Ok(Told { value: answers, by, asked }),
+            None => Ok(Told { value: answers, by }),
         }
     }
 }
@@ -382,6 +404,8 @@ impl Told<Value> {
 /// Commands on their way in one round trip.
 pub(crate) enum Asking<'a> {
     One(&'a Cmd),
+    /// One, as it is sent.
+    Packed(&'a [u8]),
     Many(&'a Pipeline),
     /// The same commands, without and with opting in to being told of changes.
     Told {
@@ -400,6 +424,7 @@ impl Asking<'_> {
         let connection = &open.connection;
         match self {
             Asking::One(command) => connection.ask(command, ends).await,
+            Asking::Packed(command) => connection.ask_packed(command, ends).await,
             Asking::Told { telling, .. } if open.tracks => {
                 let answers = connection.ask_all(telling, ends).await?;
                 let mut answers = answers.into_sequence().unwrap_or_default().into_iter();
@@ -413,6 +438,10 @@ impl Asking<'_> {
                 let mut ahead = Pipeline::with_capacity(2);
                 ahead.cmd("ASKING").add_command((*command).clone());
                 let answers = connection.ask_all(&ahead, ends).await?;
+                Ok(answers.into_sequence().ok().and_then(|mut answers| answers.pop()).unwrap_or(Value::Nil))
+            }
+            Asking::Ahead(Asking::Packed(command)) => {
+                let answers = connection.ask_packed_behind(&redis::cmd("ASKING"), command, ends).await?;
                 Ok(answers.into_sequence().ok().and_then(|mut answers| answers.pop()).unwrap_or(Value::Nil))
             }
             Asking::Waited(waited) => connection.ask_all(&waited.words(ends), ends).await,

@@ -16,7 +16,7 @@ mod changes;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::{Entry, Table};
@@ -268,9 +268,10 @@ impl Shared {
         if let Some(write) = waits {
             script.waits(write);
         }
+        let asked = Instant::now();
         let Evaluated { told, kept } = self.evaluate(deadline, Effect::Reads, &script).await?;
         let strange = || error::strange(&self.place, Effect::Reads);
-        match self.picture(told, &wanted.keys, &wanted.users)? {
+        match self.picture(told, asked, &wanted.keys, &wanted.users)? {
             Some(picture) => Ok((picture, kept)),
             None => Err(strange()),
         }
@@ -347,14 +348,16 @@ impl Shared {
             script.arg(self.names.channel(key));
         }
         script.waits(Write::Identity);
+        let asked = Instant::now();
         let Evaluated { told, kept } = self.evaluate(deadline, Effect::Writes, &script).await?;
-        Ok((self.picture(told, &keys, &users)?, kept))
+        Ok((self.picture(told, asked, &keys, &users)?, kept))
     }
 
     /// Reads the answer of the script: a picture, or that it did what it was asked to.
     fn picture(
         &self,
         told: Told<Value>,
+        asked: Instant,
         keys: &[StoreKey],
         users: &[UserId],
     ) -> Result<Option<Picture>, StoreError> {
@@ -362,7 +365,7 @@ impl Shared {
         let Value::Array(parts) = told.value else { return Err(strange()) };
         let mut parts = parts.into_iter();
         let Some(Value::BulkString(head)) = parts.next() else { return Err(strange()) };
-        let head = self.answer(head, &told.by, told.asked, Effect::Writes)?;
+        let head = self.answer(head, &told.by, asked, Effect::Writes)?;
         if head.done {
             return Ok(None);
         }

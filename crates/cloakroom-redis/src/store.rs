@@ -124,6 +124,14 @@ impl RedisStore {
     {
         StoreFuture::boxed(ask(self.0.clone()))
     }
+
+    /// The same of what is over by the deadline of one call, which is watched over here.
+    fn ask_once<A, F>(&self, ask: impl FnOnce(Arc<Shared>) -> F) -> StoreFuture<A>
+    where
+        F: Future<Output = Result<A, StoreError>> + Send + 'static,
+    {
+        StoreFuture::within(self.0.call_deadline, ask(self.0.clone()))
+    }
 }
 
 impl Store for RedisStore {
@@ -132,7 +140,7 @@ impl Store for RedisStore {
     }
 
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
-        self.ask(|shared| async move { shared.load(key).await })
+        self.ask_once(|shared| async move { shared.load(key).await })
     }
 
     fn load_many(&self, keys: Vec<StoreKey>) -> StoreFuture<Vec<Loaded>> {
@@ -140,7 +148,7 @@ impl Store for RedisStore {
     }
 
     fn create(&self, request: Create) -> StoreFuture<Created> {
-        let Some(bind) = &request.bind else { return self.ask(|shared| shared.create(request)) };
+        let Some(bind) = &request.bind else { return self.ask_once(|shared| shared.create(request)) };
         if self.is_cluster() {
             return self.ask(|shared| shared.create_apart(request));
         }
@@ -158,7 +166,7 @@ impl Store for RedisStore {
     }
 
     fn commit(&self, request: Commit) -> StoreFuture<Committed> {
-        self.ask(|shared| shared.commit(request))
+        self.ask_once(|shared| shared.commit(request))
     }
 
     fn rename(&self, request: Rename) -> StoreFuture<Renamed> {

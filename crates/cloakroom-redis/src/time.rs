@@ -60,7 +60,8 @@ impl ServerTime {
         }
     }
 
-    fn at(&self, here: Instant) -> Option<Timestamp> {
+    /// As [`now`](Self::now), for whoever has looked at the clock just before.
+    pub(crate) fn at(&self, here: Instant) -> Option<Timestamp> {
         match self {
             ServerTime::Manual(clock) => Some(clock.now()),
             ServerTime::Estimated(sample) => {

@@ -44,6 +44,31 @@ async fn nothing_is_asked_of_the_server_before_a_session_is() {
     assert_eq!(connections(&server), before + 3, "one connection for all of it");
 }
 
+/// A connection is driven on the runtime that made it.
+#[test]
+fn c9_a_runtime_that_stands_still_makes_nobody_on_another_one_wait_for_ever() {
+    let server = Server::start(Kind::Redis);
+    let deadline = Duration::from_millis(300);
+    let store = server.builder().call_deadline(deadline).build().unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stands_still = runtime();
+    stands_still.block_on(works(&store));
+    runtime().block_on(async {
+        let began = Instant::now();
+        let waited = tokio::time::timeout(Duration::from_secs(20), store.load(requests::key())).await;
+        assert_eq!(waited.expect("it ends").unwrap_err().kind(), StoreErrorKind::Unavailable);
+        assert!(began.elapsed() >= deadline);
+        // Given up, and made anew here.
+        let again = async {
+            while store.load(requests::key()).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), again).await.expect("it serves again");
+        works(&store).await;
+    });
+}
+
 #[tokio::test]
 async fn a_socket_in_the_file_system_serves() {
     let server = Server::start(Kind::Redis);

@@ -3,7 +3,9 @@
 
 mod house;
 
-use cloakroom::SessionConfig;
+use std::time::Duration;
+
+use cloakroom::{SessionConfig, SessionHandle};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::House;
 use http::StatusCode;
@@ -59,4 +61,25 @@ async fn c1_a_shutdown_waits_for_the_commit_of_a_client_that_is_still_there() {
     shutdown.await.unwrap();
     assert_eq!(stored(&house, &id).await, Some(7));
     leaving.await.unwrap();
+}
+
+#[tokio::test]
+async fn c9_who_gives_up_while_opening_leaves_it_to_the_next_of_the_request() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    house.visit(Some(&id), |s| async move { s.set("n", 7) }).await;
+    house.faults.at_op(Op::Load, 1, Fault::Hang);
+    let handle = house.arrive(&[&id]);
+    let read = |handle: SessionHandle| async move { handle.open().await.unwrap().get::<u32>("n").unwrap() };
+    let first = tokio::spawn(read(handle.clone()));
+    let others: Vec<_> = (0..3).map(|_| tokio::spawn(read(handle.clone()))).collect();
+    while house.faults.injected().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!first.is_finished() && others.iter().all(|other| !other.is_finished()));
+    first.abort();
+    for other in others {
+        let waited = tokio::time::timeout(Duration::from_secs(20), other).await;
+        assert_eq!(waited.expect("nobody loads it").unwrap(), Some(7));
+    }
 }

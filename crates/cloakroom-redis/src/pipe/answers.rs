@@ -110,6 +110,10 @@ fn line(bytes: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
+    // Nearly every one is a length.
+    if (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit) {
+        return Some(digits.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')));
+    }
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 

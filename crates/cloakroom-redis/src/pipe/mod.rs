@@ -18,8 +18,9 @@ mod answers;
 mod driver;
 mod login;
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -87,10 +88,40 @@ pub(crate) enum News {
 /// Who is told. Called from the connection's task.
 pub(crate) type OnNews = Arc<dyn Fn(News) + Send + Sync>;
 
+/// The answer to a call that was made.
+#[must_use = "nobody is told whether it was done"]
+pub(crate) struct Asked(Result<oneshot::Receiver<Result<Value, Unanswered>>, Option<Unanswered>>);
+
+impl Future for Asked {
+    type Output = Result<Value, Unanswered>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Ok(answered) => Pin::new(answered).poll(cx).map(|told| told.unwrap_or(Err(Unanswered::Lost))),
+            // Polled again after it was done: never wakes, as a fused future would.
+            Err(why) => why.take().map_or(Poll::Pending, |why| Poll::Ready(Err(why))),
+        }
+    }
+}
+
+/// Calls are made when they are asked for, not when their answer is awaited.
 impl Pipe {
     /// One command. What the server refuses is an answer too.
-    pub(crate) async fn ask(&self, command: &Cmd, ends: Instant) -> Result<Value, Unanswered> {
-        self.call(Expects::One, ends, |bytes| command.write_packed_command(bytes)).await
+    pub(crate) fn ask(&self, command: &Cmd, ends: Instant) -> Asked {
+        self.call(Expects::One, ends, |bytes| command.write_packed_command(bytes))
+    }
+
+    /// One command, as it is sent.
+    pub(crate) fn ask_packed(&self, command: &[u8], ends: Instant) -> Asked {
+        self.call(Expects::One, ends, |bytes| bytes.extend_from_slice(command))
+    }
+
+    /// The same behind a word of its own; the answers to both.
+    pub(crate) fn ask_packed_behind(&self, word: &Cmd, command: &[u8], ends: Instant) -> Asked {
+        self.call(Expects::More(2, Vec::with_capacity(2)), ends, |bytes| {
+            word.write_packed_command(bytes);
+            bytes.extend_from_slice(command);
+        })
     }
 
     /// Several, one behind the other with nobody else's between; the answers as a list.
@@ -104,29 +135,19 @@ impl Pipe {
     }
 
     /// A command that is answered with a push: a subscription.
-    pub(crate) async fn confirm(
-        &self,
-        command: &Cmd,
-        by: PushKind,
-        ends: Instant,
-    ) -> Result<Value, Unanswered> {
-        self.call(Expects::Confirmation(by), ends, |bytes| command.write_packed_command(bytes)).await
+    pub(crate) fn confirm(&self, command: &Cmd, by: PushKind, ends: Instant) -> Asked {
+        self.call(Expects::Confirmation(by), ends, |bytes| command.write_packed_command(bytes))
     }
 
-    async fn call(
-        &self,
-        expects: Expects,
-        ends: Instant,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Value, Unanswered> {
+    fn call(&self, expects: Expects, ends: Instant, write: impl FnOnce(&mut Vec<u8>)) -> Asked {
         let (answer, answered) = oneshot::channel();
         let driver = {
             let mut desk = self.0.lock();
             if desk.over.is_some() {
-                return Err(Unanswered::Lost);
+                return Asked(Err(Some(Unanswered::Lost)));
             }
             if desk.bytes.len() > MOST_UNSENT {
-                return Err(Unanswered::Crowded);
+                return Asked(Err(Some(Unanswered::Crowded)));
             }
             write(&mut desk.bytes);
             desk.calls.push(Call { answer: Some(answer), ends, expects });
@@ -135,7 +156,7 @@ impl Pipe {
         if let Some(driver) = driver {
             driver.wake();
         }
-        answered.await.unwrap_or(Err(Unanswered::Lost))
+        Asked(Ok(answered))
     }
 }
 

@@ -65,9 +65,17 @@ pub(crate) enum Landed {
 
 /// A commit that was asked for and not answered at once.
 pub(crate) struct FirstCommit {
-    request: Commit,
+    /// Apart from the answer, because it is looked at again only where that is not what was hoped for.
+    request: Box<Commit>,
     answer: StoreFuture<Committed>,
     overwritten: usize,
+}
+
+/// A commit that was asked for, and how it was answered.
+struct Asked {
+    request: Commit,
+    overwritten: usize,
+    answer: Result<Committed, StoreError>,
 }
 
 /// What came of trying a commit without waiting.
@@ -118,7 +126,7 @@ impl Engine {
             Ok(other) => StoreFuture::ready(other),
             Err(pending) => pending,
         };
-        Ok(Tried::Later(FirstCommit { request, answer, overwritten }))
+        Ok(Tried::Later(FirstCommit { request: Box::new(request), answer, overwritten }))
     }
 
     /// How strict a merge of the application's changes is.
@@ -130,6 +138,9 @@ impl Engine {
     }
 
     /// Merges and commits until it is stored or cannot be.
+    ///
+    /// Nearly every commit is over with the answer to what was begun. The loop of all others is kept on the heap: it is many
+    /// times as large, and whatever awaits this would have to carry it along.
     pub(crate) async fn commit<F>(
         self: &Arc<Self>,
         write: Write<'_>,
@@ -139,17 +150,41 @@ impl Engine {
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
+        let asked = match first {
+            Some(FirstCommit { request, answer, overwritten }) => {
+                match self.call(Effect::Writes, answer).await {
+                    Ok(Committed::Committed(snapshot)) => {
+                        self.note_committed(overwritten);
+                        return Ok(Landed::Stored { snapshot, at: None, undurable: None });
+                    }
+                    answer => Some(Asked { request: *request, overwritten, answer }),
+                }
+            }
+            None => None,
+        };
+        Box::pin(self.commit_on(write, asked, merge)).await
+    }
+
+    async fn commit_on<F>(
+        self: &Arc<Self>,
+        write: Write<'_>,
+        asked: Option<Asked>,
+        merge: F,
+    ) -> Result<Landed, SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
         let mut doubt = None;
-        let landed = self.commit_or_doubt(write, first, merge, &mut doubt).await;
+        let landed = self.commit_or_doubt(write, asked, merge, &mut doubt).await;
         // Whatever came in the way of finding out whether it was done: it may have been.
         landed.map_err(|error| if doubt.is_some() { error.in_doubt() } else { error })
     }
 
-    /// As [`commit`](Self::commit). What is in `doubt` at the end was asked for, and nobody knows whether it was done.
+    /// As [`commit_on`](Self::commit_on). What is in `doubt` at the end was asked for, and nobody knows whether it was done.
     async fn commit_or_doubt<F>(
         self: &Arc<Self>,
         write: Write<'_>,
-        mut first: Option<FirstCommit>,
+        mut first: Option<Asked>,
         mut merge: F,
         doubt: &mut Option<(Commit, usize)>,
     ) -> Result<Landed, SessionError>
@@ -181,12 +216,9 @@ impl Engine {
                     *doubt = None;
                 }
             }
-            let (request, overwritten, answer) = match (first.take(), again.take()) {
-                (Some(first), _) => (first.request, first.overwritten, first.answer),
-                (None, Some((request, overwritten))) => {
-                    let answer = self.store.commit(request.clone());
-                    (request, overwritten, answer)
-                }
+            let (request, overwritten, told) = match (first.take(), again.take()) {
+                (Some(Asked { request, overwritten, answer }), _) => (request, overwritten, Some(answer)),
+                (None, Some((request, overwritten))) => (request, overwritten, None),
                 (None, None) => {
                     let merged = merge(&record, rule)?;
                     if is_settled(&merged, &record, kind) {
@@ -207,17 +239,22 @@ impl Engine {
                         payload: merged.payload,
                         slide,
                     };
-                    let answer = self.store.commit(request.clone());
-                    (request, merged.overwritten, answer)
+                    (request, merged.overwritten, None)
                 }
             };
-            if let Some(held) = &mut own {
-                held.write_begins();
-            }
-            let answer = self.call(Effect::Writes, answer).await;
-            if let Some(held) = &mut own {
-                held.write_ends();
-            }
+            let answer = match told {
+                Some(answer) => answer,
+                None => {
+                    if let Some(held) = &mut own {
+                        held.write_begins();
+                    }
+                    let answer = self.call(Effect::Writes, self.store.commit(request.clone())).await;
+                    if let Some(held) = &mut own {
+                        held.write_ends();
+                    }
+                    answer
+                }
+            };
             if answer.as_ref().is_err_and(StoreError::is_worth_asking_again) {
                 // The same operation again: if it was done, the store says so; if not, it is done now.
                 asks += 1;
@@ -239,8 +276,7 @@ impl Engine {
             match answer {
                 Committed::Committed(snapshot) => {
                     *doubt = None;
-                    self.metrics.commits.one();
-                    self.note_overwritten(overwritten);
+                    self.note_committed(overwritten);
                     if let Some(held) = own
                         && request.release
                     {
@@ -360,6 +396,11 @@ impl Engine {
             };
         }
         Err(SessionError::new(ErrorKind::Unknown))
+    }
+
+    fn note_committed(&self, overwritten: usize) {
+        self.metrics.commits.one();
+        self.note_overwritten(overwritten);
     }
 
     pub(crate) fn note_overwritten(&self, keys: usize) {

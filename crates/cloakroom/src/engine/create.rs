@@ -40,16 +40,15 @@ impl Engine {
         &self,
         payload: Payload,
         bind: Option<Binding>,
-        first: Option<FirstCreate>,
     ) -> Result<Known, SessionError> {
-        let (mut id, mut request, mut answer) = match first {
-            Some(first) => (first.id, first.request, first.answer),
-            None => {
-                let (id, request) = self.new_session(payload, bind);
-                let answer = self.store.create(request.clone());
-                (id, request, answer)
-            }
-        };
+        let (id, request) = self.new_session(payload, bind);
+        let answer = self.store.create(request.clone());
+        self.create_on(FirstCreate { id, request, answer }).await
+    }
+
+    /// Goes on with what was begun.
+    pub(crate) async fn create_on(&self, first: FirstCreate) -> Result<Known, SessionError> {
+        let FirstCreate { mut id, mut request, mut answer } = first;
         for _ in 0..TRIES {
             let mut created = self.call(Effect::Writes, answer).await;
             if created.as_ref().is_err_and(StoreError::is_worth_asking_again) {

@@ -1,5 +1,6 @@
 //! The session engine: everything between a request's session and the store, with no HTTP in it.
 
+mod call;
 mod commit;
 mod create;
 mod ended;
@@ -14,19 +15,17 @@ mod seal;
 mod tasks;
 mod timer;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::record::Record;
 use crate::settings::Settings;
-use crate::store::{Snapshot, Store, StoreError, StoreErrorKind, StoreFuture};
+use crate::store::{Snapshot, Store, StoreError};
 
+pub(crate) use call::{Effect, made, overdue};
 pub(crate) use commit::{FirstCommit, Landed, Tried, Write, WriteKind};
 pub(crate) use create::FirstCreate;
 pub(crate) use ended::EndedBoard;
@@ -88,13 +87,6 @@ impl Known {
     }
 }
 
-/// Whether a call that is not answered in time may have had an effect.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Effect {
-    Reads,
-    Writes,
-}
-
 impl Engine {
     pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, events: Events) -> Self {
         Engine {
@@ -110,98 +102,4 @@ impl Engine {
             listening: expiry::Listening::default(),
         }
     }
-
-    /// Awaits a store's answer within the deadline of a call.
-    ///
-    /// Only an answer that is yet to come gets a timer, in an allocation of its own: every future that calls a store
-    /// holds this one, and would be as large as all their timers.
-    pub(crate) fn call<T: Unpin + Send + 'static>(
-        &self,
-        effect: Effect,
-        answer: StoreFuture<T>,
-    ) -> Call<'_, T> {
-        match answer.try_ready() {
-            Ok(answer) => Call::There(Some(self.noted_at_once(answer))),
-            Err(pending) => Call::ToCome(Box::pin(self.wait(effect, pending))),
-        }
-    }
-
-    /// An answer that was there at once.
-    pub(crate) fn noted_at_once<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        self.metrics.store_latency.instant();
-        self.noted(answer)
-    }
-
-    async fn wait<T: Unpin>(&self, effect: Effect, pending: StoreFuture<T>) -> Result<T, StoreError> {
-        let started = Instant::now();
-        let deadline = self.settings.call_deadline;
-        let answer = match timer(|| tokio::time::timeout(deadline, pending)) {
-            Ok(in_time) => in_time.await.unwrap_or_else(|_| Err(overdue(effect, deadline))),
-            Err(missing) => Err(unheard(effect, missing)),
-        };
-        self.metrics.store_latency.record(started.elapsed());
-        self.noted(answer)
-    }
-
-    fn noted<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if let Err(error) = &answer {
-            self.metrics.unavailable.one();
-            tracing::warn!(target: "cloakroom", store = self.store.name(), %error, "store call failed");
-        }
-        answer
-    }
-}
-
-/// The answer, where there is one: also to what was done and may yet be undone, with why.
-pub(crate) fn made<A: 'static>(
-    answer: Result<A, StoreError>,
-) -> Result<(A, Option<Arc<StoreError>>), StoreError> {
-    match answer {
-        Ok(answer) => Ok((answer, None)),
-        Err(mut error) => match error.take_made() {
-            Some(answer) => Ok((answer, Some(Arc::new(error)))),
-            None => Err(error),
-        },
-    }
-}
-
-/// See [`Engine::call`].
-#[must_use = "a store call that is never awaited may never happen"]
-pub(crate) enum Call<'e, T> {
-    There(Option<Result<T, StoreError>>),
-    ToCome(Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'e>>),
-}
-
-impl<T: Unpin> Future for Call<'_, T> {
-    type Output = Result<T, StoreError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *self {
-            // Polled again after it was done: never wakes, as a fused future would.
-            Call::There(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
-            Call::ToCome(answer) => answer.as_mut().poll(cx),
-        }
-    }
-}
-
-fn overdue(effect: Effect, deadline: Duration) -> StoreError {
-    match effect {
-        Effect::Reads => StoreError::new(
-            StoreErrorKind::Unavailable,
-            format!("the store did not answer within {deadline:?}"),
-        ),
-        Effect::Writes => StoreError::new(
-            StoreErrorKind::Unknown,
-            format!("the store did not answer a write within {deadline:?}; it may have been made"),
-        ),
-    }
-}
-
-/// The answer could not be waited for. What was asked for may have been begun.
-fn unheard(effect: Effect, missing: NoTimer) -> StoreError {
-    let kind = match effect {
-        Effect::Reads => StoreErrorKind::Unavailable,
-        Effect::Writes => StoreErrorKind::Unknown,
-    };
-    StoreError::new(kind, missing.to_string()).with_source(missing)
 }

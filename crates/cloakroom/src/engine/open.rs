@@ -41,9 +41,12 @@ impl Engine {
         if presented.is_empty() {
             return Ok(Found::default());
         }
-        let Some(one) = presented.single() else { return self.open_several(presented, exclusive).await };
+        // On the heap, because they are large: whatever opens a session would carry them along.
+        let Some(one) = presented.single() else {
+            return Box::pin(self.open_several(presented, exclusive)).await;
+        };
         if exclusive {
-            return self.open_exclusive(&one).await;
+            return Box::pin(self.open_exclusive(&one)).await;
         }
         let FirstLoad { key, answer } = first.unwrap_or_else(|| {
             let key = one.store_key();

@@ -28,7 +28,7 @@ pub(crate) enum Left {
     /// Nothing: everything is committed, and this is what the head says.
     Head { asked: bool, tell: Tell },
     /// Something that may have to wait: [`Shared::finish`].
-    Finish(Option<Box<Begun>>),
+    Finish(Option<Begun>),
     /// The changes cannot be committed.
     Failed(SessionError),
 }
@@ -42,14 +42,14 @@ pub(crate) struct Begun {
 
 enum First {
     Commit(FirstCommit),
-    Create(FirstCreate),
+    Create(Box<FirstCreate>),
 }
 
 /// What came of a commit point without waiting.
 enum AtOnce {
     /// It is done, and so many keys were overwritten.
     Done(usize),
-    Begun(Box<Begun>),
+    Begun(Begun),
     Failed(SessionError),
     /// What was read and then written was changed meanwhile.
     Conflict(KeyConflict),
@@ -57,7 +57,7 @@ enum AtOnce {
 
 impl AtOnce {
     fn begun(changes: Changes, epoch: u32, first: First) -> Self {
-        AtOnce::Begun(Box::new(Begun { changes, epoch, first }))
+        AtOnce::Begun(Begun { changes, epoch, first })
     }
 }
 
@@ -140,7 +140,7 @@ impl Shared {
                         state.started(known);
                         AtOnce::Done(0)
                     }
-                    Err(first) => AtOnce::begun(changes, epoch, First::Create(first)),
+                    Err(first) => AtOnce::begun(changes, epoch, First::Create(Box::new(first))),
                 }
             }
         }
@@ -150,7 +150,7 @@ impl Shared {
     pub(crate) async fn finish(
         self: Arc<Self>,
         end: HandlerEnd,
-        begun: Option<Box<Begun>>,
+        begun: Option<Begun>,
     ) -> Result<(), SessionError> {
         // From here on the handler counts as finished: a client that hangs up takes nothing of it back.
         self.state.lock().finishing = true;
@@ -295,14 +295,13 @@ impl Shared {
         }
     }
 
-    async fn commit_point(self: &Arc<Self>, begun: Option<Box<Begun>>) -> Result<(), SessionError> {
-        match begun.map(|begun| *begun) {
+    async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
+        match begun {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
                 return self.commit_changes(&changes, epoch, WriteKind::Buffered, false, Some(first)).await;
             }
-            Some(Begun { changes, first: First::Create(first), .. }) => {
-                let payload = changes.apply(&Payload::empty());
-                let mut known = self.engine().create(payload, None, Some(first)).await?;
+            Some(Begun { first: First::Create(first), .. }) => {
+                let mut known = self.engine().create_on(*first).await?;
                 let durable = known.take_doubt();
                 self.state.lock().started(known);
                 return durable;
@@ -318,7 +317,8 @@ impl Shared {
             };
             (state.view.take_changes(), state.view.epoch(), renew, release)
         };
-        if renew && self.renew(&changes, epoch).await? {
+        // On the heap, because it is large and hardly ever due.
+        if renew && Box::pin(self.renew(&changes, epoch)).await? {
             return Ok(());
         }
         if changes.is_empty() {

@@ -1,6 +1,7 @@
 //! Changing who the session belongs to and under which id it goes, and ending it.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,9 +114,12 @@ impl Shared {
             }
             return started;
         };
-        let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
-        let renamed = self.engine().rename(&known, proof, &change, slide, merge);
-        match self.under_lease(proof, renamed).await? {
+        let moved = {
+            let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
+            let renamed = pin!(self.engine().rename(&known, proof, &change, slide, merge));
+            self.under_lease(proof, renamed).await?
+        };
+        match moved {
             Moved::To(mut now) | Moved::ByOther(mut now) => {
                 let durable = now.take_doubt();
                 let mut state = self.state.lock();
@@ -143,7 +147,7 @@ impl Shared {
             IdChange::Regenerate { .. } | IdChange::Renew if payload.is_empty() => return Ok(()),
             IdChange::Regenerate { .. } | IdChange::Renew => None,
         };
-        let mut known = self.engine().create(payload, bind, None).await?;
+        let mut known = self.engine().create(payload, bind).await?;
         let durable = known.take_doubt();
         self.state.lock().started(known);
         durable

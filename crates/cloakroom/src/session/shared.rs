@@ -1,12 +1,13 @@
 //! What all handles of one request share.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, OnceCell};
 
 use super::SessionHandle;
 use super::view::{Changes, View};
@@ -35,8 +36,8 @@ pub(crate) struct Shared {
 /// Where those wait that one future of a request keeps waiting.
 #[derive(Default)]
 struct Waiting {
-    /// For the session to be loaded: at most once, however many ask.
-    loading: OnceCell<()>,
+    /// For whoever loads the session, or gave that up.
+    loaded: Notify,
     /// For a change of id that is under way.
     id_settled: Notify,
 }
@@ -44,6 +45,8 @@ struct Waiting {
 pub(crate) struct State {
     /// It was loaded.
     opened: bool,
+    /// Somebody is loading it.
+    loading: bool,
     pub(crate) identity: Identity,
     pub(crate) view: View,
     pub(crate) tell: Tell,
@@ -75,6 +78,27 @@ pub(crate) enum Identity {
     Known(Known),
     /// The store could not be asked, and the settings say to go on without.
     Unreachable,
+}
+
+/// Whose turn it is to load the session.
+enum Turn<'s> {
+    Own(Loading<'s>),
+    Others,
+    /// It was loaded.
+    Over,
+}
+
+/// The session is being loaded, until this is dropped.
+struct Loading<'s>(&'s Shared);
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().loading = false;
+        // Who has not begun to wait by now sees it in the state.
+        if let Some(waiting) = self.0.waiting.get() {
+            waiting.loaded.notify_waiters();
+        }
+    }
 }
 
 /// What came of opening a session without waiting.
@@ -264,6 +288,7 @@ impl Shared {
             outer: OnceLock::new(),
             state: Mutex::new(State {
                 opened: false,
+                loading: false,
                 identity: Identity::Nobody,
                 view: View::new(Payload::empty(), 0),
                 tell: Tell::Nothing,
@@ -396,11 +421,52 @@ impl Shared {
         first: Option<Box<FirstLoad>>,
     ) -> Result<(), SessionError> {
         let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
-        self.waiting().loading.get_or_try_init(|| self.load(exclusive, first)).await?;
+        self.load_once(exclusive, first).await?;
         if exclusive {
-            self.upgrade().await?;
+            Box::pin(self.upgrade()).await?;
         }
         Ok(())
+    }
+
+    /// Loads it unless that was done: at most once, however many ask. Whoever comes while another one is at it waits, and
+    /// tries in its place where that one fails or is dropped.
+    async fn load_once(
+        self: &Arc<Self>,
+        exclusive: bool,
+        first: Option<Box<FirstLoad>>,
+    ) -> Result<(), SessionError> {
+        let turn = match self.turn() {
+            Turn::Others => Box::pin(self.own_turn()).await,
+            turn => turn,
+        };
+        match turn {
+            Turn::Own(_until_done) => self.load(exclusive, first).await,
+            Turn::Over | Turn::Others => Ok(()),
+        }
+    }
+
+    fn turn(&self) -> Turn<'_> {
+        let mut state = self.state.lock();
+        if state.opened {
+            return Turn::Over;
+        }
+        match std::mem::replace(&mut state.loading, true) {
+            true => Turn::Others,
+            false => Turn::Own(Loading(self)),
+        }
+    }
+
+    /// As [`turn`](Self::turn), once it is nobody else's.
+    async fn own_turn(&self) -> Turn<'_> {
+        loop {
+            // Registered before it is looked whose turn it is: nobody's end is missed.
+            let mut loaded = pin!(self.waiting().loaded.notified());
+            loaded.as_mut().enable();
+            match self.turn() {
+                Turn::Others => loaded.await,
+                turn => return turn,
+            }
+        }
     }
 
     async fn load(
@@ -411,9 +477,6 @@ impl Shared {
         // The head gives the lease back: once it has left, a body or a task goes on in merge mode.
         let exclusive = {
             let state = self.state.lock();
-            if state.opened {
-                return Ok(());
-            }
             self.asked.store(true, Ordering::Release);
             exclusive && state.phase == Phase::Handling
         };

@@ -1,5 +1,6 @@
 //! Writing: buffered by the sync calls, stored by the awaited ones.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -230,8 +231,7 @@ impl Shared {
         durable
     }
 
-    /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else in a loop that is
-    /// kept on the heap, so that handlers stay small.
+    /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else as any commit.
     async fn commit_awaited<F>(
         &self,
         known: &Known,
@@ -256,15 +256,19 @@ impl Shared {
             }
         }
         let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
-        Box::pin(self.under_lease(proof, engine.commit(write, first, merge))).await
+        // On the heap, so that handlers stay small.
+        let mut committed = Box::pin(engine.commit(write, first, merge));
+        self.under_lease(proof, committed.as_mut()).await
     }
 
     /// A write that shows the lease of this request. Until its answer is there, the lease is not handed on: the write may
     /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes.
+    ///
+    /// The write stays where the caller has it: taken by value it would be in this future twice.
     pub(super) async fn under_lease<T>(
         &self,
         proof: Option<LeaseRef>,
-        write: impl Future<Output = Result<T, SessionError>>,
+        write: Pin<&mut (impl Future<Output = Result<T, SessionError>> + Send)>,
     ) -> Result<T, SessionError> {
         let Some(proof) = proof else { return write.await };
         self.with_lease(proof, HeldLease::write_begins);
@@ -381,12 +385,13 @@ impl Shared {
             None => {
                 let payload = changes.apply(&Payload::empty());
                 // Setting and removing again makes no session.
-                if payload.is_empty() { Ok(()) } else { self.start(payload).await }
+                if payload.is_empty() { Ok(()) } else { Box::pin(self.start(payload)).await }
             }
             Some(known) => {
                 let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
                 let write = Write { known: &known, lease: proof, release, kind, slide };
-                let landed = self.under_lease(proof, self.engine().commit(write, first, merge)).await?;
+                let committed = pin!(self.engine().commit(write, first, merge));
+                let landed = self.under_lease(proof, committed).await?;
                 self.landed(landed, changes)
             }
         }
@@ -396,7 +401,7 @@ impl Shared {
     pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
         self.state.lock().check_head()?;
         self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
-        let mut known = self.engine().create(payload, None, None).await?;
+        let mut known = self.engine().create(payload, None).await?;
         let durable = known.take_doubt();
         self.state.lock().started(known);
         durable

@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::StoreError;
 
@@ -11,9 +12,12 @@ use super::StoreError;
 #[must_use = "a store operation that is never awaited may never happen"]
 pub struct StoreFuture<T>(Inner<T>);
 
+/// An answer that is to come.
+pub(crate) type Answering<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+
 enum Inner<T> {
     Ready(Option<Result<T, StoreError>>),
-    Pending(Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>),
+    Pending(Answering<T>, Option<Duration>),
 }
 
 impl<T> StoreFuture<T> {
@@ -24,7 +28,17 @@ impl<T> StoreFuture<T> {
 
     /// An answer to come.
     pub fn boxed(future: impl Future<Output = Result<T, StoreError>> + Send + 'static) -> Self {
-        StoreFuture(Inner::Pending(Box::pin(future)))
+        StoreFuture(Inner::Pending(Box::pin(future), None))
+    }
+
+    /// An answer to come, no later than so long after it is first awaited: the store watches over that by itself, whatever
+    /// becomes of its connections. The engine sets no timer of its own then, unless it has less patience. For stores that
+    /// have one timer for many calls; in doubt, [`boxed`](StoreFuture::boxed).
+    pub fn within(
+        patience: Duration,
+        future: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Self {
+        StoreFuture(Inner::Pending(Box::pin(future), Some(patience)))
     }
 
     /// Has a look at the answer when it is there, which is at once where it is there already. Dropped with the future that is
@@ -33,16 +47,33 @@ impl<T> StoreFuture<T> {
     where
         T: Send + 'static,
     {
-        match self.try_ready() {
+        match self.into_pending() {
             Ok(answer) => {
                 look(&answer);
                 StoreFuture::ready(answer)
             }
-            Err(pending) => StoreFuture::boxed(async move {
-                let answer = pending.await;
-                look(&answer);
-                answer
-            }),
+            Err((pending, patience)) => {
+                let looked_at = Box::pin(async move {
+                    let answer = pending.await;
+                    look(&answer);
+                    answer
+                });
+                StoreFuture(Inner::Pending(looked_at, patience))
+            }
+        }
+    }
+
+    /// Takes the answer if it is there already, or what is to be awaited, without the room for an answer, and how long the
+    /// store itself lets that take.
+    pub(crate) fn into_pending(self) -> Result<Result<T, StoreError>, (Answering<T>, Option<Duration>)>
+    where
+        T: 'static,
+    {
+        match self.0 {
+            Inner::Ready(Some(answer)) => Ok(answer),
+            Inner::Pending(answer, patience) => Err((answer, patience)),
+            // Polled to its end before: never wakes.
+            Inner::Ready(None) => Err((Box::pin(std::future::pending()), None)),
         }
     }
 
@@ -71,7 +102,7 @@ impl<T> Future for StoreFuture<T> {
                 // Polled again after it was done: never wakes, as a fused future would.
                 None => Poll::Pending,
             },
-            Inner::Pending(future) => future.as_mut().poll(cx),
+            Inner::Pending(future, _) => future.as_mut().poll(cx),
         }
     }
 }
@@ -80,7 +111,7 @@ impl<T> std::fmt::Debug for StoreFuture<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.0 {
             Inner::Ready(_) => "StoreFuture(ready)",
-            Inner::Pending(_) => "StoreFuture(pending)",
+            Inner::Pending(..) => "StoreFuture(pending)",
         })
     }
 }

@@ -21,6 +21,7 @@ pub mod wire;
 pub use conventions::{Conventions, ForeignCodec, ForeignError, ForeignValue};
 pub use error::{StoreError, StoreErrorKind};
 pub use expiry::ExpiryListener;
+pub(crate) use future::Answering;
 pub use future::StoreFuture;
 pub use outcome::{
     Acquired, Committed, Created, Ended, Ending, Loaded, Purged, Released, Renamed, Renewed, Revoked,

@@ -180,7 +180,7 @@ where
 type Unfinished<R> = (Carried<()>, HandlerEnd, Response<R>);
 
 impl Open {
-    fn finish(&self, end: HandlerEnd, begun: Option<Box<Begun>>) -> Option<Carried<()>> {
+    fn finish(&self, end: HandlerEnd, begun: Option<Begun>) -> Option<Carried<()>> {
         let shared = &self.handle.as_ref()?.0;
         Some(shared.engine().tasks.carry(Arc::clone(shared).finish(end, begun)))
     }
