@@ -3,20 +3,15 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::StoreKey;
-use cloakroom::record::Version;
-use cloakroom::store::{
-    Committed, Created, Ended, Loaded, Renamed, RevokeWhich, Revoked, Store, StoreError, StoreErrorKind,
-    StoreFuture,
-};
+use cloakroom::store::{Committed, Created, Ended, Loaded, Renamed, RevokeWhich, Revoked, Store, StoreError};
 use cloakroom_redis::{Durability, RedisStore};
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
+use support::waiting::{WITHIN, confirmed, made_though, version};
 use support::{Kind, name_of};
-
-const WITHIN: Duration = Duration::from_millis(200);
 
 fn waiting(cluster: &Cluster, within: Duration) -> RedisStore {
     cluster.builder().durability(Durability::replicas(1).within(within)).build().unwrap()
@@ -36,32 +31,13 @@ fn user_on(cluster: &Cluster, home: usize) -> cloakroom::UserId {
     users.into_iter().find(there).unwrap()
 }
 
-async fn version(store: &RedisStore, key: StoreKey) -> Version {
-    match store.load(key).await.unwrap() {
-        Loaded::Live(snapshot) => snapshot.record.version,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// The answer to what was made all the same.
 #[track_caller]
 fn made<A: std::fmt::Debug + 'static>(answer: Result<A, StoreError>) -> A {
-    let mut error = answer.expect_err("too few have it");
-    assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
-    assert!(error.to_string().contains("the node 127.0.0.1:"), "{error}");
-    assert!(error.to_string().contains("made the write, and 0 of 1 replicas confirmed it"), "{error}");
-    error.take_made().expect("the answer to what was made")
-}
-
-/// Asks again until it is confirmed; a machine may be busy.
-async fn confirmed<A>(ask: impl Fn() -> StoreFuture<A>) -> A {
-    let began = Instant::now();
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => assert!(began.elapsed() < Duration::from_secs(20), "{error}"),
-        }
+    if let Err(error) = &answer {
+        assert!(error.to_string().contains("the node 127.0.0.1:"), "{error}");
     }
+    made_though(answer, "0 of 1 replicas confirmed it")
 }
 
 /// What this node has under that name: itself, and not by asking another.
@@ -201,22 +177,7 @@ async fn c8_a_write_that_is_sent_on_is_waited_for_where_it_is_made(kind: Kind) {
     assert_eq!(version(&store, on_its_way).await.counter, 2);
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod redis {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Redis).await; })*
-        }
-        mod valkey {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Valkey).await; })*
-        }
-    };
-}
-
-on_both! {
+support::on_both! {
     c8_what_is_acknowledged_is_on_the_replica_of_its_node
     c8_what_the_replica_does_not_confirm_is_made_and_told_so
     c8_a_write_that_is_sent_on_is_waited_for_where_it_is_made

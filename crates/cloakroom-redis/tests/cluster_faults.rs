@@ -250,22 +250,7 @@ async fn c5_a_waiter_is_woken_by_the_node_that_took_over(kind: Kind) {
     assert!(matches!(acquired, Acquired::Acquired { .. }));
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod redis {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Redis).await; })*
-        }
-        mod valkey {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Valkey).await; })*
-        }
-    };
-}
-
-on_both! {
+support::on_both! {
     c1_c9_a_primary_that_stands_still_is_replaced_under_load
     c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before
     c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once

@@ -6,7 +6,6 @@ mod support;
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
-use cloakroom::record::Version;
 use cloakroom::store::{
     Committed, Created, Ended, Loaded, Renamed, RevokeWhich, Revoked, Store, StoreError, StoreErrorKind,
     StoreFuture,
@@ -15,8 +14,8 @@ use cloakroom_redis::{Durability, RedisStore};
 use cloakroom_testing::requests;
 use support::Kind;
 use support::sentinels::{Group, wait_for};
+use support::waiting::{WITHIN, confirmed, made_though, once_replicas_go_on, version};
 
-const WITHIN: Duration = Duration::from_millis(200);
 /// How much longer a call may take on a busy machine.
 const SLACK: Duration = Duration::from_millis(1500);
 
@@ -28,37 +27,10 @@ fn store(group: &Group, durability: Durability) -> RedisStore {
     group.servers[0].builder().durability(durability).build().unwrap()
 }
 
-async fn version(store: &RedisStore, key: StoreKey) -> Version {
-    match store.load(key).await.unwrap() {
-        Loaded::Live(snapshot) => snapshot.record.version,
-        other => panic!("{other:?}"),
-    }
-}
-
 /// The answer to what was made all the same.
 #[track_caller]
 fn made<A: std::fmt::Debug + 'static>(answer: Result<A, StoreError>) -> A {
-    let mut error = answer.expect_err("too few have it");
-    assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
-    assert!(error.to_string().contains("made the write, and"), "{error}");
-    error.take_made().expect("the answer to what was made")
-}
-
-/// Asks again until it is confirmed; a machine may be busy.
-async fn confirmed<A>(ask: impl Fn() -> StoreFuture<A>) -> A {
-    let began = Instant::now();
-    loop {
-        match ask().await {
-            Ok(answer) => return answer,
-            Err(error) => assert!(began.elapsed() < Duration::from_secs(20), "{error}"),
-        }
-    }
-}
-
-fn replicas(group: &Group, stopped: bool) {
-    for replica in &group.servers[1..] {
-        if stopped { replica.pause() } else { replica.resume() }
-    }
+    made_though(answer, "")
 }
 
 async fn c8_what_is_acknowledged_is_on_the_replicas(kind: Kind) {
@@ -73,9 +45,10 @@ async fn c8_what_is_acknowledged_is_on_the_replicas(kind: Kind) {
             assert!(is(&there), "{there:?}");
         }
     };
-    for round in 0..20 {
+    for round in 0..10 {
         let key = if round == 0 { key } else { requests::key() };
-        let created = store.create(requests::create(key, requests::data(&[("n", b"1")]))).await.unwrap();
+        let create = requests::create(key, requests::data(&[("n", b"1")]));
+        let created = once_replicas_go_on(&group, store.create(create)).await;
         let Created::Created { snapshot, .. } = created else { panic!() };
         everywhere(key, &|there| matches!(there, Loaded::Live(_))).await;
         // The scripts forgotten, so that both ways of sending one are gone.
@@ -83,18 +56,23 @@ async fn c8_what_is_acknowledged_is_on_the_replicas(kind: Kind) {
             group.servers[0].raw("SCRIPT FLUSH");
         }
         let request = requests::commit(key, snapshot.record.version, requests::data(&[("n", b"2")]));
-        let Committed::Committed(now) = store.commit(request).await.unwrap() else { panic!() };
+        let Committed::Committed(now) = once_replicas_go_on(&group, store.commit(request)).await else {
+            panic!()
+        };
         let is_new = |there: &Loaded| matches!(there, Loaded::Live(snapshot) if snapshot.record.version == now.record.version);
         everywhere(key, &is_new).await;
         let to = requests::key();
         let rename = requests::rename(key, to, now.record.version, requests::data(&[]));
-        assert!(matches!(store.rename(rename).await.unwrap(), Renamed::Renamed { .. }));
+        let renamed = once_replicas_go_on(&group, store.rename(rename)).await;
+        assert!(matches!(renamed, Renamed::Renamed { .. }));
         everywhere(to, &|there| matches!(there, Loaded::Live(_))).await;
-        assert!(matches!(store.end(requests::end(to)).await.unwrap(), Ended::Ended(_)));
+        let ended = once_replicas_go_on(&group, store.end(requests::end(to))).await;
+        assert!(matches!(ended, Ended::Ended(_)));
         everywhere(to, &|there| matches!(there, Loaded::Ended(_))).await;
         let bound = requests::key();
         store.create(requests::create_for(bound, requests::bind(&ann))).await.unwrap();
-        assert_eq!(store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap().count, 1);
+        let revoke = requests::revoke(&ann, RevokeWhich::All);
+        assert_eq!(once_replicas_go_on(&group, store.revoke(revoke)).await.count, 1);
         everywhere(bound, &|there| matches!(there, Loaded::Ended(_))).await;
     }
 }
@@ -120,7 +98,7 @@ async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
         .await
         .unwrap();
 
-    replicas(&group, true);
+    group.pause_replicas();
     // Twice: what is recognised as made before is not confirmed by that either, also where it is asked over another connection.
     let another = self::store(&group, two());
     for store in [&store, &another] {
@@ -150,7 +128,7 @@ async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
     assert!(began.elapsed() < WITHIN / 2, "{:?}", began.elapsed());
     made(waits.await.unwrap());
 
-    replicas(&group, false);
+    group.resume_replicas();
     confirmed(|| store.commit(commit.clone())).await;
     assert!(matches!(confirmed(|| store.rename(rename.clone())).await, Renamed::Renamed { .. }));
     assert!(matches!(confirmed(|| store.end(end)).await, Ended::Ended(_)));
@@ -164,13 +142,13 @@ async fn logins_and_ends_alone_may_be_waited_for(kind: Kind) {
     let group = Group::unattended(kind);
     let store = store(&group, two().only_logins_and_ends());
     let key = requests::key();
-    replicas(&group, true);
+    group.pause_replicas();
     store.create(requests::create(key, requests::data(&[]))).await.unwrap();
     let request = requests::commit(key, version(&store, key).await, requests::data(&[("n", b"1")]));
     assert!(matches!(store.commit(request).await.unwrap(), Committed::Committed(_)));
     made(store.create(requests::create_for(requests::key(), requests::bind(&requests::user("ann")))).await);
     made(store.end(requests::end(key)).await);
-    replicas(&group, false);
+    group.resume_replicas();
 }
 
 fn write(store: &RedisStore) -> StoreFuture<Created> {
@@ -191,14 +169,14 @@ async fn c8_a_write_that_is_sent_late_is_waited_for_until_its_deadline_and_no_lo
     let builder = group.servers[0].builder().durability(two().within(Duration::from_secs(1)));
     let store = builder.call_deadline(Duration::from_millis(1800)).build().unwrap();
     caught_up(&store).await;
-    replicas(&group, true);
+    group.pause_replicas();
     // Twice as many as there are connections.
     let writes: Vec<_> = (0..32).map(|_| tokio::spawn(write(&store))).collect();
     for write in writes {
         let error = write.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Undurable, "{error}");
     }
-    replicas(&group, false);
+    group.resume_replicas();
 }
 
 /// No more wait at once than there are connections for it; who gets none is refused, for certain.
@@ -207,7 +185,7 @@ async fn c13_many_writes_that_wait_keep_to_their_connections(kind: Kind) {
     let builder = group.servers[0].builder().durability(two().within(Duration::from_secs(5)));
     let store = builder.call_deadline(Duration::from_secs(2)).build().unwrap();
     caught_up(&store).await;
-    replicas(&group, true);
+    group.pause_replicas();
     let writes: Vec<_> = (0..40).map(|_| tokio::spawn(write(&store))).collect();
     let (mut made, mut refused) = (0, 0);
     for write in writes {
@@ -223,44 +201,15 @@ async fn c13_many_writes_that_wait_keep_to_their_connections(kind: Kind) {
     }
     assert!(made == 16 && refused == 24, "{made} made, {refused} refused");
     assert!(group.servers[0].raw("CLIENT LIST").lines().count() < 40);
-    replicas(&group, false);
+    group.resume_replicas();
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod redis {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Redis).await; })*
-        }
-        mod valkey {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Valkey).await; })*
-        }
-    };
-}
-
-on_both! {
+support::on_both! {
     c8_what_is_acknowledged_is_on_the_replicas
     c8_what_replicas_do_not_confirm_is_made_and_told_so
     logins_and_ends_alone_may_be_waited_for
     c13_many_writes_that_wait_keep_to_their_connections
     c8_a_write_that_is_sent_late_is_waited_for_until_its_deadline_and_no_longer
-}
-
-#[cfg(feature = "php")]
-#[tokio::test]
-async fn where_it_is_not_built_yet_it_is_refused_and_not_left_out() {
-    use cloakroom_redis::BuildError;
-    use cloakroom_redis::php::PhpServer;
-
-    let wanted = |url: &str| RedisStore::builder(url).unwrap().durability(Durability::replicas(1));
-    for durability in [Durability::disk(), Durability::replicas(1).only_logins_and_ends()] {
-        let server = wanted("redis://a").durability(durability);
-        let php = PhpServer::new(server).unwrap_err();
-        assert_eq!(php, BuildError::PhpDurability);
-    }
 }
 
 #[tokio::test]
@@ -274,12 +223,12 @@ async fn c8_a_disk_is_waited_for_where_the_server_can() {
     for server in &group.servers {
         assert!(is_written(&server.append_only_file()));
     }
-    replicas(&group, true);
+    group.pause_replicas();
     let here = store(&group, Durability::disk());
     here.create(requests::create(requests::key(), requests::data(&[]))).await.unwrap();
     let all = store(&group, Durability::replicas(2).on_disk().within(WITHIN));
     made(all.create(requests::create(requests::key(), requests::data(&[]))).await);
-    replicas(&group, false);
+    group.resume_replicas();
     // Nothing is on a disk that is not written to.
     group.servers[0].raw("CONFIG SET appendonly no");
     wait_for("it stops", || group.servers[0].raw("INFO persistence").contains("aof_enabled:0"));

@@ -417,22 +417,7 @@ async fn c5_a_lease_that_no_replica_received_admits_nobody(kind: Kind) {
     assert!(matches!(store.commit(under(kept, &kept_record, 1)).await.unwrap(), Committed::Committed(_)));
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod redis {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Redis).await; })*
-        }
-        mod valkey {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Valkey).await; })*
-        }
-    };
-}
-
-on_both! {
+support::on_both! {
     c1_c9_a_killed_primary_is_followed_by_another_under_load
     c1_c9_a_primary_that_stands_still_is_left_and_never_written_to_again
     c1_an_ordered_failover_is_followed_at_once

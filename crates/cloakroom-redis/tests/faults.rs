@@ -369,22 +369,7 @@ async fn a_logout_comes_through_however_busy_the_session_is(kind: Kind) {
     assert!(matches!(store.load(key).await.unwrap(), Loaded::Ended(_)));
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod redis {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Redis).await; })*
-        }
-        mod valkey {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Valkey).await; })*
-        }
-    };
-}
-
-on_both! {
+support::on_both! {
     scripts_are_flushed_under_load
     connections_are_killed_under_load
     the_server_is_killed_and_started_again_under_load

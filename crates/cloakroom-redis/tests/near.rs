@@ -469,22 +469,7 @@ async fn with_a_connection_goes_what_was_kept(kind: Kind) {
     warm(&near, key).await;
 }
 
-macro_rules! on_both {
-    ($($name:ident)*) => {
-        mod redis {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Redis).await; })*
-        }
-        mod valkey {
-            use super::*;
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $name() { super::$name(Kind::Valkey).await; })*
-        }
-    };
-}
-
-on_both! {
+support::on_both! {
     a_warm_read_asks_nothing_of_the_server_and_a_write_one_thing
     without_a_cache_nothing_is_tracked_and_with_one_sessions_that_it_may_keep
     a_cache_may_be_put_before_a_store_in_use

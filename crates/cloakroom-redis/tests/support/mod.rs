@@ -1,10 +1,11 @@
 //! Servers for tests: started on a free port in a folder of their own, gone when dropped.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unused_macros, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod cluster;
 pub mod proxy;
 pub mod sentinels;
+pub mod waiting;
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -258,3 +259,19 @@ pub fn name_of(key: &StoreKey) -> String {
     let (tag, digest) = key.as_bytes().split_at(3);
     format!("cloakroom:{{{}}}{}", base64(tag), base64(digest))
 }
+
+/// Each of these tests on Redis and on Valkey.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod redis {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name($crate::support::Kind::Redis).await; })*
+        }
+        mod valkey {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() { super::$name($crate::support::Kind::Valkey).await; })*
+        }
+    };
+}
+#[allow(unused_imports)]
+pub(crate) use on_both;

@@ -109,6 +109,15 @@ impl Group {
         assert!(told.contains(&format!(":{replicas}")), "{told}");
     }
 
+    /// Has the replicas stand still: they take nothing and confirm nothing.
+    pub fn pause_replicas(&self) {
+        self.servers[1..].iter().for_each(Server::pause);
+    }
+
+    pub fn resume_replicas(&self) {
+        self.servers[1..].iter().for_each(Server::resume);
+    }
+
     /// Waits until all sentinels name another server than this one.
     pub fn wait_for_another_than(&self, port: u16) -> &Server {
         wait_for("the sentinels name another primary", || {
