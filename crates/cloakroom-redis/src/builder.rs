@@ -51,9 +51,6 @@ pub enum BuildError {
     /// PHP's sessions in a cluster: a session and its lock lie in different slots there, and phpredis does not lock.
     #[cfg(feature = "php")]
     PhpInCluster,
-    /// Writes to PHP's sessions that are to be waited for: that is not built yet.
-    #[cfg(feature = "php")]
-    PhpDurability,
     /// Servers for PHP's sessions of which none has a weight, or too much of it.
     #[cfg(feature = "php")]
     PhpWeights,
@@ -83,11 +80,6 @@ impl fmt::Display for BuildError {
             BuildError::PhpInCluster => f.write_str(
                 "PHP's sessions can be shared on one server only, not in a cluster: a session and its lock lie in different slots \
                  there, so that phpredis does not lock, and nothing can be compared and written in one step",
-            ),
-            #[cfg(feature = "php")]
-            BuildError::PhpDurability => f.write_str(
-                "writes to PHP's sessions cannot be waited for until replicas or disks have them; that is not built yet: leave out \
-                 the durability (wait_replicas, wait_disk)",
             ),
             #[cfg(feature = "php")]
             BuildError::PhpWeights => f.write_str(
@@ -231,7 +223,7 @@ impl RedisBuilder {
     ///
     /// In a cluster each write is waited for on the node that makes it, and what concerns a user on that of the user's index as well.
     ///
-    /// Not built yet for PHP's sessions: their store refuses it.
+    /// Of PHP's sessions (`php::PhpStore`), what is written here is waited for, and nothing that PHP writes.
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);

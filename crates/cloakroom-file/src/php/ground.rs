@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cloakroom::PlainId;
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::store::{Purged, StoreError};
-use cloakroom_php::layout::{Change, Ground, Layout, Seen, View};
+use cloakroom_php::layout::{Change, Ground, Layout, Matter, Seen, View};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -148,6 +148,7 @@ impl Ground for PhpFiles {
         layout: &Layout,
         view: &View,
         changes: Vec<Change>,
+        _: Matter,
     ) -> Result<bool, StoreError> {
         let targets = self.targets(layout, view.sessions.iter().map(|seen| &seen.id));
         let (view, lifetime) = (view.clone(), layout.lifetime());

@@ -30,13 +30,22 @@ pub trait Ground: Send + Sync + 'static {
     ) -> impl Future<Output = Result<View, StoreError>> + Send;
 
     /// Makes the changes, all or none, if everything in the view is still as it was seen; answers with whether it was.
+    ///
+    /// Where the place [confirms](Self::confirms) what is about such a matter, and could not in time, that is an error which says so and has
+    /// that answer in it ([`StoreError::undurable`]). Without changes, what was seen is confirmed.
     fn apply(
         &self,
         deadline: Instant,
         layout: &Layout,
         view: &View,
         changes: Vec<Change>,
+        matter: Matter,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Whether a change about such a matter is acknowledged only once it is kept elsewhere as well, as on replicas. Nothing is unless told.
+    fn confirms(&self, _: Matter) -> bool {
+        false
+    }
 
     /// Removes up to `limit` sessions that are past their time, where that is left to us, and what is beside them.
     fn purge(
@@ -50,6 +59,17 @@ pub trait Ground: Send + Sync + 'static {
 
     /// Its clock.
     fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send;
+}
+
+/// What a change is about, for a place that keeps some things more surely than others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    /// A lock, or how long a session lives: lost, it only ends earlier.
+    Passing,
+    /// The data of a session.
+    Data,
+    /// Under which id it goes, whose it is, whether it is over.
+    Identity,
 }
 
 /// Sessions at one moment.

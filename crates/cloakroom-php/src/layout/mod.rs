@@ -27,7 +27,7 @@ mod store;
 mod values;
 mod variables;
 
-pub use ground::{Change, DataChange, Ground, Held, LockChange, Seen, View};
+pub use ground::{Change, DataChange, Ground, Held, LockChange, Matter, Seen, View};
 pub use moving::{Moving, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use named::LaravelApp;

@@ -13,7 +13,7 @@ use cloakroom::store::{StoreError, StoreErrorKind};
 use cloakroom::{PlainId, StoreKey, UserId};
 use rand::RngExt;
 
-use super::ground::{Ground, Seen, View};
+use super::ground::{Ground, Matter, Seen, View};
 use super::store::Inner;
 use crate::DecodeError;
 
@@ -103,14 +103,17 @@ pub(super) struct About {
     pub(super) heir: Option<StoreKey>,
     /// Wait a moment for whoever holds the lock.
     pub(super) patient: bool,
+    /// How surely it is to be kept.
+    pub(super) matter: Matter,
 }
 
 impl<G: Ground> Inner<G> {
-    /// Runs a step of the rules.
-    pub(super) async fn step<A>(
+    /// Runs a step of the rules. `made`: whether an answer says that something was made, which is then confirmed where the place does so.
+    pub(super) async fn step<A: Send + Sync + 'static>(
         &self,
         about: About,
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
+        made: impl Fn(&A) -> bool,
     ) -> Result<A, StoreError> {
         let (began, deadline) = (Instant::now(), self.ground.deadline());
         let patience = began + deadline.saturating_duration_since(began) / 2;
@@ -130,10 +133,20 @@ impl<G: Ground> Inner<G> {
             match decided {
                 Ok(answer) => {
                     let changes = self.changes(&picture, puts, &about.key)?;
-                    if changes.is_empty()
-                        || self.ground.apply(deadline, &self.layout, &picture.view, changes).await?
-                    {
+                    // Nothing to change: it may have been made before, and not been confirmed to its end.
+                    if changes.is_empty() && !(made(&answer) && self.ground.confirms(about.matter)) {
                         return Ok(answer);
+                    }
+                    let applied =
+                        self.ground.apply(deadline, &self.layout, &picture.view, changes, about.matter);
+                    match applied.await {
+                        Ok(true) => return Ok(answer),
+                        Ok(false) => {}
+                        Err(error) if error.kind() != StoreErrorKind::Undurable => return Err(error),
+                        Err(error) if made(&answer) => {
+                            return Err(StoreError::undurable(error.to_string(), answer));
+                        }
+                        Err(_) => return Ok(answer),
                     }
                     if Instant::now() >= deadline {
                         return Err(self.unavailable(

@@ -14,9 +14,9 @@ use cloakroom::store::{
 use cloakroom::{PlainIds, StoreKey, UserId};
 use parking_lot::Mutex;
 
-use super::ground::Ground;
+use super::ground::{Ground, Matter};
 use super::moment::Moment;
-use super::picture::{About, no_index};
+use super::picture::{About, Drafts, no_index};
 use super::scheme::Layout;
 use super::values::PhpValues;
 use super::variables;
@@ -82,8 +82,13 @@ impl<G> Inner<G> {
     }
 }
 
-fn about(key: StoreKey) -> About {
-    About { key, heir: None, patient: false }
+fn about(key: StoreKey, matter: Matter) -> About {
+    About { key, heir: None, patient: false, matter }
+}
+
+/// What a lease or a touch made is not confirmed by anybody.
+fn unconfirmed<A>(_: &A) -> bool {
+    false
 }
 
 /// PHP ends a session by deleting it: what is gone was ended.
@@ -115,15 +120,24 @@ impl<G: Ground> Store for PhpSessions<G> {
         self.ask(|inner| async move {
             let payload = inner.bound(request.payload.clone(), request.bind.as_ref())?;
             let request = Create { payload, ..request };
-            inner.step(about(request.key), |table, now| protocol::create(table, now, request.clone())).await
+            let matter = if request.bind.is_some() { Matter::Identity } else { Matter::Data };
+            let rules =
+                |table: &mut Drafts<'_>, now: Timestamp| protocol::create(table, now, request.clone());
+            inner
+                .step(about(request.key, matter), rules, |made| matches!(made, Created::Created { .. }))
+                .await
         })
     }
 
     fn commit(&self, request: Commit) -> StoreFuture<Committed> {
         self.ask(|inner| async move {
             // PHP's lock is waited for here, and not by taking it: PHP gives up on a lock after 22 ms.
-            let about = About { patient: request.lease.is_none(), ..about(request.key) };
-            let answer = inner.step(about, |table, now| protocol::commit(table, now, request.clone()));
+            let about = About { patient: request.lease.is_none(), ..about(request.key, Matter::Data) };
+            let answer = inner.step(
+                about,
+                |table, now| protocol::commit(table, now, request.clone()),
+                |made| matches!(made, Committed::Committed(_)),
+            );
             Ok(match answer.await? {
                 Committed::Missing => Committed::Ended(GONE),
                 answer => answer,
@@ -139,9 +153,16 @@ impl<G: Ground> Store for PhpSessions<G> {
             if request.lease.is_some() {
                 inner.moment.lock().keep(inner.ids.resolve(&request.to));
             }
-            let about =
-                About { heir: Some(request.to), patient: request.lease.is_none(), ..about(request.from) };
-            let answer = inner.step(about, |table, now| protocol::rename(table, now, request.clone()));
+            let about = About {
+                heir: Some(request.to),
+                patient: request.lease.is_none(),
+                ..about(request.from, Matter::Identity)
+            };
+            let answer = inner.step(
+                about,
+                |table, now| protocol::rename(table, now, request.clone()),
+                |made| matches!(made, Renamed::Renamed { .. }),
+            );
             Ok(match answer.await? {
                 Renamed::Missing => Renamed::Ended(GONE),
                 answer => answer,
@@ -153,8 +174,9 @@ impl<G: Ground> Store for PhpSessions<G> {
         // It is made after its request, which held the id until now.
         let id = self.0.ids.resolve(&request.key);
         self.ask(|inner| async move {
-            let touched =
-                inner.step(about(request.key), |table, now| protocol::touch(table, now, request)).await;
+            let about = about(request.key, Matter::Passing);
+            let touched = inner.step(about, |table, now| protocol::touch(table, now, request), unconfirmed);
+            let touched = touched.await;
             drop(id);
             touched
         })
@@ -163,14 +185,21 @@ impl<G: Ground> Store for PhpSessions<G> {
     fn end(&self, request: End) -> StoreFuture<Ended> {
         self.ask(|inner| async move {
             // Whoever holds the lock would write the session back: that is waited for, if it does not take long.
-            let about = About { patient: true, ..about(request.key) };
-            inner.step(about, |table, now| protocol::end(table, now, request)).await
+            let about = About { patient: true, ..about(request.key, Matter::Identity) };
+            inner
+                .step(
+                    about,
+                    |table, now| protocol::end(table, now, request),
+                    |made| matches!(made, Ended::Ended(_)),
+                )
+                .await
         })
     }
 
     fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
         self.ask(|inner| async move {
-            let answer = inner.step(about(request.key), |table, now| protocol::acquire(table, now, request));
+            let about = about(request.key, Matter::Passing);
+            let answer = inner.step(about, |table, now| protocol::acquire(table, now, request), unconfirmed);
             Ok(match answer.await? {
                 Acquired::Missing => Acquired::Ended(GONE),
                 answer => {
@@ -183,13 +212,15 @@ impl<G: Ground> Store for PhpSessions<G> {
 
     fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
         self.ask(|inner| async move {
-            inner.step(about(request.key), |table, now| protocol::renew(table, now, request)).await
+            let about = about(request.key, Matter::Passing);
+            inner.step(about, |table, now| protocol::renew(table, now, request), unconfirmed).await
         })
     }
 
     fn release(&self, request: Release) -> StoreFuture<Released> {
         self.ask(|inner| async move {
-            inner.step(about(request.key), |table, now| protocol::release(table, now, request)).await
+            let about = about(request.key, Matter::Passing);
+            inner.step(about, |table, now| protocol::release(table, now, request), unconfirmed).await
         })
     }
 

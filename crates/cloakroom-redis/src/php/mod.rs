@@ -32,6 +32,9 @@
 //! Redis runs nothing else meanwhile, so that is PHP's lock, held for as long as the script takes: no lock is left behind by whatever
 //! happens to this process. A value that PHP wrote is another version, and the change is decided again on it. `lock` and exclusive mode take
 //! the lock as phpredis does (`SET NX PX`) and give it back by comparing and deleting.
+//!
+//! Where writes are to be waited for ([`Durability`](crate::Durability)), `WAIT` stands behind that script on the same connection; nothing that PHP writes
+//! is waited for.
 
 mod ini;
 mod lock;

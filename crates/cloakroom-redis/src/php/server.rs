@@ -6,13 +6,13 @@ use std::time::Instant;
 use cloakroom::PlainId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::StoreError;
-use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Seen, View};
+use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Matter, Seen, View};
 use redis::Value;
 
 use super::lock;
 use crate::durability::Write;
 use crate::error::{self, Effect};
-use crate::invocation::Invocation;
+use crate::invocation::{Evaluated, Invocation};
 use crate::scripts;
 use crate::shared::{Deadline, Shared};
 use crate::{BuildError, RedisBuilder};
@@ -36,9 +36,6 @@ impl PhpServer {
         let shared = server.build()?.into_shared();
         if shared.nodes.cluster().is_some() {
             return Err(BuildError::PhpInCluster);
-        }
-        if shared.waits_for(Write::Identity) {
-            return Err(BuildError::PhpDurability);
         }
         Ok(PhpServer { shared })
     }
@@ -76,6 +73,15 @@ enum Key {
     Data,
     Lock,
     Beside,
+}
+
+/// The kind of write that is waited for, if any is.
+fn write(matter: Matter) -> Option<Write> {
+    match matter {
+        Matter::Passing => None,
+        Matter::Data => Some(Write::Data),
+        Matter::Identity => Some(Write::Identity),
+    }
 }
 
 /// What the script does to one key.
@@ -162,6 +168,7 @@ impl Ground for PhpServer {
         layout: &Layout,
         view: &View,
         changes: Vec<Change>,
+        matter: Matter,
     ) -> Result<bool, StoreError> {
         let names: Vec<String> =
             view.sessions.iter().flat_map(|seen| self.keys_of(layout, &seen.id)).collect();
@@ -183,12 +190,21 @@ impl Ground for PhpServer {
                 script.number(step.until.as_millis().min(1 << 52));
             }
         }
-        let answer = self.shared.evaluate(Deadline::until(deadline), Effect::Writes, &script).await?;
-        match answer.told.value {
-            Value::BulkString(told) if told == b"done" => Ok(true),
-            Value::BulkString(told) if told == b"changed" => Ok(false),
-            _ => Err(error::strange(&self.shared.place, Effect::Writes)),
+        if let Some(write) = write(matter) {
+            script.waits(write);
         }
+        let effect = if changes.is_empty() { Effect::Reads } else { Effect::Writes };
+        let Evaluated { told, kept } =
+            self.shared.evaluate(Deadline::until(deadline), effect, &script).await?;
+        match told.value {
+            Value::BulkString(told) if told == b"done" => kept.told(true, |_| true),
+            Value::BulkString(told) if told == b"changed" => Ok(false),
+            _ => Err(error::strange(&self.shared.place, effect)),
+        }
+    }
+
+    fn confirms(&self, matter: Matter) -> bool {
+        write(matter).is_some_and(|write| self.shared.waits_for(write))
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use cloakroom::PlainId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::StoreError;
-use cloakroom_php::layout::{Change, Ground, Layout, View};
+use cloakroom_php::layout::{Change, Ground, Layout, Matter, View};
 
 use super::server::PhpServer;
 use super::spread::Spread;
@@ -66,8 +66,13 @@ impl Ground for PhpServers {
         layout: &Layout,
         view: &View,
         changes: Vec<Change>,
+        matter: Matter,
     ) -> Result<bool, StoreError> {
-        self.0.apply(deadline, layout, view, changes).await
+        self.0.apply(deadline, layout, view, changes, matter).await
+    }
+
+    fn confirms(&self, matter: Matter) -> bool {
+        self.0.confirms(matter)
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use cloakroom::PlainId;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::{StoreError, StoreErrorKind};
-use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Seen, View};
+use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Matter, Seen, View};
 
 use super::lock;
 use crate::together;
@@ -73,10 +73,7 @@ impl<G: Ground> Spread<G> {
             let Some(seen) = view.sessions.get(change.at) else { continue };
             let (ground, turn) = (self.at(&seen.id), turn_of(seen, &change));
             let at = parts.iter().position(|(_, part)| part.ground == ground).unwrap_or_else(|| {
-                let mut here = View { now: view.now, sessions: Vec::new() };
-                here.sessions
-                    .extend(view.sessions.iter().filter(|seen| self.at(&seen.id) == ground).cloned());
-                parts.push((turn, Part { ground, view: here, changes: Vec::new() }));
+                parts.push((turn, self.seen_at(ground, view)));
                 parts.len() - 1
             });
             let Some((first, part)) = parts.get_mut(at) else { continue };
@@ -90,15 +87,30 @@ impl<G: Ground> Spread<G> {
         parts.into_iter().map(|(_, part)| part).collect()
     }
 
+    /// Every place that something was seen in, where nothing changes.
+    fn places(&self, view: &View) -> Vec<Part> {
+        let mut grounds: Vec<usize> = view.sessions.iter().map(|seen| self.at(&seen.id)).collect();
+        grounds.sort_unstable();
+        grounds.dedup();
+        grounds.into_iter().map(|ground| self.seen_at(ground, view)).collect()
+    }
+
+    /// What of this is in that place.
+    fn seen_at(&self, ground: usize, view: &View) -> Part {
+        let here = view.sessions.iter().filter(|seen| self.at(&seen.id) == ground).cloned();
+        let view = View { now: view.now, sessions: here.collect() };
+        Part { ground, view, changes: Vec::new() }
+    }
+
     /// Takes back what was made, where nobody can know of it: sessions that began under an id that was told to nobody yet. Whether nothing is left of the
     /// whole.
     async fn take_back(&self, deadline: Instant, layout: &Layout, made: &[Part]) -> bool {
         let mut all = true;
-        for part in made {
+        for part in made.iter().filter(|part| !part.changes.is_empty()) {
             all &= match (begun(part), self.ground(part.ground)) {
                 (Some((view, changes)), Ok(ground)) => {
                     // Where it fails, what is left is under an id that nobody knows, and expires.
-                    let _ = ground.apply(deadline, layout, &view, changes).await;
+                    let _ = ground.apply(deadline, layout, &view, changes, Matter::Passing).await;
                     true
                 }
                 _ => false,
@@ -146,12 +158,23 @@ impl<G: Ground> Spread<G> {
         layout: &Layout,
         view: &View,
         changes: Vec<Change>,
+        matter: Matter,
     ) -> Result<bool, StoreError> {
-        let mut made: Vec<Part> = Vec::new();
-        for part in self.parts(view, changes) {
+        let parts = if changes.is_empty() { self.places(view) } else { self.parts(view, changes) };
+        let (mut made, mut undurable): (Vec<Part>, _) = (Vec::new(), None);
+        let mut left = u32::try_from(parts.len()).unwrap_or(u32::MAX);
+        for part in parts {
             let ground = self.ground(part.ground)?;
-            match ground.apply(deadline, layout, &part.view, part.changes.clone()).await {
+            // Where one is waited for, there is to be time for the others.
+            let by = if ground.confirms(matter) { share(deadline, left) } else { deadline };
+            left = left.saturating_sub(1);
+            match ground.apply(by, layout, &part.view, part.changes.clone(), matter).await {
                 Ok(true) => made.push(part),
+                // It is made, and whether it is kept as surely as it should be is told in the end.
+                Err(error) if error.kind() == StoreErrorKind::Undurable => {
+                    undurable = Some(error);
+                    made.push(part);
+                }
                 // It may have been made: then it is whole. Else what began is under an id that nobody knows.
                 Err(error) if error.kind() == StoreErrorKind::Unknown => return Err(error),
                 answer => {
@@ -163,12 +186,22 @@ impl<G: Ground> Spread<G> {
                 }
             }
         }
-        Ok(true)
+        undurable.map_or(Ok(true), Err)
+    }
+
+    pub(super) fn confirms(&self, matter: Matter) -> bool {
+        self.grounds.iter().any(|(ground, _)| ground.confirms(matter))
     }
 
     pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
         self.first()?.now().await
     }
+}
+
+/// The end of the first of so many equal parts of the time until then.
+fn share(deadline: Instant, parts: u32) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / parts.max(1)
 }
 
 fn turn_of(seen: &Seen, change: &Change) -> Turn {

@@ -1,6 +1,6 @@
 //! The conformance suite's sessions in PHP's terms, and what PHP's layouts have no way to do.
 
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

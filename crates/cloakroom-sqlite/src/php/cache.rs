@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cloakroom::clock::{Clock, SystemClock, Timestamp};
 use cloakroom::store::{Purged, StoreError, StoreErrorKind, StoreFuture};
 use cloakroom::{PlainId, StoreKey};
-use cloakroom_php::layout::{Change, Ground, Layout, View};
+use cloakroom_php::layout::{Change, Ground, Layout, Matter, View};
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
@@ -193,6 +193,7 @@ impl Ground for PhpCache {
         layout: &Layout,
         view: &View,
         changes: Vec<Change>,
+        _: Matter,
     ) -> Result<bool, StoreError> {
         let (names, view) = (names(layout, view.sessions.iter().map(|seen| &seen.id)), view.clone());
         let applied = self.ask(deadline, TransactionBehavior::Immediate, move |conn| {

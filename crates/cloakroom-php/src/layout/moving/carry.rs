@@ -13,7 +13,7 @@ use cloakroom::store::{
 use cloakroom::{OpId, StoreKey};
 
 use super::{Parts, Stage};
-use crate::layout::ground::Ground;
+use crate::layout::ground::{Ground, Matter};
 use crate::layout::picture::{About, Drafts};
 use crate::layout::store::Inner;
 use crate::layout::variables;
@@ -65,7 +65,7 @@ impl<G: Ground> Inner<G> {
     /// Takes the session out of PHP's hands, if it is as it was seen.
     async fn take_out(&self, key: StoreKey, seen: &Record) -> Result<bool, StoreError> {
         let kept = self.layout.lifetime + SPARE;
-        let about = About { key, heir: None, patient: false };
+        let about = About { key, heir: None, patient: false, matter: Matter::Passing };
         let take = |table: &mut Drafts<'_>, now: Timestamp| {
             let (record, lease) = match table.get(&key)? {
                 Some(Entry::Live { record, lease }) => (record, lease),
@@ -78,7 +78,7 @@ impl<G: Ground> Inner<G> {
             table.put(&key, Entry::Marker { ending: Ending::Revoked, op: mark(), until })?;
             Ok(true)
         };
-        self.step(about, take).await
+        self.step(about, take, |_| false).await
     }
 
     /// The variables with who is logged in among them, as PHP has it.
@@ -141,6 +141,12 @@ fn unflagged(payload: &Payload) -> Payload {
         entries.push(key, value);
     }
     entries.finish()
+}
+
+/// A step of the move that was made, whether or not replicas confirmed it. Where both places are on one server, replicas are given the steps
+/// in this order, and what whoever asked then does is confirmed with all that came before.
+fn made<A: 'static>(answer: Result<A, StoreError>) -> Result<A, StoreError> {
+    answer.or_else(|mut error| error.take_made().ok_or(error))
 }
 
 /// Whether the other store has a word on it.
@@ -244,7 +250,7 @@ impl<G: Ground> Parts<G> {
                     payload,
                     marker: SPARE,
                 };
-                Ok(match self.new.create(create).await? {
+                Ok(match made(self.new.create(create).await)? {
                     Created::Created { snapshot, .. } => Some(snapshot.record),
                     Created::Exists => None,
                 })
@@ -277,7 +283,7 @@ impl<G: Ground> Parts<G> {
             payload,
             slide: None,
         };
-        Ok(match self.new.commit(commit).await? {
+        Ok(match made(self.new.commit(commit).await)? {
             Committed::Committed(snapshot) => Some(snapshot.record),
             _ => None,
         })
@@ -293,7 +299,7 @@ impl<G: Ground> Parts<G> {
             }
         }
         let end = End { key, op: OpId::generate(), cause: EndCause::Revoked, marker: FORGOTTEN };
-        self.new.end(end).await?;
+        made(self.new.end(end).await)?;
         tokio::time::sleep(5 * FORGOTTEN).await;
         Ok(())
     }

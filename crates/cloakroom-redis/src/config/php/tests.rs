@@ -46,6 +46,10 @@ async fn a_table_names_a_layout_and_what_differs_from_it() {
         .user_variable("user_id");
     let found = application(&file, &[]).await.unwrap().unwrap();
     assert_eq!(found.layout, expected);
+    // It is waited for as other sessions are.
+    for waits in ["wait_replicas = 1\n", "wait_disk = true\nmoving = \"prepare\"\n"] {
+        config(&format!("{file}{waits}"), &[]).await.unwrap();
+    }
     // The environment alone says the same.
     let variables = [
         ("SESSION_DRIVER", "redis"),
@@ -274,7 +278,6 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
             &[],
             "near_cache is for sessions that are not PHP's",
         ),
-        (with("layout = \"phpredis\"\nwait_replicas = 1"), &[], "PHP"),
     ] {
         let error = config(&file, variables).await.unwrap_err();
         assert!(error.contains(told), "{error}");

@@ -33,9 +33,13 @@ impl Ground for Told {
         _: &Layout,
         view: &View,
         changes: Vec<Change>,
+        _: Matter,
     ) -> Result<bool, StoreError> {
         self.asked.lock().push((view.clone(), changes));
-        self.answers.lock().pop_front().unwrap().map_err(|kind| StoreError::new(kind, "told so"))
+        self.answers.lock().pop_front().unwrap().map_err(|kind| match kind {
+            StoreErrorKind::Undurable => StoreError::undurable("told so", true),
+            kind => StoreError::new(kind, "told so"),
+        })
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {
@@ -126,11 +130,13 @@ async fn c4_across_servers_the_new_id_is_there_before_the_old_one_ends() {
     // The place of the new session refuses: the old one's is not even asked.
     let spread = Spread::over(vec![(told("a", &[Ok(false)]), 1), (told("b", &[]), 1)]).unwrap();
     let (view, changes, _held) = change_of_id(&ids);
-    assert!(!spread.apply(soon(), &Layout::phpredis(), &view, changes.clone()).await.unwrap());
+    assert!(
+        !spread.apply(soon(), &Layout::phpredis(), &view, changes.clone(), Matter::Identity).await.unwrap()
+    );
     assert!(spread.grounds[1].0.asked.lock().is_empty());
 
     let spread = Spread::over(vec![(told("a", &[Ok(true)]), 1), (told("b", &[Ok(true)]), 1)]).unwrap();
-    assert!(spread.apply(soon(), &Layout::phpredis(), &view, changes).await.unwrap());
+    assert!(spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await.unwrap());
     for (ground, _) in &spread.grounds {
         let asked = ground.asked.lock();
         // Each compares what it has, and nothing else.
@@ -147,7 +153,7 @@ async fn c1_across_servers_a_change_of_id_that_is_not_made_leaves_nothing_under_
         let answers = [Ok(true), Ok(true)];
         let spread = Spread::over(vec![(told("a", &answers), 1), (told("b", &[refusal]), 1)]).unwrap();
         let (view, changes, _held) = change_of_id(&ids);
-        let told = spread.apply(soon(), &Layout::phpredis(), &view, changes).await;
+        let told = spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await;
         assert_eq!(told.map_err(|error| error.kind()), answer);
         let asked = spread.grounds[0].0.asked.lock();
         let (view, undone) = &asked[1];
@@ -160,7 +166,28 @@ async fn c1_across_servers_a_change_of_id_that_is_not_made_leaves_nothing_under_
     let unknown = [Err(StoreErrorKind::Unknown)];
     let spread = Spread::over(vec![(told("a", &[Ok(true)]), 1), (told("b", &unknown), 1)]).unwrap();
     let (view, changes, _held) = change_of_id(&ids);
-    let told = spread.apply(soon(), &Layout::phpredis(), &view, changes).await.unwrap_err();
+    let told = spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await.unwrap_err();
     assert_eq!(told.kind(), StoreErrorKind::Unknown);
     assert_eq!(spread.grounds[0].0.asked.lock().len(), 1);
+}
+
+#[tokio::test]
+async fn c8_across_servers_what_is_not_confirmed_in_one_place_is_made_in_both_and_told() {
+    let ids = ids();
+    for answers in [[Err(StoreErrorKind::Undurable), Ok(true)], [Ok(true), Err(StoreErrorKind::Undurable)]] {
+        let [a, b] = answers.map(|answer| [answer]);
+        let spread = Spread::over(vec![(told("a", &a), 1), (told("b", &b), 1)]).unwrap();
+        let (view, changes, _held) = change_of_id(&ids);
+        let told = spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await;
+        let mut error = told.unwrap_err();
+        assert_eq!((error.kind(), error.take_made()), (StoreErrorKind::Undurable, Some(true)));
+        assert!(spread.grounds.iter().all(|(ground, _)| ground.asked.lock().len() == 1));
+    }
+    // Confirmed is what was seen, wherever that was.
+    let spread = Spread::over(vec![(told("a", &[Ok(true)]), 1), (told("b", &[Ok(false)]), 1)]).unwrap();
+    let (view, _, _held) = change_of_id(&ids);
+    assert!(!spread.apply(soon(), &Layout::phpredis(), &view, Vec::new(), Matter::Identity).await.unwrap());
+    let asked = |ground: &Told| ground.asked.lock().iter().map(|(view, _)| view.sessions.len()).collect();
+    let asked: Vec<Vec<usize>> = spread.grounds.iter().map(|(ground, _)| asked(ground)).collect();
+    assert_eq!(asked, [[1], [1]]);
 }
