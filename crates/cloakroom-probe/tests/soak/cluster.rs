@@ -1,5 +1,6 @@
 //! A cluster of three primaries and three replicas as the ground, with a wire to each node that can be cut.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -82,9 +83,15 @@ impl ClusterGround {
             end \
             return live";
         let said = self.cluster.nodes[from].raw(&format!("EVAL \"{live}\" 0"));
-        let keys = said.lines().filter(|line| line.starts_with("cloakroom:{"));
-        for key in keys.take(SLOTS_AT_A_TIME) {
-            self.cluster.move_slot(self.cluster.slot(key), from, to, Duration::from_millis(50));
+        // Servers that keep keys by their slots tell those of one slot together.
+        let mut keys: Vec<&str> = said.lines().filter(|line| line.starts_with("cloakroom:{")).collect();
+        let mut moved = BTreeSet::new();
+        while moved.len() < SLOTS_AT_A_TIME && !keys.is_empty() {
+            let key = keys.swap_remove(self.below(keys.len() as u64) as usize);
+            let slot = self.cluster.slot(key);
+            if moved.insert(slot) {
+                self.cluster.move_slot(slot, from, to, Duration::from_millis(50));
+            }
         }
     }
 }

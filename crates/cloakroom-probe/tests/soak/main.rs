@@ -71,9 +71,18 @@ fn nothing_is_lost_and_nothing_grows_on_valkey() {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_grows_on_a_cluster() {
-    soak("cluster", SHORT_ON_A_CLUSTER, |seed| {
-        let ground = ClusterGround::start(Kind::Redis, seed);
+fn nothing_is_lost_and_nothing_grows_on_a_cluster_of_redis() {
+    soak_on_a_cluster("cluster", Kind::Redis);
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_grows_on_a_cluster_of_valkey() {
+    soak_on_a_cluster("cluster of Valkey", Kind::Valkey);
+}
+
+fn soak_on_a_cluster(name: &str, kind: Kind) {
+    soak(name, SHORT_ON_A_CLUSTER, |seed| {
+        let ground = ClusterGround::start(kind, seed);
         let first = Place::CLUSTER_AXUM.start_over_cluster(ground.cluster(), &FLAGS);
         (Arc::new(ground), first)
     });
