@@ -201,7 +201,7 @@ impl Shared {
         for event in [LEFT, EXPIRED] {
             let mut subscribe = redis::cmd("SUBSCRIBE");
             subscribe.arg(expiry.channel(event));
-            match open.connection.confirm(&subscribe, PushKind::Subscribe, Instant::now() + PATIENCE).await {
+            match open.connection.confirm(&subscribe, Instant::now() + PATIENCE).await {
                 Ok(Value::ServerError(told)) => {
                     let why = permissions::refused(told.code(), told.details(), Some("__keyevent@"));
                     expiry.deaf(&why.unwrap_or_else(|| "refuses a subscription".to_owned()));

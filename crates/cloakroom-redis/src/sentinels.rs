@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rand::RngExt;
-use redis::{PushKind, RedisConnectionInfo, RedisError, Value};
+use redis::{RedisConnectionInfo, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
@@ -285,7 +285,7 @@ impl Ear {
         // Before the first question: what happens between the two is told.
         let mut switches = redis::cmd("SUBSCRIBE");
         switches.arg("+switch-master");
-        match connection.confirm(&switches, PushKind::Subscribe, Instant::now() + ANSWER).await {
+        match connection.confirm(&switches, Instant::now() + ANSWER).await {
             Ok(Value::ServerError(_)) => tracing::warn!(
                 target: "cloakroom",
                 "the sentinel at {} does not let this user subscribe to +switch-master: a switch is noticed up to a second late",

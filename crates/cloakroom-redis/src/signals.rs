@@ -5,7 +5,8 @@
 //! on a connection kept for that (a subscriber's answers are held to a tighter limit of the server's), and unsubscribes some
 //! time after nobody has waited. What could get lost is made up for: once subscribed, the lease is looked at once, in
 //! case it became free before; a signal that came between a refused try and the wait for the next one is remembered; and a lost
-//! connection wakes everybody. Beyond that the engine tries again by itself every now and then.
+//! connection wakes everybody. Whether it leads anywhere still is asked once a second while somebody waits. Beyond that the engine tries
+//! again by itself every now and then.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +20,11 @@ use redis::{PushInfo, PushKind, Value};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::node::Node;
 use crate::permissions;
 use crate::pipe::Unanswered;
 use crate::shared::Shared;
+use crate::together;
 
 /// A channel that nobody has waited on for so long is left.
 const LINGER: Duration = Duration::from_secs(2);
@@ -32,16 +35,27 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(crate) struct Signals {
-    board: Mutex<HashMap<StoreKey, Channel>>,
+    board: Mutex<Board>,
     /// Whether the scripts may tell was found out.
     checked: AtomicBool,
     /// A warning was given.
     told_deaf: AtomicBool,
 }
 
+/// The sessions whose leases are waited for.
+#[derive(Default)]
+struct Board {
+    channels: HashMap<StoreKey, Channel>,
+    /// How often it was told of any of them that its lease may be free. Never less than before, so that what was counted of a channel that was
+    /// left since is not more than what is counted of the one in its place.
+    told: u64,
+    /// A task tends to them.
+    tended: bool,
+}
+
 /// What is known of one session's lease.
 struct Channel {
-    /// How often it was told that the lease may be free.
+    /// When it was last told that the lease may be free: the board's count.
     heard: watch::Sender<u64>,
     /// What of that had been heard when the lease was last asked for in vain.
     asked_after: u64,
@@ -50,31 +64,59 @@ struct Channel {
     idle_since: Instant,
 }
 
+/// One more that waits.
+struct Entered {
+    heard: watch::Receiver<u64>,
+    asked_after: u64,
+    /// Nobody listens to the channel yet.
+    is_new: bool,
+    /// Nobody tends to the channels, not even to older ones: whoever entered has to.
+    untended: bool,
+}
+
 impl Signals {
-    /// How often the lease on this session was told to be free, for [`Signals::locked`].
+    /// What has been told of the lease on this session, for [`Signals::locked`].
     pub(crate) fn heard(&self, key: &StoreKey) -> u64 {
-        self.board.lock().get(key).map_or(0, |channel| *channel.heard.borrow())
+        let board = self.board.lock();
+        board.channels.get(key).map_or(board.told, |channel| *channel.heard.borrow())
     }
 
     /// The lease was asked for in vain, when so much had been heard: what came since is news.
     pub(crate) fn locked(&self, key: &StoreKey, heard: u64) {
-        if let Some(channel) = self.board.lock().get_mut(key) {
+        if let Some(channel) = self.board.lock().channels.get_mut(key) {
             channel.asked_after = heard;
         }
     }
 
     fn told(&self, key: &StoreKey) {
-        if let Some(channel) = self.board.lock().get(key) {
-            channel.heard.send_modify(|heard| *heard += 1);
+        let mut board = self.board.lock();
+        board.told += 1;
+        let told = board.told;
+        if let Some(channel) = board.channels.get(key) {
+            channel.heard.send_replace(told);
         }
     }
 
+    fn enter(&self, key: StoreKey) -> Entered {
+        let mut board = self.board.lock();
+        let (told, untended) = (board.told, !std::mem::replace(&mut board.tended, true));
+        let is_new = !board.channels.contains_key(&key);
+        let channel = board.channels.entry(key).or_insert_with(|| Channel {
+            heard: watch::Sender::new(told),
+            asked_after: told,
+            waiting: 0,
+            idle_since: Instant::now(),
+        });
+        channel.waiting += 1;
+        Entered { heard: channel.heard.subscribe(), asked_after: channel.asked_after, is_new, untended }
+    }
+
     fn wanted(&self) -> Vec<StoreKey> {
-        self.board.lock().keys().copied().collect()
+        self.board.lock().channels.keys().copied().collect()
     }
 
     fn is_wanted(&self, key: &StoreKey) -> bool {
-        self.board.lock().contains_key(key)
+        self.board.lock().channels.contains_key(key)
     }
 }
 
@@ -98,15 +140,15 @@ impl Shared {
                 }
             }
             (PushKind::Disconnection, _) => {
-                shared.listen_anew();
+                shared.listen_anew(|_| true);
             }
             _ => {}
         }
     }
 
-    /// Something may have been missed: whoever waits looks, and is subscribed again.
-    pub(crate) fn listen_anew(self: &Arc<Self>) {
-        for key in self.signals.wanted() {
+    /// Something may have been missed: whoever waits for one of these looks, and is subscribed again.
+    pub(crate) fn listen_anew(self: &Arc<Self>, among: impl Fn(&StoreKey) -> bool) {
+        for key in self.signals.wanted().into_iter().filter(among) {
             self.signals.told(&key);
             self.subscribe(key);
         }
@@ -115,26 +157,15 @@ impl Shared {
     /// Completes when the lease of this session may be free.
     pub(crate) fn released(self: &Arc<Self>, key: StoreKey) -> Option<StoreFuture<()>> {
         Handle::try_current().ok()?;
-        let (mut heard, asked_after, new) = {
-            let mut board = self.signals.board.lock();
-            let first = board.is_empty();
-            let new = !board.contains_key(&key);
-            let channel = board.entry(key).or_insert_with(|| Channel {
-                heard: watch::Sender::new(0),
-                asked_after: 0,
-                waiting: 0,
-                idle_since: Instant::now(),
-            });
-            channel.waiting += 1;
-            let waiter = (channel.heard.subscribe(), channel.asked_after, new);
-            if first {
-                tokio::spawn(leave_idle(Arc::downgrade(self)));
-            }
-            waiter
-        };
+        let Entered { mut heard, asked_after, is_new, untended } = self.signals.enter(key);
         let waiting = Waiting { shared: self.clone(), key };
-        if new {
+        if is_new {
             self.subscribe(key);
+        }
+        if untended {
+            tokio::spawn(tend(Tending { store: Arc::downgrade(self), done: false }));
+            // Those that the one before left as they were.
+            self.listen_anew(|other| !is_new || *other != key);
         }
         Some(StoreFuture::boxed(async move {
             let _waiting = waiting;
@@ -178,7 +209,7 @@ impl Shared {
         let mut subscribe = redis::cmd("SSUBSCRIBE");
         subscribe.arg(self.names.channel(key));
         let ends = Instant::now() + PATIENCE;
-        match open.connection.confirm(&subscribe, PushKind::SSubscribe, ends).await {
+        match open.connection.confirm(&subscribe, ends).await {
             Ok(Value::ServerError(told)) => {
                 if let Some(why) =
                     permissions::refused(told.code(), told.details(), Some(self.names.prefix()))
@@ -238,45 +269,111 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(channel) = self.shared.signals.board.lock().get_mut(&self.key) {
+        if let Some(channel) = self.shared.signals.board.lock().channels.get_mut(&self.key) {
             channel.waiting = channel.waiting.saturating_sub(1);
             channel.idle_since = Instant::now();
         }
     }
 }
 
-/// Leaves channels that nobody waits on, until there is none.
-async fn leave_idle(weak: Weak<Shared>) {
+/// The task that tends to the channels. However it ends, the next one that waits begins another.
+struct Tending {
+    store: Weak<Shared>,
+    /// There is nothing to tend to; whether somebody does is no longer this task's to say.
+    done: bool,
+}
+
+impl Drop for Tending {
+    fn drop(&mut self) {
+        if !self.done
+            && let Some(shared) = self.store.upgrade()
+        {
+            shared.signals.board.lock().tended = false;
+        }
+    }
+}
+
+/// Leaves channels that nobody waits on, until there is none, and sees to it that the others can be heard.
+async fn tend(mut tending: Tending) {
     loop {
         tokio::time::sleep(LINGER / 2).await;
-        let Some(shared) = weak.upgrade() else { return };
+        let Some(shared) = tending.store.upgrade() else { return };
         let mut left = Vec::new();
-        let empty = {
+        let wanted: Vec<StoreKey> = {
             let mut board = shared.signals.board.lock();
-            board.retain(|key, channel| {
+            board.channels.retain(|key, channel| {
                 let stays = channel.waiting > 0 || channel.idle_since.elapsed() < LINGER;
                 if !stays {
                     left.push(*key);
                 }
                 stays
             });
-            board.is_empty()
+            board.tended = !board.channels.is_empty();
+            tending.done = !board.tended;
+            board.channels.keys().copied().collect()
         };
         for key in left {
-            let Some(node) = shared.known(shared.spot(&key)) else { continue };
-            // Where there is no connection, there is nothing to leave.
-            let Some(Ok(open)) = node.ear.ready() else { continue };
-            let mut leave = redis::cmd("SUNSUBSCRIBE");
-            leave.arg(shared.names.channel(&key));
-            let ends = Instant::now() + PATIENCE;
-            let _ = open.connection.confirm(&leave, PushKind::SUnsubscribe, ends).await;
-            // Wanted again meanwhile: whichever of the two the server saw last, now it is subscribed.
-            if shared.signals.is_wanted(&key) {
-                shared.subscribe(key);
-            }
+            shared.leave(key).await;
         }
-        if empty {
+        if tending.done {
             return;
         }
+        shared.listen_for_silence(&wanted).await;
+    }
+}
+
+impl Shared {
+    async fn leave(self: &Arc<Self>, key: StoreKey) {
+        let Some(node) = self.known(self.spot(&key)) else { return };
+        // Where there is no connection, there is nothing to leave.
+        let Some(Ok(open)) = node.ear.ready() else { return };
+        let mut leave = redis::cmd("SUNSUBSCRIBE");
+        leave.arg(self.names.channel(&key));
+        let _ = open.connection.confirm(&leave, Instant::now() + PATIENCE).await;
+        // Wanted again meanwhile: whichever of the two the server saw last, now it is subscribed.
+        if self.signals.is_wanted(&key) {
+            self.subscribe(key);
+        }
+    }
+
+    /// Asks something on each connection that is listened on. Nothing else is ever said there while nothing is told, and one that leads nowhere
+    /// any more would never be found out.
+    async fn listen_for_silence(&self, wanted: &[StoreKey]) {
+        let mut nodes: Vec<Arc<Node>> = Vec::new();
+        for node in wanted.iter().filter_map(|key| self.known(self.spot(key))) {
+            if !nodes.iter().any(|known| Arc::ptr_eq(known, &node)) {
+                nodes.push(node);
+            }
+        }
+        let asked = nodes.iter().map(|node| async {
+            let Some(Ok(open)) = node.ear.ready() else { return };
+            let answer = open.connection.ask(&redis::cmd("PING"), Instant::now() + PATIENCE).await;
+            // Of one that is silent the link has been told.
+            if let Err(Unanswered::Lost) = answer {
+                node.ear.lost(&open);
+            }
+        });
+        together::all(asked).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn c5_what_was_counted_of_a_channel_that_was_left_hides_nothing_that_is_told_later() {
+        let (signals, key) = (Signals::default(), StoreKey::from_bytes([7; StoreKey::LEN]));
+        signals.enter(key);
+        (0..5).for_each(|_| signals.told(&key));
+        let before = signals.heard(&key);
+        // While the lease is asked for the channel is left, and entered by another one.
+        signals.board.lock().channels.clear();
+        signals.enter(key);
+        signals.locked(&key, before);
+        let waiting = signals.enter(key);
+        assert!(*waiting.heard.borrow() <= waiting.asked_after, "nothing was told");
+        signals.told(&key);
+        assert!(*waiting.heard.borrow() > waiting.asked_after);
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cloakroom::store::{Acquired, Loaded, Store};
-use cloakroom::{NearCache, StoreKey};
+use cloakroom::NearCache;
+use cloakroom::store::{Loaded, Store};
 use cloakroom_testing::requests;
 use counting::{Counter, count_on, number};
 use support::cluster::Cluster;
@@ -154,39 +154,4 @@ async fn a_replica_of_redis_takes_over_under_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_replica_of_valkey_takes_over_under_load() {
     a_replica_takes_over(Kind::Valkey).await;
-}
-
-/// Who waits for a lease is told by whichever node has it by then.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_waiter_is_woken_though_another_node_takes_over_meanwhile() {
-    let cluster = Cluster::start(Kind::Redis);
-    let (holder, waiter) = (cluster.store(), cluster.store());
-    let on_the_first = |key: &StoreKey| cluster.first_owner(cluster.slot(&name_of(key))) == 0;
-    let key = std::iter::repeat_with(requests::key).find(on_the_first).unwrap();
-    holder.create(requests::create(key, requests::data(&[]))).await.unwrap();
-    holder.acquire(requests::acquire(key, 1)).await.unwrap();
-    assert!(matches!(waiter.acquire(requests::acquire(key, 2)).await.unwrap(), Acquired::Locked { .. }));
-    // Somebody waits all the time.
-    let _waiting = waiter.released(key).unwrap();
-    let first = tokio::spawn(waiter.released(key).unwrap());
-    let subscribed = |node: usize| cluster.nodes[node].raw("PUBSUB SHARDCHANNELS").contains("cloakroom:r{");
-    cluster.wait_until("the waiter listens", || subscribed(0));
-    // Nobody fails: the replica and its primary change places.
-    assert!(cluster.nodes[3].raw("CLUSTER FAILOVER").starts_with("+OK"));
-    cluster.wait_until("they have changed places", || cluster.nodes[3].raw("ROLE").contains("master"));
-    let began = Instant::now();
-    while !subscribed(3) {
-        // What requests do meanwhile.
-        waiter.load(key).await.unwrap();
-        assert!(began.elapsed() < Duration::from_secs(10), "it listens to the node of before");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    tokio::time::timeout(Duration::from_secs(5), first).await.unwrap().unwrap().unwrap();
-    assert!(matches!(waiter.acquire(requests::acquire(key, 2)).await.unwrap(), Acquired::Locked { .. }));
-    let then = tokio::spawn(waiter.released(key).unwrap());
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(!then.is_finished(), "woken while the lease is held");
-    holder.release(requests::release(key, 1)).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(5), then).await.unwrap().unwrap().unwrap();
-    assert!(matches!(waiter.acquire(requests::acquire(key, 2)).await.unwrap(), Acquired::Acquired { .. }));
 }

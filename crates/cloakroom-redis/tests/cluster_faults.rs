@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
-use cloakroom::store::{Acquired, Committed, Created, Loaded, Store, StoreErrorKind};
-use cloakroom_redis::RedisStore;
+use cloakroom::store::{Committed, Created, Loaded, Store, StoreErrorKind};
 use cloakroom_testing::requests;
 use counting::{Counter, count_on, number};
 use support::cluster::Cluster;
@@ -200,60 +199,9 @@ async fn c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back(kind: Kind)
     }
 }
 
-/// The primary with the lease is killed. Its replica has the lease, and tells who waits for it when it becomes free.
-async fn c5_a_waiter_is_woken_by_the_node_that_took_over(kind: Kind) {
-    let cluster = Cluster::start(kind);
-    let (holder, waiter) = (cluster.store(), cluster.store());
-    let key = key_on(&cluster, 0);
-    let mut request = requests::acquire(key, 1);
-    request.lease = Duration::from_secs(60);
-    holder.create(requests::create(key, counted(0))).await.unwrap();
-    let taken = holder.acquire(request).await.unwrap();
-    assert!(matches!(taken, Acquired::Acquired { .. }));
-    // Somebody waits all the time.
-    let _waiting = waiter.released(key).unwrap();
-    let subscribed = |node: usize| cluster.nodes[node].raw("PUBSUB SHARDCHANNELS").contains("cloakroom:r{");
-    until("the waiter listens", async || subscribed(0)).await;
-    let is_held = async |store: &RedisStore| {
-        matches!(store.acquire(requests::acquire(key, 2)).await, Ok(Acquired::Locked { .. }))
-    };
-    assert!(is_held(&waiter).await);
-    // The write is on its way to the replica as soon as it is acknowledged.
-    until("the replica has it", async || {
-        let at = |node: usize| {
-            let told = cluster.nodes[node].raw("INFO replication");
-            let at =
-                told.lines().find_map(|line| line.strip_prefix("master_repl_offset:").map(str::to_owned));
-            at.unwrap()
-        };
-        at(0) == at(3)
-    })
-    .await;
-    cluster.nodes[0].kill();
-    until("the replica takes over", async || cluster.is_primary(3)).await;
-    until("the waiter listens to it", async || {
-        // What requests do meanwhile.
-        let _ = waiter.load(key).await;
-        subscribed(3)
-    })
-    .await;
-    assert!(is_held(&waiter).await, "the lease came along");
-    // Whoever was woken by the loss of the connection waits again.
-    let then = tokio::spawn(waiter.released(key).unwrap());
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(!then.is_finished(), "woken while the lease is held");
-    holder.release(requests::release(key, 1)).await.unwrap();
-    let released = Instant::now();
-    tokio::time::timeout(Duration::from_secs(5), then).await.unwrap().unwrap().unwrap();
-    assert!(released.elapsed() < Duration::from_millis(500), "woken after {:?}", released.elapsed());
-    let acquired = waiter.acquire(requests::acquire(key, 2)).await.unwrap();
-    assert!(matches!(acquired, Acquired::Acquired { .. }));
-}
-
 support::on_both! {
     c1_c9_a_primary_that_stands_still_is_replaced_under_load
     c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before
     c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once
     c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back
-    c5_a_waiter_is_woken_by_the_node_that_took_over
 }

@@ -283,50 +283,6 @@ async fn an_operation_that_was_done_is_not_done_again_over_its_own_version() {
     assert_eq!(answer.record, found.record, "the operation is known, nothing changes");
 }
 
-#[tokio::test]
-async fn a_waiter_is_woken_by_what_is_published() {
-    let server = Server::start(Kind::Redis);
-    let (holder, waiter) = (server.store(), server.store());
-    let key = requests::key();
-    holder.create(requests::create(key, requests::data(&[]))).await.unwrap();
-    for round in 0..3 {
-        holder.acquire(requests::acquire(key, 1)).await.unwrap();
-        assert!(matches!(waiter.acquire(requests::acquire(key, 2)).await.unwrap(), Acquired::Locked { .. }));
-        let signal = tokio::spawn(waiter.released(key).unwrap());
-        // Nothing but a message can tell it now: it has subscribed, and has looked at the lease.
-        let began = Instant::now();
-        while !server.raw("PUBSUB SHARDCHANNELS").contains("cloakroom:r{") {
-            assert!(began.elapsed() < Duration::from_secs(10), "nobody subscribes");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(!signal.is_finished(), "woken while the lease is held, in round {round}");
-        holder.release(requests::release(key, 1)).await.unwrap();
-        tokio::time::timeout(Duration::from_secs(5), signal).await.unwrap().unwrap().unwrap();
-    }
-}
-
-#[tokio::test]
-async fn a_release_between_a_refusal_and_the_wait_is_not_missed() {
-    let server = Server::start(Kind::Redis);
-    let (holder, waiter) = (server.store(), server.store());
-    let key = requests::key();
-    holder.create(requests::create(key, requests::data(&[]))).await.unwrap();
-    holder.acquire(requests::acquire(key, 1)).await.unwrap();
-    // Subscribed from here on, as somebody who has waited before.
-    let _subscribed = waiter.released(key).unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    for _ in 0..20 {
-        let refused = waiter.acquire(requests::acquire(key, 2)).await.unwrap();
-        assert!(matches!(refused, Acquired::Locked { .. }));
-        holder.release(requests::release(key, 1)).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let signal = waiter.released(key).unwrap();
-        tokio::time::timeout(Duration::from_secs(5), signal).await.expect("it was told before").unwrap();
-        holder.acquire(requests::acquire(key, 1)).await.unwrap();
-    }
-}
-
 /// The server's clock, as a test gives it: once told to, it jumps after it was read once more.
 struct Jumping {
     reads_left: AtomicU64,

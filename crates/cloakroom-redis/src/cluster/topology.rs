@@ -167,10 +167,18 @@ impl Cluster {
             _ => false,
         };
         if changed {
-            self.settings.tracking.start_anew();
+            self.have_moved(|at| at == Spot(slot));
         }
         self.look_again();
         node
+    }
+
+    /// What was told of these slots, or will be, is not what their nodes tell.
+    fn have_moved(&self, slots: impl Fn(Spot) -> bool) {
+        self.settings.tracking.start_anew();
+        if let Some(store) = self.store.upgrade() {
+            store.listen_anew(|key| slots(store.spot(key)));
+        }
     }
 
     /// Changes are to be told of from now on, by every node.
@@ -212,14 +220,7 @@ impl Cluster {
                 };
             }
         }
-        let learned = self.ask_some(store, deadline).await.map(|map| {
-            if self.install(&map)
-                && let Some(store) = self.store.upgrade()
-            {
-                // Channels were those of the nodes of before.
-                store.listen_anew();
-            }
-        });
+        let learned = self.ask_some(store, deadline).await.map(|map| self.install(&map));
         let failed = learned.as_ref().err().map(|error| error.to_string().into());
         *self.last.lock() = Last { at: Some(Instant::now()), failed };
         learned
@@ -265,8 +266,7 @@ impl Cluster {
         }
     }
 
-    /// Answers with whether it is another map than before.
-    fn install(&self, map: &SlotMap) -> bool {
+    fn install(&self, map: &SlotMap) {
         let nodes: HashMap<Place, Arc<Node>> =
             map.ranges.iter().map(|(_, _, place)| (place.clone(), self.node_at(place))).collect();
         let mut slots = vec![None; usize::from(SLOTS)];
@@ -292,13 +292,12 @@ impl Cluster {
         }
         drop(before);
         if changed {
-            self.settings.tracking.start_anew();
+            self.have_moved(|_| true);
         }
         if self.settings.tracking.is_wanted() {
             // Nothing is kept before all of them tell.
             self.state.read().nodes.values().for_each(|node| node.wake());
         }
-        changed
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Sleep;
 
 use super::answers::{Answers, Nonsense};
-use super::{Call, Desk, Expects, News, OnNews, Pipe, Unanswered};
+use super::{Call, Desk, News, OnNews, Pipe, Unanswered};
 use crate::route::Stream;
 
 /// Bytes that there is room for with every read.
@@ -146,14 +146,6 @@ impl Driver {
     /// To the first call under way, unless it is news.
     fn hand_out(&mut self, answer: Value) -> Result<(), Nonsense> {
         if let Value::Push { kind, data } = answer {
-            let call = self.under_way.front_mut();
-            let confirmed =
-                call.filter(|call| matches!(&call.expects, Expects::Confirmation(by) if *by == kind));
-            let done = confirmed
-                .is_some_and(|call| call.take(Value::Push { kind: kind.clone(), data: data.clone() }));
-            if done {
-                self.under_way.pop_front();
-            }
             (self.on_news)(News::Push(PushInfo { kind, data }));
             return Ok(());
         }

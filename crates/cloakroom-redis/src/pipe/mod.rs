@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use redis::{Cmd, Pipeline, PushInfo, PushKind, RedisError, Value};
+use redis::{Cmd, Pipeline, PushInfo, RedisError, Value};
 use tokio::sync::oneshot;
 
 pub(crate) use driver::drive;
@@ -61,8 +61,8 @@ enum Expects {
     One,
     /// So many more, behind those that came.
     More(usize, Vec<Value>),
-    /// A push of this kind, or a refusal.
-    Confirmation(PushKind),
+    /// A refusal, if there is one, and then what stands behind it.
+    Fenced(Option<Value>),
 }
 
 /// Why a call has no answer.
@@ -134,9 +134,14 @@ impl Pipe {
         self.call(Expects::More(commands.len(), answers), ends, write).await
     }
 
-    /// A command that is answered with a push: a subscription.
-    pub(crate) fn confirm(&self, command: &Cmd, by: PushKind, ends: Instant) -> Asked {
-        self.call(Expects::Confirmation(by), ends, |bytes| command.write_packed_command(bytes))
+    /// A command that is answered with pushes, or refused: a subscription. The server may as well push the same by itself, as when a slot
+    /// goes to another node with its channels. So a `HELLO` goes behind it, which is refused to nobody: when that is answered, this has been.
+    /// Answers with the refusal, if that was the answer.
+    pub(crate) fn confirm(&self, command: &Cmd, ends: Instant) -> Asked {
+        self.call(Expects::Fenced(None), ends, |bytes| {
+            command.write_packed_command(bytes);
+            redis::cmd("HELLO").write_packed_command(bytes);
+        })
     }
 
     fn call(&self, expects: Expects, ends: Instant, write: impl FnOnce(&mut Vec<u8>)) -> Asked {
@@ -171,7 +176,12 @@ impl Call {
     /// Takes an answer; whether that was the last one.
     fn take(&mut self, answer: Value) -> bool {
         let whole = match &mut self.expects {
-            Expects::One | Expects::Confirmation(_) => answer,
+            Expects::One => answer,
+            Expects::Fenced(refused @ None) if matches!(answer, Value::ServerError(_)) => {
+                *refused = Some(answer);
+                return false;
+            }
+            Expects::Fenced(refused) => refused.take().unwrap_or(answer),
             Expects::More(left, answers) => {
                 answers.push(answer);
                 *left -= 1;

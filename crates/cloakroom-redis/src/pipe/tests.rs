@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use redis::{PushKind, Value, cmd};
+use redis::{Value, cmd};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::*;
@@ -126,27 +126,37 @@ async fn news_are_told_before_the_answers_behind_them() {
     assert_eq!(*at.news.lock(), ["Invalidate"]);
 }
 
+/// A slot that goes to another node takes its channels along, of which the server tells by itself, with the very words of an answer.
 #[tokio::test]
-async fn a_subscription_is_answered_by_its_push_and_by_no_other() {
+async fn c9_a_subscription_is_answered_by_what_stands_behind_it_and_by_no_push() {
     let mut at = connected(1 << 20);
-    let subscribing = |at: &Bench| {
+    let asked = |at: &Bench| {
         let pipe = at.pipe.clone();
-        tokio::spawn(async move {
-            let mut subscribe = cmd("SSUBSCRIBE");
-            subscribe.arg("GET");
-            pipe.confirm(&subscribe, PushKind::SSubscribe, soon()).await
-        })
+        tokio::spawn(async move { pipe.confirm(cmd("SUNSUBSCRIBE").arg("GET"), soon()).await })
     };
-    let subscribed = subscribing(&at);
+    const LEFT: &str = ">3\r\n+sunsubscribe\r\n+GET\r\n:0\r\n";
+    const BEHIND: &str = "%1\r\n$5\r\nproto\r\n:3\r\n";
+    let left = asked(&at);
+    let text = at.read(1).await;
+    assert!(text.contains("HELLO"), "{text}");
+    at.say(LEFT).await;
+    at.say(LEFT).await;
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    assert!(!left.is_finished(), "by a push");
+    at.say(BEHIND).await;
+    assert!(matches!(left.await.unwrap(), Ok(Value::Map(_))));
+    // Where the server was quicker.
+    let refused = asked(&at);
     at.read(1).await;
-    at.say(">3\r\n+sunsubscribe\r\n+other\r\n:0\r\n>3\r\n+ssubscribe\r\n+GET\r\n:1\r\n").await;
-    let Ok(Value::Push { kind, .. }) = subscribed.await.unwrap() else { panic!("not confirmed") };
-    assert_eq!(kind, PushKind::SSubscribe);
-    assert_eq!(*at.news.lock(), ["SUnsubscribe", "SSubscribe"]);
-    let refused = subscribing(&at);
+    at.say(LEFT).await;
+    at.say(&format!("-MOVED 7 10.0.0.1:1\r\n{BEHIND}")).await;
+    let told = refused.await.unwrap();
+    assert!(matches!(&told, Ok(Value::ServerError(error)) if error.code() == "MOVED"), "{told:?}");
+    assert_eq!(*at.news.lock(), ["SUnsubscribe"; 3]);
+    let call = at.ask("a", soon());
     at.read(1).await;
-    at.say("-NOPERM no\r\n").await;
-    assert!(matches!(refused.await.unwrap(), Ok(Value::ServerError(_))));
+    at.say("$1\r\nA\r\n").await;
+    assert_eq!(call.await.unwrap(), Ok(string("A")), "whose answer is whose is known still");
 }
 
 #[tokio::test]

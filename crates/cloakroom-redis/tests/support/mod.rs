@@ -205,6 +205,13 @@ impl Server {
         line.and_then(|rest| rest.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
     }
 
+    /// How far it is in what is replicated.
+    pub fn offset(&self) -> String {
+        let told = self.raw("INFO replication");
+        let offset = told.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        offset.unwrap().to_owned()
+    }
+
     /// All that was written since it started.
     pub fn append_only_file(&self) -> Vec<u8> {
         let mut written = Vec::new();

@@ -26,6 +26,10 @@ struct State {
     /// Nothing gets back from it.
     answers_held: bool,
     over: bool,
+    /// So many connections were made.
+    accepted: usize,
+    /// Connections before this one are forgotten: nothing passes over them any more.
+    forgotten: usize,
     /// Both ends of each connection, until it is over.
     ends: HashMap<usize, [TcpStream; 2]>,
 }
@@ -65,6 +69,12 @@ impl Proxy {
     /// Calls reach the server, and what it says does not come back.
     pub fn hold_answers(&self) {
         self.wire.set(|state| state.answers_held = true);
+    }
+
+    /// Connections that there are stay, and nothing passes over them ever again; new ones are as ever. What a firewall does that has
+    /// forgotten them.
+    pub fn forget(&self) {
+        self.wire.set(|state| state.forgotten = state.accepted);
     }
 
     /// Everything flows again, what was held first.
@@ -110,6 +120,7 @@ impl Wire {
             if state.over {
                 return;
             }
+            state.accepted = number + 1;
             state.ends.insert(number, [client.try_clone().unwrap(), far.try_clone().unwrap()]);
             drop(state);
             self.forward(number, Way::There, &client, &far);
@@ -125,7 +136,7 @@ impl Wire {
             loop {
                 let read = from.read(&mut buffer).unwrap_or(0);
                 // An end of the connection does not get through either.
-                if !wire.wait(way) || read == 0 || to.write_all(&buffer[..read]).is_err() {
+                if !wire.wait(number, way) || read == 0 || to.write_all(&buffer[..read]).is_err() {
                     let _ = to.shutdown(Shutdown::Both);
                     let _ = from.shutdown(Shutdown::Both);
                     wire.state.lock().unwrap().ends.remove(&number);
@@ -136,13 +147,13 @@ impl Wire {
     }
 
     /// Waits until something may pass this way; false once it is over.
-    fn wait(&self, way: Way) -> bool {
+    fn wait(&self, number: usize, way: Way) -> bool {
         let held = |state: &mut State| {
-            !state.over
-                && match way {
-                    Way::There => state.calls_held,
-                    Way::Back => state.answers_held,
-                }
+            let held = match way {
+                Way::There => state.calls_held,
+                Way::Back => state.answers_held,
+            };
+            !state.over && (held || number < state.forgotten)
         };
         !self.changed.wait_while(self.state.lock().unwrap(), held).unwrap().over
     }

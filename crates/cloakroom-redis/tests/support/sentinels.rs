@@ -296,7 +296,7 @@ pub fn led_by(puppets: &[&Puppet]) -> RedisBuilder {
 }
 
 fn serve(client: TcpStream, stage: &Mutex<Stage>) {
-    let mut writing = client.try_clone().unwrap();
+    let (mut writing, mut known) = (client.try_clone().unwrap(), false);
     let mut reading = BufReader::new(client);
     while let Some(command) = command(&mut reading) {
         let word = |n: usize| command.get(n).map_or(String::new(), |word| word.to_uppercase());
@@ -305,9 +305,16 @@ fn serve(client: TcpStream, stage: &Mutex<Stage>) {
                 let shown = command.iter().position(|word| word.eq_ignore_ascii_case("AUTH"));
                 let shown = shown.and_then(|at| command.get(at + 2)).map(String::as_str);
                 match stage.lock().unwrap().password {
-                    Some(_) if shown.is_none() => "-NOAUTH HELLO must be called with\r\n".to_owned(),
-                    Some(password) if shown != Some(password) => "-WRONGPASS hush\r\n".to_owned(),
-                    _ => "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned(),
+                    Some(_) if shown.is_none() && !known => {
+                        "-NOAUTH HELLO must be called with\r\n".to_owned()
+                    }
+                    Some(password) if shown.is_some_and(|shown| shown != password) => {
+                        "-WRONGPASS hush\r\n".to_owned()
+                    }
+                    _ => {
+                        known = true;
+                        "%1\r\n$5\r\nproto\r\n:3\r\n".to_owned()
+                    }
                 }
             }
             "SUBSCRIBE" => {
