@@ -10,7 +10,7 @@ use cloakroom::store::{Committed, Created, Ended, Loaded, Renamed, RevokeWhich, 
 use cloakroom_redis::{Durability, RedisStore};
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
-use support::waiting::{WITHIN, confirmed, made_though, version};
+use support::waiting::{WITHIN, confirmed, each_wait_has_a_note_ahead, made_though, version};
 use support::{Kind, name_of};
 
 fn waiting(cluster: &Cluster, within: Duration) -> RedisStore {
@@ -104,6 +104,7 @@ async fn c8_what_the_replica_does_not_confirm_is_made_and_told_so(kind: Kind) {
     let revoke = requests::revoke(&ann, RevokeWhich::All);
 
     cluster.nodes[3].pause();
+    cluster.nodes[0].forget_calls();
     // Twice: what is recognised as made before is not confirmed by that either, also where it is asked by somebody else.
     let another = waiting(&cluster, WITHIN);
     for store in [&store, &another] {
@@ -114,6 +115,7 @@ async fn c8_what_the_replica_does_not_confirm_is_made_and_told_so(kind: Kind) {
         assert!(matches!(made(store.create(by_index.clone()).await), Created::Created { .. }));
         assert!(matches!(made(store.create(by_session.clone()).await), Created::Created { .. }));
     }
+    each_wait_has_a_note_ahead(&cluster.nodes[0], "pttl");
     // What it does not concern is acknowledged as ever.
     store.create(others.clone()).await.unwrap();
     assert_eq!(plain.list_user(ann.clone()).await.unwrap().len(), 1);

@@ -14,7 +14,9 @@ use cloakroom_redis::{Durability, RedisStore};
 use cloakroom_testing::requests;
 use support::Kind;
 use support::sentinels::{Group, wait_for};
-use support::waiting::{WITHIN, confirmed, made_though, once_replicas_go_on, version};
+use support::waiting::{
+    WITHIN, confirmed, each_wait_has_a_note_ahead, made_though, once_replicas_go_on, version,
+};
 
 /// How much longer a call may take on a busy machine.
 const SLACK: Duration = Duration::from_millis(1500);
@@ -99,6 +101,7 @@ async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
         .unwrap();
 
     group.pause_replicas();
+    group.servers[0].forget_calls();
     // Twice: what is recognised as made before is not confirmed by that either, also where it is asked over another connection.
     let another = self::store(&group, two());
     for store in [&store, &another] {
@@ -111,6 +114,7 @@ async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
         assert!(matches!(made(store.create(login.clone()).await), Created::Created { .. }));
         assert_eq!(made::<Revoked>(store.revoke(revoke.clone()).await).count, 1);
     }
+    each_wait_has_a_note_ahead(&group.servers[0], "spublish");
     // It is there, for everybody.
     assert_eq!(version(&plain, key).await.counter, 2);
     assert!(matches!(plain.load(moving).await.unwrap(), Loaded::Ended(_)));

@@ -16,7 +16,9 @@ use cloakroom_redis::{Durability, RedisBuilder};
 use cloakroom_testing::requests;
 use support::Kind;
 use support::sentinels::Group;
-use support::waiting::{WITHIN, confirmed, made_though, once_replicas_go_on, version};
+use support::waiting::{
+    WITHIN, confirmed, each_wait_has_a_note_ahead, made_though, once_replicas_go_on, version,
+};
 use terms::{InPhpsTerms, Known, USER};
 
 fn two() -> Durability {
@@ -100,6 +102,7 @@ async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
     let end = requests::end(ending);
 
     group.pause_replicas();
+    group.servers[0].forget_calls();
     // Twice: what is recognised as made before is not confirmed by that either, also where it is asked over another connection.
     for store in [&store, &another] {
         let began = Instant::now();
@@ -110,6 +113,7 @@ async fn c8_what_replicas_do_not_confirm_is_made_and_told_so(kind: Kind) {
         assert!(matches!(made(store.rename(rename.clone()).await), Renamed::Renamed { .. }));
         assert!(matches!(made(store.end(end).await), Ended::Ended(_)));
     }
+    each_wait_has_a_note_ahead(&group.servers[0], "spublish");
     // It is there, for everybody.
     assert_eq!(version(&plain, key).await.counter, 2);
     assert!(matches!(plain.load(moving).await.unwrap(), Loaded::Ended(_)));

@@ -6,6 +6,7 @@ use cloakroom::StoreKey;
 use cloakroom::record::Version;
 use cloakroom::store::{Loaded, Store, StoreError, StoreErrorKind, StoreFuture};
 
+use super::Server;
 use super::sentinels::Group;
 
 /// Short: replicas that stand still are waited for as long as that, time and again.
@@ -46,6 +47,13 @@ pub async fn once_replicas_go_on<A>(group: &Group, write: StoreFuture<A>) -> A {
     let ((answer, after), ()) = tokio::join!(answered, going_on);
     assert!(after >= STILL, "acknowledged after {after:?}");
     answer.unwrap()
+}
+
+/// Servers before Redis 7.2 wait for all that was written by anybody, and would not need what stands ahead of the wait for what is recognised: it
+/// is seen that it is there. `note`: the command that it is made of.
+pub fn each_wait_has_a_note_ahead(server: &Server, note: &str) {
+    let (notes, waits) = (server.calls(note), server.calls("wait"));
+    assert!(waits > 8 && notes >= waits, "{notes} notes, {waits} waits");
 }
 
 pub async fn version(store: &impl Store, key: StoreKey) -> Version {
