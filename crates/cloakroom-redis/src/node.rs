@@ -8,10 +8,11 @@ use cloakroom::clock::Clock;
 use cloakroom::store::StoreError;
 use redis::ServerError;
 
-use crate::cluster::{Cluster, Place};
+use crate::cluster::Cluster;
 use crate::durability::{Durability, Waiting};
 use crate::error;
 use crate::expiry::{Expiry, Watch};
+use crate::host::HostPort;
 use crate::link::{Link, OnPush};
 use crate::permissions;
 use crate::route::Route;
@@ -35,7 +36,7 @@ impl Nodes {
 
 pub(crate) struct Node {
     /// Where, for a node of a cluster.
-    pub(crate) at: Option<Place>,
+    pub(crate) at: Option<HostPort>,
     /// For people: where, never as whom.
     pub(crate) place: Arc<str>,
     /// Of the store's keys, to name it where the user may not use them.
@@ -71,11 +72,11 @@ impl NodeSettings {
     }
 
     /// A node of a cluster.
-    pub(crate) fn node_at(&self, way: &Route, at: &Place) -> Arc<Node> {
+    pub(crate) fn node_at(&self, way: &Route, at: &HostPort) -> Arc<Node> {
         self.make(way.to(at), format!("the node {at}").into(), Some(at.clone()))
     }
 
-    fn make(&self, route: Route, place: Arc<str>, at: Option<Place>) -> Arc<Node> {
+    fn make(&self, route: Route, place: Arc<str>, at: Option<HostPort>) -> Arc<Node> {
         let route = Arc::new(route);
         let link = |heard, line| Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line);
         Arc::new(Node {

@@ -9,12 +9,10 @@ use crate::host::HostPort;
 /// Longest name of a host (RFC 1035 §2.3.4).
 const LONGEST_HOST: usize = 253;
 
-/// Where a node is.
-pub(crate) type Place = HostPort;
-
+/// Where a node is, as nodes tell it.
 impl HostPort {
     /// `slot host:port`, as a redirection has it; told by the node at `asked`.
-    pub(super) fn of_redirection(details: &str, asked: &Place) -> Option<Self> {
+    pub(super) fn of_redirection(details: &str, asked: &HostPort) -> Option<Self> {
         let (slot, place) = details.split_once(' ')?;
         slot.parse::<u16>().ok().filter(|slot| *slot < SLOTS)?;
         let (host, port) = place.rsplit_once(':')?;
@@ -22,13 +20,13 @@ impl HostPort {
     }
 
     /// A node that does not know its own host says nothing or `?`. Nothing means: the one that was asked.
-    fn told(host: &str, port: u16, asked: &Place) -> Option<Self> {
+    fn told(host: &str, port: u16, asked: &HostPort) -> Option<Self> {
         let host = if host.is_empty() { &asked.host } else { host };
         let fits = host.len() <= LONGEST_HOST
             && host
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_' | b'%'));
-        (fits && port > 0).then(|| Place::new(host, port))
+        (fits && port > 0).then(|| HostPort::new(host, port))
     }
 }
 
@@ -36,13 +34,13 @@ impl HostPort {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct SlotMap {
     /// First and last slot, and who serves them.
-    pub(crate) ranges: Vec<(u16, u16, Place)>,
+    pub(crate) ranges: Vec<(u16, u16, HostPort)>,
 }
 
 impl SlotMap {
     /// Reads the answer that the node at `asked` gave to `CLUSTER SLOTS`; `None` where it makes no sense. A range whose primary
     /// does not say where it is, is left out: nobody could ask it.
-    pub(crate) fn read(answer: &Value, asked: &Place) -> Option<Self> {
+    pub(crate) fn read(answer: &Value, asked: &HostPort) -> Option<Self> {
         let Value::Array(told) = answer else { return None };
         // Ranges do not overlap: there are no more of them than slots.
         if told.len() > usize::from(SLOTS) {
@@ -71,7 +69,7 @@ impl SlotMap {
             let host = if host == "?" { address_beside(rest).unwrap_or(host) } else { host };
             match host {
                 "?" => {}
-                host => ranges.push((first, last, Place::told(host, port, asked)?)),
+                host => ranges.push((first, last, HostPort::told(host, port, asked)?)),
             }
         }
         Some(SlotMap { ranges })
@@ -130,7 +128,7 @@ mod tests {
     }
 
     fn read(ranges: Vec<Value>) -> Option<Vec<(u16, u16, String)>> {
-        let map = SlotMap::read(&Value::Array(ranges), &Place::new("here", 7000))?;
+        let map = SlotMap::read(&Value::Array(ranges), &HostPort::new("here", 7000))?;
         Some(map.ranges.into_iter().map(|(first, last, place)| (first, last, place.to_string())).collect())
     }
 
@@ -187,7 +185,7 @@ mod tests {
         ] {
             assert_eq!(read(told), None);
         }
-        assert_eq!(SlotMap::read(&Value::Okay, &Place::new("here", 1)), None);
+        assert_eq!(SlotMap::read(&Value::Okay, &HostPort::new("here", 1)), None);
     }
 
     fn values() -> impl Strategy<Value = Value> {
@@ -204,7 +202,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_a_node_says_is_read_or_refused(answer in values()) {
-            if let Some(map) = SlotMap::read(&answer, &Place::new("here", 1)) {
+            if let Some(map) = SlotMap::read(&answer, &HostPort::new("here", 1)) {
                 for (first, last, place) in map.ranges {
                     prop_assert!(first <= last && last < SLOTS && !place.host.is_empty() && place.port > 0);
                 }

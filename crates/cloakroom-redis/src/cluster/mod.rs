@@ -16,7 +16,6 @@ mod seeds;
 mod slot;
 mod topology;
 
-pub(crate) use map::Place;
 pub(crate) use seeds::Seeds;
 pub(crate) use slot::slot_of;
 pub(crate) use topology::Cluster;

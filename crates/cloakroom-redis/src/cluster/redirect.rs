@@ -3,15 +3,15 @@
 
 use redis::{ServerError, Value};
 
-use super::map::Place;
+use crate::host::HostPort;
 
 /// Why a command was not done where it was sent to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Redirect {
     /// The slot is another node's, from now on.
-    Moved(Place),
+    Moved(HostPort),
     /// This key is at another node already, while its slot is on the way there: this command only.
-    Ask(Place),
+    Ask(HostPort),
     /// Not at present: some of the keys are on their way, or the cluster has no majority, or the node loads its data.
     Later,
     /// The node was made a replica.
@@ -23,8 +23,8 @@ impl Redirect {
     ///
     /// # Errors
     /// A redirection that leads nowhere.
-    pub(crate) fn of(told: &ServerError, asked: &Place) -> Result<Option<Self>, NoPlace> {
-        let place = || Place::of_redirection(told.details().unwrap_or_default(), asked).ok_or(NoPlace);
+    pub(crate) fn of(told: &ServerError, asked: &HostPort) -> Result<Option<Self>, NoPlace> {
+        let place = || HostPort::of_redirection(told.details().unwrap_or_default(), asked).ok_or(NoPlace);
         Ok(Some(match told.code() {
             "MOVED" => Redirect::Moved(place()?),
             "ASK" => Redirect::Ask(place()?),
@@ -35,7 +35,7 @@ impl Redirect {
     }
 
     /// The same of one answer, or of the first among several that redirects.
-    pub(crate) fn among(answer: &Value, asked: &Place) -> Result<Option<Self>, NoPlace> {
+    pub(crate) fn among(answer: &Value, asked: &HostPort) -> Result<Option<Self>, NoPlace> {
         match answer {
             Value::ServerError(told) => Self::of(told, asked),
             Value::Array(answers) => {
@@ -69,12 +69,12 @@ mod tests {
     }
 
     fn redirect(line: &str) -> Result<Option<Redirect>, NoPlace> {
-        Redirect::among(&told(line), &Place::new("here", 7000))
+        Redirect::among(&told(line), &HostPort::new("here", 7000))
     }
 
     #[test]
     fn redirections_lead_where_they_say() {
-        let to = |host: &str, port| Place::new(host, port);
+        let to = |host: &str, port| HostPort::new(host, port);
         assert_eq!(redirect("MOVED 3999 127.0.0.1:6381"), Ok(Some(Redirect::Moved(to("127.0.0.1", 6381)))));
         assert_eq!(redirect("ASK 3999 db-3.example:6381"), Ok(Some(Redirect::Ask(to("db-3.example", 6381)))));
         // RFC 3986 would have brackets here; Redis has none.
@@ -122,9 +122,9 @@ mod tests {
     #[test]
     fn of_several_answers_the_first_that_redirects_counts() {
         let answers = vec![Value::Okay, told("OOM x"), told("MOVED 1 a:1"), told("ASK 1 b:1")];
-        let redirect = Redirect::among(&Value::Array(answers), &Place::new("here", 1));
-        assert_eq!(redirect, Ok(Some(Redirect::Moved(Place::new("a", 1)))));
-        assert_eq!(Redirect::among(&Value::Array(vec![Value::Okay]), &Place::new("here", 1)), Ok(None));
+        let redirect = Redirect::among(&Value::Array(answers), &HostPort::new("here", 1));
+        assert_eq!(redirect, Ok(Some(Redirect::Moved(HostPort::new("a", 1)))));
+        assert_eq!(Redirect::among(&Value::Array(vec![Value::Okay]), &HostPort::new("here", 1)), Ok(None));
     }
 
     proptest! {

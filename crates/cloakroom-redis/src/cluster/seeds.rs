@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::map::Place;
 use crate::InvalidRedisUrl;
+use crate::host::HostPort;
 
 /// Most nodes in a URL. The cluster itself tells of the others.
 const MOST: usize = 64;
@@ -11,11 +11,11 @@ const MOST: usize = 64;
 const PORT: u16 = 6379;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Seeds(Vec<Place>);
+pub(crate) struct Seeds(Vec<HostPort>);
 
 impl Seeds {
-    pub(crate) fn new(places: impl IntoIterator<Item = Place>) -> Result<Self, InvalidRedisUrl> {
-        let mut seeds: Vec<Place> = Vec::new();
+    pub(crate) fn new(places: impl IntoIterator<Item = HostPort>) -> Result<Self, InvalidRedisUrl> {
+        let mut seeds: Vec<HostPort> = Vec::new();
         for place in places {
             if place.host.is_empty() || place.port == 0 || seeds.len() == MOST {
                 return Err(InvalidRedisUrl::Seeds);
@@ -29,11 +29,11 @@ impl Seeds {
 
     /// `host:port,[address]:port,host`.
     pub(crate) fn read(text: &str) -> Result<Self, InvalidRedisUrl> {
-        let each: Option<Vec<_>> = text.split(',').map(|one| Place::read(one, PORT)).collect();
+        let each: Option<Vec<_>> = text.split(',').map(|one| HostPort::read(one, PORT)).collect();
         Self::new(each.ok_or(InvalidRedisUrl::Seeds)?)
     }
 
-    pub(crate) fn places(&self) -> &[Place] {
+    pub(crate) fn places(&self) -> &[HostPort] {
         &self.0
     }
 }

@@ -15,10 +15,11 @@ use parking_lot::{Mutex, RwLock};
 use rand::seq::SliceRandom;
 use tokio::runtime::Handle;
 
-use super::map::{Place, SlotMap};
+use super::map::SlotMap;
 use super::seeds::Seeds;
 use super::slot::SLOTS;
 use crate::error::{self, Effect};
+use crate::host::HostPort;
 use crate::node::{Node, NodeSettings};
 use crate::route::Route;
 use crate::shared::{Asking, Deadline, Shared, Spot};
@@ -51,7 +52,7 @@ struct State {
     /// Who serves each slot.
     slots: Vec<Option<Arc<Node>>>,
     /// All that are spoken with, those too that a redirection or a seed led to.
-    nodes: HashMap<Place, Arc<Node>>,
+    nodes: HashMap<HostPort, Arc<Node>>,
     /// Since when all of it is known.
     known: Option<Instant>,
 }
@@ -147,7 +148,7 @@ impl Cluster {
     }
 
     /// The node at that place, known or not.
-    pub(super) fn node_at(&self, place: &Place) -> Arc<Node> {
+    pub(super) fn node_at(&self, place: &HostPort) -> Arc<Node> {
         if let Some(node) = self.state.read().nodes.get(place) {
             return node.clone();
         }
@@ -157,7 +158,7 @@ impl Cluster {
     }
 
     /// A redirection says that this slot is another node's now.
-    pub(super) fn moved(&self, Spot(slot): Spot, place: &Place) -> Arc<Node> {
+    pub(super) fn moved(&self, Spot(slot): Spot, place: &HostPort) -> Arc<Node> {
         let node = self.node_at(place);
         let changed = match self.state.write().slots.get_mut(usize::from(slot)) {
             Some(known) if !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &node)) => {
@@ -227,7 +228,7 @@ impl Cluster {
     }
 
     async fn ask_some(&self, store: &Shared, deadline: Deadline) -> Result<SlotMap, StoreError> {
-        let mut known: Vec<Place> = self.state.read().nodes.keys().cloned().collect();
+        let mut known: Vec<HostPort> = self.state.read().nodes.keys().cloned().collect();
         known.shuffle(&mut rand::rng());
         known.truncate(ASKED);
         // Where none of those that are known answers, all of them may be gone: then those that were there from the beginning.
@@ -267,7 +268,7 @@ impl Cluster {
     }
 
     fn install(&self, map: &SlotMap) {
-        let nodes: HashMap<Place, Arc<Node>> =
+        let nodes: HashMap<HostPort, Arc<Node>> =
             map.ranges.iter().map(|(_, _, place)| (place.clone(), self.node_at(place))).collect();
         let mut slots = vec![None; usize::from(SLOTS)];
         for (first, last, place) in &map.ranges {

@@ -1,4 +1,4 @@
--- What every script begins with. Offsets are those of `layout.rs`, plus one, as Lua counts.
+-- What every script begins with. Offsets are those of `layout/mod.rs`, plus one, as Lua counts.
 
 local NEVER = 9007199254740991
 local NO_LEASE = string.rep('\0', 32)
