@@ -61,8 +61,6 @@ impl Shop {
             ("session.save_handler", "files"),
             ("session.save_path", save_path.as_str()),
             ("session.serialize_handler", options.format),
-            ("session.sid_length", "26"),
-            ("session.sid_bits_per_character", "5"),
             ("session.use_strict_mode", "1"),
             ("serialize_precision", "-1"),
         ];

@@ -2,8 +2,11 @@
 
 #![allow(clippy::expect_used)] // Helpers of tests are tests.
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use cloakroom_php::Format;
@@ -61,6 +64,14 @@ fn each_setting_that_loses_or_exposes_is_told_with_the_line_to_write() {
         ("redis.session.locking_enabled = 0", Loses, "redis.session.locking_enabled = 1"),
         ("redis.session.lock_expire = 0", Loses, "redis.session.lock_expire = 30"),
         ("redis.session.lock_retries = 10", Loses, "redis.session.lock_retries = 500"),
+        // PHP takes zero for its default, and below -1 does not even try once.
+        ("redis.session.lock_retries = 0", Loses, "redis.session.lock_retries = 500"),
+        ("redis.session.lock_retries = -2", Loses, "redis.session.lock_retries = 500"),
+        (
+            "redis.session.lock_retries = 400\nredis.session.lock_wait_time = 0",
+            Loses,
+            "redis.session.lock_retries = 500",
+        ),
         ("redis.session.lock_retries = -1", Risk, "redis.session.lock_retries = 100"),
         ("session.save_path = \"tcp://a,tcp://b\"", Loses, "session.save_path = \"tcp://ONE_SERVER:6379\""),
         ("session.save_path = \"tcp://10.0.0.9\"", Risk, "session.save_path = \"tls://HOST:PORT\""),
@@ -77,6 +88,8 @@ fn each_setting_that_loses_or_exposes_is_told_with_the_line_to_write() {
         ("session.sid_length = 24", Exposes, "session.sid_length = 32"),
         ("session.sid_length = 22\nsession.sid_bits_per_character = 5", Exposes, "session.sid_length = 26"),
         ("session.sid_length = 500", Risk, "session.sid_length = 32"),
+        ("session.sid_length = 48", Note, "session.sid_length = 32"),
+        ("session.sid_bits_per_character = 5", Note, "session.sid_bits_per_character = 4"),
         ("session.cookie_lifetime = 86400", Risk, "session.gc_maxlifetime = 86400"),
         ("session.cache_limiter = public", Exposes, "session.cache_limiter = nocache"),
         ("session.gc_maxlifetime = soon", Loses, "session.gc_maxlifetime = 1440"),
@@ -143,7 +156,7 @@ fn as_php_reads(text: &str, settings: &[&str]) -> Vec<String> {
     file.write_all(text.as_bytes()).expect("written");
     let ask =
         "foreach (array_slice($argv, 1) as $name) { echo base64_encode((string) ini_get($name)), \"\\n\"; }";
-    let asked = Command::new("php")
+    let asked = program::php()
         .arg("-c")
         .arg(file.path())
         // Only this file: no folder of others over it.

@@ -31,13 +31,7 @@ fn phalcon() -> Arc<Shop> {
 }
 
 fn handler_settings(format: &'static str) -> Vec<(&'static str, &'static str)> {
-    vec![
-        ("session.serialize_handler", format),
-        ("session.sid_length", "26"),
-        ("session.sid_bits_per_character", "5"),
-        ("session.use_strict_mode", "1"),
-        ("session.lazy_write", "0"),
-    ]
+    vec![("session.serialize_handler", format), ("session.use_strict_mode", "1"), ("session.lazy_write", "0")]
 }
 
 /// A page on these constants, and the storage of an application that does not use PHP's session module.

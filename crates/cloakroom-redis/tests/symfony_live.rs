@@ -17,12 +17,7 @@ fn symfony(layout: Layout, format: &'static str, settings: &[(&'static str, &'st
         "<?php const OWN_HANDLER = {own};\n{}",
         include_str!("php/symfony.php").trim_start_matches("<?php")
     );
-    let mut all = vec![
-        ("session.serialize_handler", format),
-        ("session.sid_length", "26"),
-        ("session.sid_bits_per_character", "5"),
-        ("session.use_strict_mode", "1"),
-    ];
+    let mut all = vec![("session.serialize_handler", format), ("session.use_strict_mode", "1")];
     all.extend(settings);
     let prefix = if own { "sf_s" } else { "PHPREDIS_SESSION:" };
     let layout = layout.serialize_handler(format).unwrap();

@@ -163,9 +163,14 @@ impl Judge<'_> {
                 "100",
             ),
             Some(patience) if patience < SHORT_PATIENCE => {
+                let unset = ["redis.session.lock_retries", "redis.session.lock_wait_time"]
+                    .iter()
+                    .all(|setting| self.ini.get(setting).is_none());
                 let why = format!(
-                    "is such that a request waits {} ms for the lock; then phpredis 5 goes on without it, and what it changes is lost",
-                    patience.as_millis()
+                    "is such that a request waits {} ms for the lock{}; then phpredis 5 goes on without it, and what it changes is \
+                     lost, and phpredis 6 begins no session",
+                    patience.as_millis(),
+                    if unset { " (with phpredis 6, whose default is another one, two seconds)" } else { "" },
                 );
                 let wait = lock.wait.max(Duration::from_millis(1));
                 let retries = SHORT_PATIENCE.as_micros().div_ceil(wait.as_micros().max(1));
@@ -209,6 +214,20 @@ impl Judge<'_> {
                 ),
                 &ENOUGH_BITS.div_ceil(u32::from(bits.max(1))).to_string(),
             );
+        }
+        for (setting, value, default) in [
+            ("session.sid_length", i64::from(self.session.id.length), 32),
+            ("session.sid_bits_per_character", i64::from(self.session.id.bits_per_character), 4),
+        ] {
+            if value != default {
+                self.add(
+                    Severity::Note,
+                    setting,
+                    "is deprecated since PHP 8.4, which says so whenever it starts; without both of these settings ids have 32 \
+                     characters of 4 bits",
+                    &default.to_string(),
+                );
+            }
         }
         let servers = self.session.servers().unwrap_or_default();
         let redis = matches!(self.session.save_handler, SaveHandler::Redis);

@@ -95,14 +95,14 @@ pub struct CookieIni {
     pub same_site: String,
 }
 
-/// phpredis' lock of a session.
+/// phpredis' lock of a session. What is not set is as phpredis 5 has it, which waits for 22 ms; phpredis 6 waits for two seconds then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockIni {
     /// `redis.session.locking_enabled`
     pub enabled: bool,
     /// `redis.session.lock_expire`; zero is `max_execution_time`.
     pub expire: Duration,
-    /// `redis.session.lock_retries`; `None` is for ever.
+    /// `redis.session.lock_retries`; `None` is for ever, and none at all where PHP does not even try once (below -1).
     pub retries: Option<u32>,
     /// `redis.session.lock_wait_time`: the pause between two tries.
     pub wait: Duration,
@@ -136,7 +136,6 @@ impl SessionIni {
         let mut reader = Reader { ini, findings: ini.troubles.clone() };
         let handler = reader.text("session.save_handler", "files");
         let serializer = reader.text("session.serialize_handler", "php");
-        let retries = reader.number("redis.session.lock_retries", 10);
         let only_cookies = reader.switch("session.use_cookies", true)
             & reader.switch("session.use_only_cookies", true)
             & !reader.switch("session.use_trans_sid", false);
@@ -175,14 +174,7 @@ impl SessionIni {
             cache_limiter: reader.text("session.cache_limiter", "nocache"),
             cache_expire: seconds(reader.number("session.cache_expire", 180).saturating_mul(60)),
             lazy_write: reader.switch("session.lazy_write", true),
-            lock: LockIni {
-                enabled: reader.switch("redis.session.locking_enabled", false),
-                expire: seconds(reader.number("redis.session.lock_expire", 0)),
-                retries: u32::try_from(retries).ok(),
-                wait: Duration::from_micros(
-                    u64::try_from(reader.number("redis.session.lock_wait_time", 2000)).unwrap_or(0),
-                ),
-            },
+            lock: lock(&mut reader),
             compact_strings: reader.switch("igbinary.compact_strings", true),
             max_execution_time: seconds(reader.number("max_execution_time", 30)),
             findings: Vec::new(),
@@ -212,6 +204,23 @@ impl SessionIni {
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
+    }
+}
+
+/// As phpredis takes it: zero is its default.
+fn lock(reader: &mut Reader<'_>) -> LockIni {
+    const RETRIES: i64 = 10;
+    const MICROSECONDS: i64 = 2000;
+    let or_default = |number, default| if number == 0 { default } else { number };
+    let wait = or_default(reader.number("redis.session.lock_wait_time", MICROSECONDS), MICROSECONDS);
+    LockIni {
+        enabled: reader.switch("redis.session.locking_enabled", false),
+        expire: seconds(reader.number("redis.session.lock_expire", 0)),
+        retries: match or_default(reader.number("redis.session.lock_retries", RETRIES), RETRIES) {
+            -1 => None,
+            retries => Some(u32::try_from(retries.max(0)).unwrap_or(u32::MAX)),
+        },
+        wait: Duration::from_micros(u64::try_from(wait).unwrap_or(0)),
     }
 }
 

@@ -7,6 +7,8 @@ mod differential;
 #[cfg(all(feature = "amp", feature = "laravel"))]
 mod envelopes;
 mod invent;
+#[path = "../support/program.rs"]
+mod program;
 mod server;
 
 use std::hash::{BuildHasher, Hasher};

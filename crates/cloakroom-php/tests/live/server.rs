@@ -1,9 +1,11 @@
 //! A PHP process that answers, in one of the formats, as long as it is kept.
 
 use std::io::{BufReader, Read, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use cloakroom_php::Format;
+
+use crate::program::php;
 
 pub(crate) struct Php {
     format: Format,
@@ -24,7 +26,7 @@ pub(crate) struct Seen {
 
 impl Php {
     pub(crate) fn start(format: Format) -> Self {
-        let mut process = Command::new("php")
+        let mut process = php()
             .args(["-d", "display_errors=stderr", "-d", "serialize_precision=-1", "-d", "memory_limit=1G"])
             .args(["-d", "igbinary.compact_strings=1", "-d", "session.auto_start=0"])
             .args(["-d", &format!("session.serialize_handler={format}")])

@@ -42,6 +42,8 @@ impl Fpm {
         }
         let _ = writeln!(config, "php_admin_value[error_log] = {}", path("php.log"));
         config.push_str("php_admin_flag[log_errors] = on\nphp_admin_flag[display_errors] = off\n");
+        // Everything, what is deprecated included.
+        config.push_str("php_admin_value[error_reporting] = 32767\n");
         std::fs::write(path("fpm.conf"), config).unwrap();
         let process = Command::new(program())
             .args(["--fpm-config", &path("fpm.conf"), "--allow-to-run-as-root", "--nodaemonize"])
