@@ -32,10 +32,12 @@
 //! # Features
 //!
 //! - `amp`: sessions as amphp and Phenix store them, compressed.
+//! - `compression`: values as phpredis 6 compresses them.
 //! - `laravel`: sessions as Laravel stores them, serialized twice, as JSON, encrypted.
 //! - `layout`: the sessions of a running PHP application as a store of [cloakroom](https://docs.rs/cloakroom)'s.
 #![forbid(unsafe_code)]
 
+mod compression;
 #[cfg(any(feature = "amp", feature = "laravel"))]
 mod envelope;
 mod error;
@@ -54,6 +56,7 @@ mod session;
 mod skim;
 mod value;
 
+pub use compression::{Compression, UnknownCompression};
 #[cfg(feature = "amp")]
 pub use envelope::Amp;
 #[cfg(feature = "laravel")]

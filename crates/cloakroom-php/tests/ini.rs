@@ -55,6 +55,9 @@ fn without_a_file_the_defaults_are_phps() {
 #[test]
 fn a_sound_file_has_nothing_to_find_fault_with() {
     assert_eq!(findings(SOUND), []);
+    for none in ["none", "None", "\"none\"", "\"\"", "off"] {
+        assert_eq!(findings(&format!("{SOUND}redis.session.compression = {none}\n")), [], "{none}");
+    }
 }
 
 #[test]
@@ -79,6 +82,8 @@ fn each_setting_that_loses_or_exposes_is_told_with_the_line_to_write() {
         ("session.save_handler = rediscluster", Loses, "session.save_handler = redis"),
         ("session.save_handler = memcached", Note, "session.save_handler = redis"),
         ("session.serialize_handler = wddx", Note, "session.serialize_handler = php_serialize"),
+        ("redis.session.compression = brotli", Risk, "redis.session.compression = none"),
+        ("redis.session.compression = LZ4", Note, "redis.session.compression = none"),
         ("session.use_strict_mode = Off", Exposes, "session.use_strict_mode = 1"),
         ("session.cookie_httponly = no", Exposes, "session.cookie_httponly = 1"),
         ("session.cookie_secure = \"\"", Exposes, "session.cookie_secure = 1"),

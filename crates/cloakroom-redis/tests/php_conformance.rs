@@ -76,6 +76,13 @@ async fn the_layout_of_phpredis_passes_spread_over_two_servers() {
     passes_on(2, Layout::phpredis, &[]).await;
 }
 
+#[cfg(feature = "php-compression")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_phpredis_passes_compressed() {
+    use cloakroom_redis::php::Compression;
+    passes(|| Layout::phpredis().compression(Some(Compression::Lz4)).unwrap(), &[]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_layout_of_1ma_passes() {
     passes(Layout::uma, &[]).await;

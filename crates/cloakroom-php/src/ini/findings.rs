@@ -4,7 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::read::PhpIni;
-use super::session::{SaveHandler, SessionIni};
+use super::session::{COMPRESSION, SaveHandler, SessionIni};
+use crate::compression::Compression;
 
 /// How bad it is. The worst comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -302,6 +303,29 @@ impl Judge<'_> {
         }
     }
 
+    /// What phpredis 6 alone knows.
+    fn compressing(&mut self) {
+        if !matches!(self.session.save_handler, SaveHandler::Redis | SaveHandler::RedisCluster) {
+            return;
+        }
+        let set = self.ini.get(COMPRESSION).map_or("none", |setting| setting.value.as_str());
+        match Compression::of_setting(set) {
+            Ok(None) => {}
+            Ok(Some(_)) => self.add(
+                Severity::Note,
+                COMPRESSION,
+                "is known to phpredis 6 (php --ri redis): an older one passes over it, and cannot read what is compressed",
+                "none",
+            ),
+            Err(_) => self.add(
+                Severity::Risk,
+                COMPRESSION,
+                "is no compression that phpredis knows: it says so in PHP's log at every request, and does not compress",
+                "none",
+            ),
+        }
+    }
+
     /// Where and how they are kept.
     fn keeping(&mut self) {
         if let SaveHandler::Other(_) = self.session.save_handler {
@@ -320,6 +344,7 @@ impl Judge<'_> {
                 "php_serialize",
             );
         }
+        self.compressing();
         let (path, change) = match self.session.save_handler {
             SaveHandler::Redis => (self.session.servers().map(drop), "\"tcp://127.0.0.1:6379\""),
             SaveHandler::Files => (self.session.folder().map(drop), "\"/var/lib/php/sessions\""),

@@ -7,7 +7,10 @@ use std::time::Duration;
 use super::findings::{self, Finding, Severity};
 use super::read::PhpIni;
 use super::save_path::{self, FilesPath, RedisServer, SavePathError};
+use crate::compression::Compression;
 use crate::format::Format;
+
+pub(super) const COMPRESSION: &str = "redis.session.compression";
 
 /// `session.save_handler`: who keeps the sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,8 @@ pub struct SessionIni {
     pub(super) save_path: String,
     /// `session.serialize_handler`; `None` for one that this crate does not know.
     pub format: Option<Format>,
+    /// `redis.session.compression`, which phpredis knows from version 6 on; `None` for `none`, and for what phpredis takes for that.
+    pub compression: Option<Compression>,
     /// `session.gc_maxlifetime`: how long a session lives without being used.
     pub lifetime: Duration,
     /// What ids look like.
@@ -159,6 +164,7 @@ impl SessionIni {
             },
             save_path: reader.text("session.save_path", ""),
             format: serializer.parse().ok(),
+            compression: Compression::of_setting(&reader.text(COMPRESSION, "none")).unwrap_or(None),
             lifetime: seconds(gc_maxlifetime),
             id,
             cookie: CookieIni {

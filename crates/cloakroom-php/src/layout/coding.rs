@@ -7,14 +7,30 @@ use cloakroom::clock::Timestamp;
 use super::bags;
 #[cfg(feature = "amp")]
 use crate::Amp;
-use crate::{DecodeError, EncodeError, Format, Key, Session, Value, Variables};
+use crate::{Compression, DecodeError, EncodeError, Format, Key, Session, Value, Variables};
 
 /// What `serialize()` would give for a variable alone; or why that cannot be told.
 type Text<'s> = Result<Cow<'s, [u8]>, EncodeError>;
 
+/// A form, and what it is compressed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Coding {
+    pub(super) form: Form,
+    pub(super) packing: Packing,
+}
+
+/// Who compresses what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    /// Nobody.
+    Never,
+    /// phpredis' session handler, where `redis.session.compression` says so.
+    BySetting(Option<Compression>),
+}
+
 /// A format, and what is around it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
+pub(super) enum Form {
     /// One of `session.serialize_handler`.
     Handler(Format),
     /// `igbinary_serialize()` or `serialize()` of the array.
@@ -31,49 +47,87 @@ pub(super) enum Coding {
 
 impl Coding {
     pub(super) fn decode(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
+        self.form.decode(&self.unpacked(bytes)?)
+    }
+
+    pub(super) fn encode(&self, session: &Session) -> Result<Vec<u8>, EncodeError> {
+        self.packed(self.form.encode(session)?)
+    }
+
+    /// The application's variables in a payload, built no further than is needed for that.
+    pub(super) fn read(&self, bytes: &[u8], take: impl FnMut(Key<'_>, Text<'_>)) -> Result<(), DecodeError> {
+        self.form.read(&self.unpacked(bytes)?, take)
+    }
+
+    fn unpacked<'b>(&self, bytes: &'b [u8]) -> Result<Cow<'b, [u8]>, DecodeError> {
+        match self.packing {
+            #[cfg(feature = "compression")]
+            Packing::BySetting(Some(by)) => by.decompress(bytes, crate::Limits::default()),
+            _ => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    fn packed(&self, bytes: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+        match self.packing {
+            #[cfg(feature = "compression")]
+            Packing::BySetting(Some(by)) => by.compress(&bytes),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// As it is, by nobody compressed.
+impl From<Form> for Coding {
+    fn from(form: Form) -> Self {
+        Coding { form, packing: Packing::Never }
+    }
+}
+
+impl Form {
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<Session, DecodeError> {
         match self {
-            Coding::Handler(format) | Coding::Bags(format) => Session::decode(*format, bytes),
-            Coding::Alone(format) => Session::decode_alone(*format, bytes),
+            Form::Handler(format) | Form::Bags(format) => Session::decode(*format, bytes),
+            Form::Alone(format) => Session::decode_alone(*format, bytes),
             #[cfg(feature = "amp")]
-            Coding::Amp if bytes.is_empty() => Ok(self.empty()),
+            Form::Amp if bytes.is_empty() => Ok(self.empty()),
             #[cfg(feature = "amp")]
-            Coding::Amp => Amp.decode(bytes),
+            Form::Amp => Amp.decode(bytes),
             #[cfg(feature = "laravel")]
-            Coding::Laravel(laravel) => laravel.decode(bytes),
+            Form::Laravel(laravel) => laravel.decode(bytes),
         }
     }
 
     pub(super) fn encode(&self, session: &Session) -> Result<Vec<u8>, EncodeError> {
         match self {
-            Coding::Handler(_) | Coding::Alone(_) | Coding::Bags(_) => session.encode(),
+            Form::Handler(_) | Form::Alone(_) | Form::Bags(_) => session.encode(),
             #[cfg(feature = "amp")]
-            Coding::Amp if session.is_empty() => Ok(Vec::new()),
+            Form::Amp if session.is_empty() => Ok(Vec::new()),
             #[cfg(feature = "amp")]
-            Coding::Amp => Amp.encode(session),
+            Form::Amp => Amp.encode(session),
             #[cfg(feature = "laravel")]
-            Coding::Laravel(laravel) => laravel.encode(session),
+            Form::Laravel(laravel) => laravel.encode(session),
         }
     }
 
     /// A session without variables.
     pub(super) fn empty(&self) -> Session {
         match self {
-            Coding::Handler(format) | Coding::Alone(format) | Coding::Bags(format) => Session::new(*format),
+            Form::Handler(format) | Form::Alone(format) | Form::Bags(format) => Session::new(*format),
             #[cfg(feature = "amp")]
-            Coding::Amp => Session::new(Format::PhpSerialize),
+            Form::Amp => Session::new(Format::PhpSerialize),
             #[cfg(feature = "laravel")]
-            Coding::Laravel(_) => Session::new(Format::PhpSerialize),
+            Form::Laravel(_) => Session::new(Format::PhpSerialize),
         }
     }
 
     /// Whether a session without variables has a value of its own.
     pub(super) fn stores_empty(&self) -> bool {
         match self {
-            Coding::Handler(_) | Coding::Alone(_) | Coding::Bags(_) => true,
+            Form::Handler(_) | Form::Alone(_) | Form::Bags(_) => true,
             #[cfg(feature = "laravel")]
-            Coding::Laravel(_) => true,
+            Form::Laravel(_) => true,
             #[cfg(feature = "amp")]
-            Coding::Amp => false,
+            Form::Amp => false,
         }
     }
 
@@ -83,7 +137,7 @@ impl Coding {
         session: &'s Session,
     ) -> Box<dyn Iterator<Item = (Key<'s>, Text<'s>)> + 's> {
         match self {
-            Coding::Bags(_) => {
+            Form::Bags(_) => {
                 let text = |value: Value<'_>| value.to_serialized().map(Cow::Owned);
                 Box::new(bags::attributes(session).map(move |(key, value)| (key, text(value))))
             }
@@ -97,7 +151,7 @@ impl Coding {
         bytes: &[u8],
         mut take: impl FnMut(Key<'_>, Text<'_>),
     ) -> Result<(), DecodeError> {
-        if let Coding::Handler(format) = self {
+        if let Form::Handler(format) = self {
             Variables::read(*format, bytes)?.iter().for_each(|(key, text)| take(key, text));
         } else {
             self.texts(&self.decode(bytes)?).for_each(|(key, text)| take(key, text));
@@ -112,14 +166,14 @@ impl Coding {
         value: &Value<'_>,
     ) -> Result<(), EncodeError> {
         match self {
-            Coding::Bags(_) => bags::set(session, name, value),
+            Form::Bags(_) => bags::set(session, name, value),
             _ => session.set(name, value),
         }
     }
 
     pub(super) fn remove(&self, session: &mut Session, name: &str) -> Result<(), EncodeError> {
         match self {
-            Coding::Bags(_) => bags::remove(session, name),
+            Form::Bags(_) => bags::remove(session, name),
             _ => session.remove(name).map(|_| ()),
         }
     }
@@ -127,7 +181,7 @@ impl Coding {
     /// What the application does to a session before it stores it.
     pub(super) fn close(&self, session: &mut Session, now: Timestamp) -> Result<(), EncodeError> {
         match self {
-            Coding::Bags(_) => bags::close(session, now),
+            Form::Bags(_) => bags::close(session, now),
             _ => Ok(()),
         }
     }
@@ -139,11 +193,11 @@ mod tests {
 
     #[test]
     fn an_array_alone_is_read_and_nothing_behind_it_or_instead_of_it() {
-        let igbinary = Coding::Alone(Format::Igbinary);
+        let igbinary = Form::Alone(Format::Igbinary);
         let empty = igbinary.encode(&igbinary.empty()).unwrap();
         assert_eq!(empty, b"\0\0\0\x02\x14\0");
         assert!(igbinary.decode(&empty).unwrap().is_empty());
-        let text = Coding::Alone(Format::PhpSerialize);
+        let text = Form::Alone(Format::PhpSerialize);
         assert_eq!(text.decode(b"a:1:{s:1:\"n\";i:1;}").unwrap().len(), 1);
         for (coding, whole) in [(&igbinary, empty.as_slice()), (&text, b"a:0:{}")] {
             assert!(coding.decode(b"").is_err());
@@ -154,8 +208,8 @@ mod tests {
     #[cfg(feature = "amp")]
     #[test]
     fn amphp_stores_no_session_without_variables() {
-        assert!(Coding::Amp.encode(&Coding::Amp.empty()).unwrap().is_empty());
-        assert!(Coding::Amp.decode(b"").unwrap().is_empty());
-        assert!(!Coding::Amp.stores_empty() && Coding::Handler(Format::Php).stores_empty());
+        assert!(Form::Amp.encode(&Form::Amp.empty()).unwrap().is_empty());
+        assert!(Form::Amp.decode(b"").unwrap().is_empty());
+        assert!(!Form::Amp.stores_empty() && Form::Handler(Format::Php).stores_empty());
     }
 }

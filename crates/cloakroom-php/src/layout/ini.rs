@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use cloakroom::{CacheLimiter, CookieConfig, CookieLifetime, SameSite, Secure, SessionConfig};
 
+use super::coding::Packing;
 use super::scheme::{Ini, Layout, LayoutError};
 use crate::ini::SessionIni;
 
 impl Layout {
-    /// This layout as php.ini has it: format, ids, lifetime and cookie; and the configuration that goes with it. Format and lifetime stay as
+    /// This layout as php.ini has it: format, compression, ids, lifetime and cookie; and the configuration that goes with it. Format and lifetime stay as
     /// they are where the application does not go by php.ini there ([`phalcon`](Self::phalcon)).
     ///
     /// The configuration is stricter than PHP where that cannot be noticed: the cookie is `HttpOnly`, `SameSite=Lax` where PHP says nothing, and
@@ -25,6 +26,9 @@ impl Layout {
             layout = layout
                 .serialize_handler(php.format.map_or("", |format| format.name()))?
                 .gc_maxlifetime(php.lifetime)?;
+        }
+        if layout.coding.packing != Packing::Never {
+            layout = layout.compression(php.compression)?;
         }
         let layout = layout
             .sid(usize::from(php.id.length), u32::from(php.id.bits_per_character))?

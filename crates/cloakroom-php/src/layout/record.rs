@@ -53,7 +53,7 @@ impl<G: Ground> Inner<G> {
 
     /// Whether the value that belongs to this is none: the session has no variables, and PHP does not store it then.
     fn was_emptied(&self, digest: &Digest) -> bool {
-        !self.layout.coding.stores_empty() && *digest == beside::digest(EMPTY)
+        !self.layout.coding.form.stores_empty() && *digest == beside::digest(EMPTY)
     }
 
     fn record(

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use cloakroom::{CookieConfig, IdRules, Limits, Locking, PlainId, PlainIds, Secure, SessionConfig};
 
-use super::coding::Coding;
+use super::coding::{Coding, Form, Packing};
 use super::named;
-use crate::Format;
+use crate::{Compression, Format};
 
 /// What PHP's session module and phpredis accept as an id, and what PHP makes ids of (six bits a character).
 pub(super) const ACCEPTED: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ,-";
@@ -32,6 +32,7 @@ pub(super) fn php_cookie() -> CookieConfig {
 /// let layout = layout
 ///     .prefix("shop:")                  // prefix= in session.save_path
 ///     .serialize_handler("igbinary")?   // session.serialize_handler
+///     .compression(None)?               // redis.session.compression
 ///     .sid(32, 4)?                      // session.sid_length, session.sid_bits_per_character
 ///     .user_variable("user_id");        // $_SESSION['user_id'] says who is logged in
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -112,6 +113,8 @@ pub enum LayoutError {
     SidBits(u32),
     /// `session.serialize_handler` is none that is known.
     SerializeHandler(String),
+    /// `redis.session.compression` is this, and the feature is off.
+    NeedsCompression(Compression),
     /// `session.gc_maxlifetime` is nothing.
     MaxLifetime,
     /// The application that has this layout does not go by this setting of php.ini.
@@ -149,6 +152,11 @@ impl fmt::Display for LayoutError {
             LayoutError::SerializeHandler(name) => write!(
                 f,
                 "session.serialize_handler is {name:?}; known are php, php_serialize, php_binary, igbinary and msgpack"
+            ),
+            LayoutError::NeedsCompression(by) => write!(
+                f,
+                "redis.session.compression is {by}, and this was built without what that takes: switch on the feature php-compression of \
+                 cloakroom-redis (compression of cloakroom-php), or write redis.session.compression = none"
             ),
             LayoutError::MaxLifetime => f.write_str("session.gc_maxlifetime must be at least a second"),
             LayoutError::Fixed { layout, setting } => {
@@ -194,14 +202,30 @@ impl Layout {
     /// The handler is not known, or the layout has a format of its own.
     pub fn serialize_handler(mut self, handler: &str) -> Result<Self, LayoutError> {
         let format = handler.parse().map_err(|_| LayoutError::SerializeHandler(handler.to_owned()))?;
-        self.coding = match (&self.coding, format) {
-            (Coding::Handler(_), _) if self.ini == Ini::All => Coding::Handler(format),
-            (Coding::Alone(_), Format::Igbinary | Format::PhpSerialize) => Coding::Alone(format),
-            (Coding::Bags(_), _) => Coding::Bags(format),
+        self.coding.form = match (&self.coding.form, format) {
+            (Form::Handler(_), _) if self.ini == Ini::All => Form::Handler(format),
+            (Form::Alone(_), Format::Igbinary | Format::PhpSerialize) => Form::Alone(format),
+            (Form::Bags(_), _) => Form::Bags(format),
             _ => {
                 return Err(LayoutError::Fixed { layout: self.name, setting: "session.serialize_handler" });
             }
         };
+        Ok(self)
+    }
+
+    /// How phpredis compresses what it stores: `redis.session.compression`, which phpredis knows from version 6 on. The level makes no difference
+    /// to who reads: what is written here has one of its own.
+    ///
+    /// # Errors
+    /// The layout is not phpredis' session handler's, or the feature `compression` is off.
+    pub fn compression(mut self, compression: Option<Compression>) -> Result<Self, LayoutError> {
+        if self.coding.packing == Packing::Never {
+            return Err(LayoutError::Fixed { layout: self.name, setting: "redis.session.compression" });
+        }
+        if let (Some(by), false) = (compression, cfg!(feature = "compression")) {
+            return Err(LayoutError::NeedsCompression(by));
+        }
+        self.coding.packing = Packing::BySetting(compression);
         Ok(self)
     }
 
@@ -343,6 +367,23 @@ mod tests {
         assert_eq!(Layout::phpredis().sid(31, 4), Err(LayoutError::ShortIds { bits: 124 }));
         assert_eq!(Layout::phpredis().sid(257, 4), Err(LayoutError::SidLength(257)));
         assert_eq!(Layout::phpredis().sid(32, 7), Err(LayoutError::SidBits(7)));
+    }
+
+    #[test]
+    fn only_phpredis_own_handler_compresses() {
+        for name in Layout::names() {
+            let layout: Layout = name.parse().unwrap();
+            let taken = layout.compression(Some(Compression::Zstd));
+            match name {
+                "phpredis" | "symfony-phpredis" if cfg!(feature = "compression") => {
+                    assert!(taken.is_ok(), "{name}")
+                }
+                "phpredis" | "symfony-phpredis" => {
+                    assert_eq!(taken, Err(LayoutError::NeedsCompression(Compression::Zstd)), "{name}");
+                }
+                _ => assert!(matches!(taken, Err(LayoutError::Fixed { .. })), "{name}"),
+            }
+        }
     }
 
     #[test]

@@ -64,11 +64,11 @@ pub(super) fn write(
 ) -> Result<Vec<u8>, WriteError> {
     let mut session = match bytes {
         Some(bytes) if !afresh => coding.decode(bytes).map_err(WriteError::Read)?,
-        _ => coding.empty(),
+        _ => coding.form.empty(),
     };
     let mut gone = Vec::new();
     let mut same = Vec::new();
-    for (key, text) in coding.texts(&session) {
+    for (key, text) in coding.form.texts(&session) {
         let Some(name) = entry_name(key) else { continue };
         match wanted.get(&name) {
             None => gone.push(name),
@@ -77,16 +77,16 @@ pub(super) fn write(
         }
     }
     for name in gone {
-        coding.remove(&mut session, &name).map_err(WriteError::Write)?;
+        coding.form.remove(&mut session, &name).map_err(WriteError::Write)?;
     }
     for (name, text) in wanted.iter().filter(|(key, _)| !is_reserved(key)) {
         if same.iter().any(|unchanged| unchanged == name) {
             continue;
         }
         let value = Document::decode(Encoding::Serialize, text).map_err(WriteError::Read)?;
-        coding.set(&mut session, name, &value.root()).map_err(WriteError::Write)?;
+        coding.form.set(&mut session, name, &value.root()).map_err(WriteError::Write)?;
     }
-    coding.close(&mut session, now).map_err(WriteError::Write)?;
+    coding.form.close(&mut session, now).map_err(WriteError::Write)?;
     coding.encode(&session).map_err(WriteError::Write)
 }
 
@@ -156,8 +156,9 @@ pub(super) fn with_user(payload: &Payload, variable: &str, user: &UserId) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::coding::{Form, Packing};
 
-    const PHP: Coding = Coding::Handler(Format::Php);
+    const PHP: Coding = Coding { form: Form::Handler(Format::Php), packing: Packing::Never };
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_500);
 
     fn entries(pairs: &[(&str, &str)]) -> Payload {
@@ -204,7 +205,7 @@ mod tests {
         assert!(matches!(refused, Err(WriteError::Write(EncodeError::Name { .. }))), "{refused:?}");
         assert!(
             write(
-                &Coding::Handler(Format::PhpSerialize),
+                &Coding::from(Form::Handler(Format::PhpSerialize)),
                 Some(b"a:0:{}"),
                 &entries(&[("a|b", "i:1;")]),
                 false,
@@ -242,13 +243,13 @@ mod tests {
 
     /// What is written where these are the attributes.
     fn with_attributes(payload: &[u8], attributes: &[(&str, &str)]) -> String {
-        let bags = Coding::Bags(Format::Php);
+        let bags = Coding::from(Form::Bags(Format::Php));
         String::from_utf8(write(&bags, Some(payload), &entries(attributes), false, NOW).unwrap()).unwrap()
     }
 
     #[test]
     fn symfonys_attributes_are_the_variables_and_its_other_bags_its_own() {
-        let bags = Coding::Bags(Format::Php);
+        let bags = Coding::from(Form::Bags(Format::Php));
         let symfony = br#"_sf2_attributes|a:2:{s:1:"n";i:1;s:14:"_security_main";O:5:"Token":0:{}}_symfony_flashes|a:1:{s:6:"notice";a:1:{i:0;s:1:"x";}}_sf2_meta|a:3:{s:1:"u";i:5;s:1:"c";i:4;s:1:"l";i:0;}"#;
         let read = read(&bags, symfony, &Payload::empty()).unwrap();
         let names: Vec<&str> = read.iter().map(|(name, _)| name).collect();

@@ -51,6 +51,7 @@ const KEYS: &[&str] = &[
     "php_ini",
     "php_prefix",
     "serialize_handler",
+    "php_compression",
     "sid_length",
     "sid_bits_per_character",
     "gc_maxlifetime",
@@ -96,6 +97,7 @@ const PORT: u16 = 6379;
 /// | `php_ini` | `REDIS_PHP_INI` | a list of files and folders (in the variable separated by commas): all of this, and the server, as PHP is set to have it |
 /// | `php_prefix` | `REDIS_PHP_PREFIX` | what PHP's keys begin with: `prefix=` in `session.save_path` |
 /// | `serialize_handler`, `sid_length`, `sid_bits_per_character`, `session_name` | `REDIS_SERIALIZE_HANDLER` and so on | as in php.ini |
+/// | `php_compression` | `REDIS_PHP_COMPRESSION` | `redis.session.compression`: `"none"`, `"lzf"`, `"lz4"`, `"zstd"` (feature `php-compression`) |
 /// | `gc_maxlifetime` | `REDIS_GC_MAXLIFETIME` | a whole number of seconds, as in php.ini |
 /// | `user_variable` | `REDIS_USER_VARIABLE` | the name in `$_SESSION` of who is logged in |
 /// | `moving` | `REDIS_MOVING` | `"prepare"`, `"move"`, `"done"`: from PHP's layout to this store's own, as in [`MovingStore`](crate::php::MovingStore) |

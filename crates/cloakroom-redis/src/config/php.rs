@@ -7,8 +7,8 @@ use std::time::Duration;
 use cloakroom::SessionConfig;
 use cloakroom::config::{Connection, OpenError, Opened};
 use cloakroom::store::Store;
-use cloakroom_php::Format;
 use cloakroom_php::ini::{IdFormat, PhpIni, SessionIni};
+use cloakroom_php::{Compression, Format, UnknownCompression};
 
 use super::variables::Variables;
 use super::{LAYOUT, NEAR, has_variables, settings, this_machine};
@@ -18,6 +18,7 @@ use crate::php::{Layout, LayoutError, MovingStore, PhpServer, PhpSettings, PhpSt
 const INI: &str = "php_ini";
 const PREFIX: &str = "php_prefix";
 const HANDLER: &str = "serialize_handler";
+const COMPRESSION: &str = "php_compression";
 const LENGTH: &str = "sid_length";
 const BITS: &str = "sid_bits_per_character";
 const LIFETIME: &str = "gc_maxlifetime";
@@ -55,7 +56,7 @@ pub(super) fn application(
         // Switched off, with what belongs to it where it is.
         (Some(NATIVE), _) => return Ok(None),
         (None, None) => {
-            let rest = [PREFIX, HANDLER, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
+            let rest = [PREFIX, HANDLER, COMPRESSION, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
             let mut given = rest.iter().filter(|key| said.is_there(key));
             return match given.next() {
                 Some(key) => Err(said.refuse(key, "stands without a layout or php_ini")),
@@ -118,6 +119,9 @@ fn of_layout(said: &Said<'_>, mut layout: Layout) -> Result<Application, OpenErr
     if let Some(handler) = said.text(HANDLER)? {
         layout = layout.serialize_handler(handler).map_err(|error| said.wrong(HANDLER, &error))?;
     }
+    if let Some(compression) = said.compression()? {
+        layout = layout.compression(compression).map_err(|error| said.wrong(COMPRESSION, &error))?;
+    }
     match (said.number(LENGTH)?, said.number(BITS)?) {
         (None, None) => {}
         (Some(length), Some(bits)) => {
@@ -170,6 +174,9 @@ fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {
         let unknown = |_| said.wrong(HANDLER, &LayoutError::SerializeHandler(handler.to_owned()));
         php.format = Some(handler.parse().map_err(unknown)?);
     }
+    if let Some(compression) = said.compression()? {
+        php.compression = compression;
+    }
     let IdFormat { length, bits_per_character } = php.id;
     php.id = IdFormat {
         length: said.number(LENGTH)?.unwrap_or(length),
@@ -217,6 +224,14 @@ impl Said<'_> {
             Some(number) => Ok(Some(number)),
             None => Ok(self.connection.number(key)?),
         }
+    }
+
+    fn compression(&self) -> Result<Option<Option<Compression>>, OpenError> {
+        let Some(setting) = self.text(COMPRESSION)? else { return Ok(None) };
+        let unknown = |UnknownCompression| {
+            self.refuse(COMPRESSION, "is no compression; accepted: none, lzf, lz4, zstd")
+        };
+        Compression::of_setting(setting).map(Some).map_err(unknown)
     }
 
     fn list(&self, key: &str) -> Result<Option<Vec<&str>>, OpenError> {

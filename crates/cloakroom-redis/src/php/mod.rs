@@ -42,6 +42,7 @@ mod server;
 mod servers;
 mod spread;
 
+pub use cloakroom_php::Compression;
 pub use cloakroom_php::layout::{Layout, LayoutError, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use cloakroom_php::{AppKey, Cipher, Encrypter, InvalidAppKey, layout::LaravelApp};

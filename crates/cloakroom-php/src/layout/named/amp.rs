@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloakroom::{CookieConfig, CookieLifetime, IdRules, Secure};
 
-use crate::layout::coding::Coding;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{InCookie, Ini, Layout, LayoutError, LockAt};
 
 /// 36 random bytes as base64url.
@@ -28,7 +28,7 @@ impl Layout {
             name: "amp",
             prefix: "session:".to_owned(),
             lock: LockAt::Beside,
-            coding: Coding::Amp,
+            coding: Form::Amp.into(),
             ids: IDS,
             lifetime: Duration::from_secs(3600),
             user_variable: None,
@@ -58,7 +58,7 @@ impl Layout {
     /// # Errors
     /// The layout is none of amphp's.
     pub fn redis_mutex(mut self, key_prefix: &str) -> Result<Self, LayoutError> {
-        if self.coding != Coding::Amp {
+        if self.coding.form != Form::Amp {
             return Err(LayoutError::Fixed { layout: self.name, setting: "RedisMutex" });
         }
         self.lock = LockAt::Mutex(format!("{key_prefix}lock:"));

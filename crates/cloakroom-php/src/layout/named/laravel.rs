@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cloakroom::{CookieConfig, CookieLifetime, IdEnvelope, IdRules, Secure};
 
-use crate::layout::coding::Coding;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{InCookie, Ini, LETTERS_AND_DIGITS, Layout, LockAt};
 use crate::{Encrypter, Laravel};
 
@@ -128,7 +128,7 @@ impl Layout {
             name: "laravel",
             prefix: prefix.to_owned(),
             lock: LockAt::Between("session:"),
-            coding: Coding::Laravel(coding),
+            coding: Form::Laravel(coding).into(),
             ids: IdRules {
                 alphabet: LETTERS_AND_DIGITS,
                 length: 40,

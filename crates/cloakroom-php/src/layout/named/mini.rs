@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::{CookieLifetime, IdRules};
 
 use crate::Format;
-use crate::layout::coding::Coding;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{ACCEPTED, HEXADECIMAL, Ini, Layout, LockAt, php_cookie};
 
 impl Layout {
@@ -19,7 +19,7 @@ impl Layout {
             name: "mini",
             prefix: "session.".to_owned(),
             lock: LockAt::Beside,
-            coding: Coding::Handler(Format::PhpSerialize),
+            coding: Form::Handler(Format::PhpSerialize).into(),
             ids: IdRules { alphabet: HEXADECIMAL, length: 64, accepted: ACCEPTED, lengths: 22..=256 },
             lifetime: three_hours,
             cookie: php_cookie().lifetime(CookieLifetime::Persistent(three_hours)),

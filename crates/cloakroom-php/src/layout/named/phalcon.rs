@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::Format;
-use crate::layout::coding::Coding;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{Ini, Layout, LockAt};
 
 impl Layout {
@@ -16,7 +16,7 @@ impl Layout {
             name: "phalcon",
             prefix: "SESSIONS:".to_owned(),
             lock: LockAt::Behind("_lock"),
-            coding: Coding::Handler(Format::PhpSerialize),
+            coding: Form::Handler(Format::PhpSerialize).into(),
             lifetime: Duration::from_secs(3600),
             ini: Ini::Ids,
             ..Layout::phpredis()

@@ -1,5 +1,7 @@
 //! PHP's own session handler.
 
+use crate::Format;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{Layout, LockAt};
 
 impl Layout {
@@ -8,6 +10,12 @@ impl Layout {
     /// As PHP has it without further settings on Debian: files `sess_ID`, handler `php`, ids of 26 characters of five bits, 1,440
     /// seconds, cookie `PHPSESSID`.
     pub fn php_files() -> Self {
-        Layout { name: "php-files", prefix: "sess_".to_owned(), lock: LockAt::OnData, ..Layout::phpredis() }
+        Layout {
+            name: "php-files",
+            prefix: "sess_".to_owned(),
+            lock: LockAt::OnData,
+            coding: Form::Handler(Format::Php).into(),
+            ..Layout::phpredis()
+        }
     }
 }

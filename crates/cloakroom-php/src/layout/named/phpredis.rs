@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::IdRules;
 
 use crate::Format;
-use crate::layout::coding::Coding;
+use crate::layout::coding::{Coding, Form, Packing};
 use crate::layout::scheme::{ACCEPTED, InCookie, Ini, Layout, LockAt, UP_TO_V, php_cookie};
 
 impl Layout {
@@ -18,7 +18,7 @@ impl Layout {
             name: "phpredis",
             prefix: "PHPREDIS_SESSION:".to_owned(),
             lock: LockAt::Behind("_LOCK"),
-            coding: Coding::Handler(Format::Php),
+            coding: Coding { form: Form::Handler(Format::Php), packing: Packing::BySetting(None) },
             ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
             lifetime: Duration::from_secs(1440),
             user_variable: None,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::{CookieConfig, CookieLifetime, IdRules, SameSite, Secure};
 
 use crate::Format;
-use crate::layout::coding::Coding;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{HEXADECIMAL, InCookie, Ini, Layout, LockAt};
 
 /// 128 random bytes.
@@ -27,7 +27,7 @@ impl Layout {
             name: "resonance",
             prefix: "dm:.session".to_owned(),
             lock: LockAt::Beside,
-            coding: Coding::Alone(Format::Igbinary),
+            coding: Form::Alone(Format::Igbinary).into(),
             ids: IDS,
             lifetime: day,
             user_variable: None,

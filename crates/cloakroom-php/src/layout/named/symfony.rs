@@ -1,7 +1,7 @@
 //! Symfony's session storage, over its own Redis handler or over phpredis'.
 
 use crate::Format;
-use crate::layout::coding::Coding;
+use crate::layout::coding::{Coding, Form};
 use crate::layout::scheme::{Layout, LockAt};
 
 impl Layout {
@@ -18,13 +18,15 @@ impl Layout {
             name: "symfony",
             prefix: "sf_s".to_owned(),
             lock: LockAt::Beside,
-            coding: Coding::Bags(Format::Php),
+            coding: Form::Bags(Format::Php).into(),
             ..Layout::phpredis()
         }
     }
 
     /// Symfony with `handler_id: null` over phpredis' session handler: that one's keys, and its lock where it is switched on.
     pub fn symfony_phpredis() -> Self {
-        Layout { name: "symfony-phpredis", coding: Coding::Bags(Format::Php), ..Layout::phpredis() }
+        let phpredis = Layout::phpredis();
+        let coding = Coding { form: Form::Bags(Format::Php), ..phpredis.coding };
+        Layout { name: "symfony-phpredis", coding, ..phpredis }
     }
 }

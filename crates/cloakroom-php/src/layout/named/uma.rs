@@ -1,5 +1,7 @@
 //! [1ma/RedisSessionHandler](https://github.com/1ma/RedisSessionHandler): phpredis' keys under a lock of its own.
 
+use crate::Format;
+use crate::layout::coding::Form;
 use crate::layout::scheme::{Layout, LockAt};
 
 impl Layout {
@@ -11,6 +13,7 @@ impl Layout {
     /// PHP's lock has no owner, and whoever closes a session deletes it: one that PHP held for longer than `max_execution_time` takes away
     /// the lock of whoever came after. A write here that has lost its lock in this way is refused, never made.
     pub fn uma() -> Self {
-        Layout { name: "uma", lock: LockAt::Behind("_lock"), ..Layout::phpredis() }
+        let coding = Form::Handler(Format::Php).into();
+        Layout { name: "uma", lock: LockAt::Behind("_lock"), coding, ..Layout::phpredis() }
     }
 }

@@ -74,6 +74,31 @@ async fn a_table_names_a_layout_and_what_differs_from_it() {
     assert!(format!("{:?}", found.config).contains("idle: 7200s"));
 }
 
+/// Built for it or not, it is never passed over.
+#[tokio::test]
+async fn a_compression_is_taken_over_or_refused() {
+    let with = |value: &str| format!("{TABLE}layout = \"phpredis\"\nphp_compression = \"{value}\"\n");
+    let expected = Layout::phpredis().compression(Some(Compression::Lz4));
+    let found = application(&with("lz4"), &[]).await;
+    let by_variable = application(&with("none"), &[("REDIS_PHP_COMPRESSION", "lz4")]).await;
+    match expected {
+        Ok(expected) => {
+            assert_eq!(found.unwrap().unwrap().layout, expected);
+            assert_eq!(by_variable.unwrap().unwrap().layout, expected);
+        }
+        Err(error) => {
+            let told = found.err().unwrap();
+            assert!(told.contains(&error.to_string()) && told.contains("php-compression"), "{told}");
+            assert!(by_variable.err().unwrap().contains("REDIS_PHP_COMPRESSION"));
+        }
+    }
+    assert_eq!(application(&with("none"), &[]).await.unwrap().unwrap().layout, Layout::phpredis());
+    let told = application(&with("hush"), &[]).await.err().unwrap();
+    assert!(told.contains("accepted: none, lzf, lz4, zstd") && !told.contains("hush"), "{told}");
+    let told = application(&with("lz4").replace("phpredis", "uma"), &[]).await.err().unwrap();
+    assert!(told.contains("redis.session.compression") && told.contains("uma"), "{told}");
+}
+
 #[tokio::test]
 async fn every_layout_that_parses_can_be_named() {
     for name in Layout::names().filter(|name| ![FILES, MINI].contains(name)) {
