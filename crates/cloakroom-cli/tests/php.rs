@@ -140,6 +140,19 @@ fn a_framework_s_sessions_are_opened_and_closed() {
 }
 
 #[test]
+fn a_session_that_phpredis_compressed_is_shown_and_compressed_again() {
+    let lz4 = b"\xde\x06\0\0\0\x60n|i:1;";
+    let json = written(&["decode", "--compression", "lz4"], lz4);
+    assert_eq!(json, written(&["decode"], b"n|i:1;"));
+    assert_eq!(written(&["encode", "--compression", "lz4"], &json), lz4);
+    let told = refused(&["decode", "--compression", "lz4"], &lz4[..10]);
+    assert!(told.contains("no LZ4 block"), "{told}");
+    assert!(
+        String::from_utf8(php(&["decode", "--compression", "brotli"], b"").stderr).unwrap().contains("zstd")
+    );
+}
+
+#[test]
 fn every_vector_comes_back_from_json_to_the_byte() {
     for format in ["php", "php_serialize", "php_binary"] {
         let text = std::fs::read_to_string(vectors(format)).unwrap();

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use cloakroom_php::{Amp, AppKey, Cipher, Format, Laravel, Session};
+use cloakroom_php::{Amp, AppKey, Cipher, Compression, Format, Laravel, Limits, Session, UnknownCompression};
 
 use crate::Trouble;
 
@@ -16,6 +16,20 @@ pub(crate) struct Form {
     /// Laravel's app.cipher, where session.encrypt is on. The key is taken from the environment: APP_KEY, APP_PREVIOUS_KEYS.
     #[arg(long, value_name = "CIPHER")]
     cipher: Option<CipherName>,
+    /// What compresses it: redis.session.compression (none, lzf, lz4, zstd).
+    #[arg(long, value_name = "COMPRESSION", default_value = "none")]
+    compression: Compressed,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Compressed(Option<Compression>);
+
+impl FromStr for Compressed {
+    type Err = UnknownCompression;
+
+    fn from_str(setting: &str) -> Result<Self, UnknownCompression> {
+        Compression::of_setting(setting).map(Self)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +65,10 @@ enum CipherName {
 
 impl Form {
     pub(super) fn decode(&self, payload: Vec<u8>) -> Result<Session, Trouble> {
+        let payload = match self.compression {
+            Compressed(Some(by)) => by.decompress(&payload, Limits::default())?.into_owned(),
+            Compressed(None) => payload,
+        };
         Ok(match self.format {
             Layer::Plain(format) => Session::decode(format, payload)?,
             Layer::Amp => Amp.decode(&payload)?,
@@ -59,10 +77,14 @@ impl Form {
     }
 
     pub(super) fn encode(&self, session: &Session) -> Result<Vec<u8>, Trouble> {
-        Ok(match self.format {
+        let payload = match self.format {
             Layer::Plain(format) => session.encode_as(format)?,
             Layer::Amp => Amp.encode(session)?,
             Layer::Laravel { json } => self.laravel(json)?.encode(session)?,
+        };
+        Ok(match self.compression {
+            Compressed(Some(by)) => by.compress(&payload)?,
+            Compressed(None) => payload,
         })
     }
 
