@@ -11,6 +11,7 @@ use cloakroom::store::Store;
 use cloakroom::{ErrorKind, Session, SessionError, SessionHandle, SessionManager};
 use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpStore, Stage};
 use cloakroom_testing::fault::{Fault, FaultStore, Gate};
+use cloakroom_testing::{ManualClock, Op, ReferenceStore};
 use http::{HeaderMap, Request, StatusCode};
 use support::{Kind, Server};
 
@@ -247,6 +248,51 @@ async fn c1_c4_what_is_decided_on_phps_session_is_not_done_to_a_copy_of_it() {
             assert_eq!(before.add(ID).await.unwrap(), 3);
         }
     }
+}
+
+/// Two processes find a copy of another user's and take it away. The one that is late by whatever time finds that the session has moved.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_a_copy_that_is_taken_away_late_is_not_the_session_that_has_moved_since() {
+    let server = redis();
+    let (late, gate) = (FaultStore::new(Arc::new(server.builder().build().unwrap())), Gate::new());
+    for op in [Op::End, Op::Rename] {
+        late.at_op(op, 1, Fault::Hold(gate.clone()));
+    }
+    let (late, service) =
+        (Arc::new(Instance::over(&server, Stage::Move, Arc::new(late))), Instance::at(&server, Stage::Move));
+    service.php_writes(BASKET);
+    broken_off(&server).await;
+    service.php_writes(&BASKET.replace("i:7", "i:9"));
+    let adds = late.clone();
+    let adding = tokio::spawn(async move { adds.add(ID).await });
+    gate.arrived().await;
+    assert_eq!(service.add(ID).await.unwrap(), 2);
+    assert!(!service.php_has());
+    gate.open();
+    assert_eq!(adding.await.unwrap().unwrap(), 3);
+    assert_eq!(service.n(ID).await, Some(3));
+}
+
+/// Nor is anybody logged out while it is remembered that there was one.
+#[tokio::test]
+async fn c2_a_copy_that_was_taken_away_is_no_end_of_the_session() {
+    let server = redis();
+    let clock = ManualClock::new();
+    let new: Arc<dyn Store> = Arc::new(ReferenceStore::with_clock(clock.clone()));
+    let service = Instance::over(&server, Stage::Move, new.clone());
+    service.php_writes(BASKET);
+    let faulty = FaultStore::new(new.clone());
+    faulty.at(2, Fault::LoseAnswer);
+    let _ = Instance::over(&server, Stage::Move, Arc::new(faulty)).request(ID).open().await;
+    service.php_writes(&BASKET.replace("i:7", "i:9"));
+    // It moves once the key is free: by this store's clock that is not yet.
+    assert_eq!(service.n(ID).await, Some(1));
+    assert_eq!(service.add(ID).await.unwrap(), 2);
+    assert!(service.php_has());
+    clock.advance(Duration::from_secs(1));
+    new.purge(100).await.unwrap();
+    assert_eq!(service.add(ID).await.unwrap(), 3);
+    assert!(!service.php_has());
 }
 
 #[tokio::test]

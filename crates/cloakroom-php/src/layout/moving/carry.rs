@@ -4,22 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::payload::{Payload, PayloadBuilder};
+use cloakroom::payload::Payload;
 use cloakroom::record::{Lifetime, Record};
 use cloakroom::store::protocol::{Entry, Table};
-use cloakroom::store::{
-    BindUser, Commit, Committed, Create, Created, End, EndCause, Ending, Loaded, Store, StoreError,
-};
+use cloakroom::store::{BindUser, Commit, Committed, Create, Created, Ending, Loaded, Store, StoreError};
 use cloakroom::{OpId, StoreKey};
 
+use super::aside::{self, is_aside};
+use super::flag::{Flag, flagged, is_flagged, unflagged};
 use super::{Parts, Stage};
 use crate::layout::ground::{Ground, Matter};
 use crate::layout::picture::{About, Drafts};
 use crate::layout::store::Inner;
 use crate::layout::variables;
 
-/// Where the copy's flag is: an entry that no variable of PHP's is, and no application's.
-const FLAG: &str = "\0moving";
 /// The operation that leaves the mark in PHP's place.
 fn mark() -> OpId {
     OpId::from_u64(0x6d6f_7669_6e67)
@@ -28,8 +26,6 @@ fn mark() -> OpId {
 const SPARE: Duration = Duration::from_secs(24 * 3600);
 /// A session that is begun anew in its new place ends then, used or not: PHP's had no such deadline.
 const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// So long a copy that is taken back is remembered: there is no shorter time.
-const FORGOTTEN: Duration = Duration::from_millis(1);
 /// So often a session that changes under the move is tried again, before it is left where it is for this request.
 const TRIES: usize = 4;
 
@@ -90,59 +86,6 @@ impl<G: Ground> Inner<G> {
     }
 }
 
-pub(super) fn is_flagged(record: &Record) -> bool {
-    record.payload.get(FLAG).is_some()
-}
-
-/// What a copy's flag says.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flag {
-    /// What it is to be once it is no copy any more: as PHP's place had it, for whoever asks again there, and for whoever decided on it.
-    Copied { op: OpId, epoch: u32 },
-    /// Somebody is about to take it away. Nobody makes anything of it.
-    Dropped,
-}
-
-impl Flag {
-    fn of(theirs: &Record) -> Self {
-        Flag::Copied { op: theirs.version.op, epoch: theirs.epoch }
-    }
-
-    fn on(record: &Record) -> Self {
-        let read = || {
-            let (op, epoch) = record.payload.get(FLAG)?.split_first_chunk::<8>()?;
-            let epoch = u32::from_le_bytes(*epoch.first_chunk::<4>()?);
-            Some(Flag::Copied { op: OpId::from_u64(u64::from_le_bytes(*op)), epoch })
-        };
-        read().unwrap_or(Flag::Dropped)
-    }
-
-    fn bytes(self) -> Vec<u8> {
-        match self {
-            Flag::Copied { op, epoch } => [&op.as_u64().to_le_bytes()[..], &epoch.to_le_bytes()[..]].concat(),
-            Flag::Dropped => Vec::new(),
-        }
-    }
-}
-
-/// The same entries under this flag.
-fn flagged(payload: &Payload, flag: Flag) -> Payload {
-    let mut entries = PayloadBuilder::with_capacity(payload.len() + FLAG.len() + 16);
-    for (key, value) in payload.iter().filter(|(key, _)| *key != FLAG) {
-        entries.push(key, value);
-    }
-    entries.push(FLAG, &flag.bytes());
-    entries.finish()
-}
-
-fn unflagged(payload: &Payload) -> Payload {
-    let mut entries = PayloadBuilder::with_capacity(payload.len());
-    for (key, value) in payload.iter().filter(|(key, _)| *key != FLAG) {
-        entries.push(key, value);
-    }
-    entries.finish()
-}
-
 /// A step of the move that was made, whether or not replicas confirmed it. Where both places are on one server, replicas are given the steps
 /// in this order, and what whoever asked then does is confirmed with all that came before.
 fn made<A: 'static>(answer: Result<A, StoreError>) -> Result<A, StoreError> {
@@ -153,7 +96,8 @@ fn made<A: 'static>(answer: Result<A, StoreError>) -> Result<A, StoreError> {
 fn speaks(loaded: &Loaded) -> bool {
     match loaded {
         Loaded::Live(snapshot) => !is_flagged(&snapshot.record),
-        Loaded::Alias { .. } | Loaded::Ended(_) => true,
+        Loaded::Ended(ending) => !is_aside(ending),
+        Loaded::Alias { .. } => true,
         Loaded::Missing => false,
     }
 }
@@ -193,7 +137,6 @@ impl<G: Ground> Parts<G> {
                 _ => None,
             };
             match (theirs, ours) {
-                (_, Some(record)) if Flag::on(record) == Flag::Dropped => self.drop_copy(key, record).await?,
                 (Theirs::Marked, Some(record)) => self.unflag(key, record).await?,
                 (Theirs::Marked, None) => return Ok(Some(Loaded::Missing)),
                 // PHP ended it after the copy was made.
@@ -232,7 +175,7 @@ impl<G: Ground> Parts<G> {
                 self.drop_copy(key, ours).await?;
                 Ok(None)
             }
-            Some(ours) if ours.payload == payload => Ok(Some(Arc::clone(ours))),
+            // Even where it says the same: from here on nobody who decided on the older one can take it away.
             Some(ours) => self.commit(key, ours, OpId::generate(), ours.epoch, payload).await,
             None => {
                 let user = theirs.user.clone();
@@ -260,7 +203,7 @@ impl<G: Ground> Parts<G> {
 
     /// It is the session from now on. Its last operation is that of PHP's place: asked again, it is known to be done.
     async fn unflag(&self, key: StoreKey, copy: &Arc<Record>) -> Result<(), StoreError> {
-        let Flag::Copied { op, epoch } = Flag::on(copy) else { return Ok(()) };
+        let Some(Flag { op, epoch }) = Flag::on(copy) else { return Ok(()) };
         self.commit(key, copy, op, epoch, unflagged(&copy.payload)).await.map(drop)
     }
 
@@ -289,18 +232,11 @@ impl<G: Ground> Parts<G> {
         })
     }
 
-    /// Takes a copy away that nobody was ever served. It leaves nothing behind that would be in the way of the next one.
-    async fn drop_copy(&self, key: StoreKey, copy: &Arc<Record>) -> Result<(), StoreError> {
-        if Flag::on(copy) != Flag::Dropped {
-            // An end ends whatever is there: first it is made sure that this is the copy still, and stays one.
-            let payload = flagged(&copy.payload, Flag::Dropped);
-            if self.commit(key, copy, OpId::generate(), copy.epoch, payload).await?.is_none() {
-                return Ok(());
-            }
-        }
-        let end = End { key, op: OpId::generate(), cause: EndCause::Revoked, marker: FORGOTTEN };
-        made(self.new.end(end).await)?;
-        tokio::time::sleep(5 * FORGOTTEN).await;
+    /// Takes a copy away that nobody was ever served, if it still is the one that was seen.
+    async fn drop_copy(&self, key: StoreKey, copy: &Record) -> Result<(), StoreError> {
+        made(self.new.rename(aside::request(key, copy)).await)?;
+        // The key is free once what stands under it is forgotten.
+        tokio::time::sleep(5 * aside::FORGOTTEN).await;
         Ok(())
     }
 

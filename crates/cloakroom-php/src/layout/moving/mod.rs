@@ -10,7 +10,9 @@
 //!
 //! The mark outlives whatever a late request of PHP's may yet write under the id: that is never loaded.
 
+mod aside;
 mod carry;
+mod flag;
 mod store;
 
 use std::future::Future;

@@ -9,7 +9,8 @@ use cloakroom::store::{
 };
 use cloakroom::{StoreKey, UserId};
 
-use super::carry::is_flagged;
+use super::aside::is_aside;
+use super::flag::is_flagged;
 use super::{Moving, Stage};
 use crate::layout::ground::Ground;
 use crate::layout::picture::no_index;
@@ -18,6 +19,7 @@ use crate::layout::picture::no_index;
 fn is_no_word(answer: &Committed) -> bool {
     match answer {
         Committed::Missing => true,
+        Committed::Ended(ending) => is_aside(ending),
         Committed::Conflict(snapshot) => is_flagged(&snapshot.record),
         _ => false,
     }
@@ -26,6 +28,7 @@ fn is_no_word(answer: &Committed) -> bool {
 fn is_no_new_id(answer: &Renamed) -> bool {
     match answer {
         Renamed::Missing => true,
+        Renamed::Ended(ending) => is_aside(ending),
         Renamed::Conflict(snapshot) => is_flagged(&snapshot.record),
         _ => false,
     }
