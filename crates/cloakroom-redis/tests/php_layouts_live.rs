@@ -137,3 +137,12 @@ async fn p04_a_killed_holder_leaves_a_lock_with_an_owner_and_an_expiry_and_php_g
     shop::a_holder_is_killed(&uma("php"), "uma", "_lock").await;
     shop::a_holder_is_killed(&phalcon(), "phalcon", "_lock").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_visitor_of_a_handler_of_its_own_goes_on_when_php_goes() {
+    for shop in [uma("igbinary"), phalcon(), resonance(true)] {
+        shop::a_move(&shop).await;
+    }
+    shop::a_move(&amp(Layout::amp(), "session", true)).await;
+    shop::a_move(&amp(Layout::phenix(), "phenix_session", false)).await;
+}

@@ -115,11 +115,22 @@ async fn c5_a_killed_holder_leaves_a_lock_with_an_owner_and_an_expiry_and_php_go
 }
 
 /// Three servers, spread as phpredis does; without its lock, which does not work there.
+fn spread() -> Arc<Shop> {
+    let settings = vec![("session.save_handler", "redis"), ("session.use_strict_mode", "1")];
+    Shop::open(Setup { weights: &[1, 3, 2], called: "spread", settings, ..Setup::new(Layout::phpredis()) })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_visitor_of_several_servers_goes_on_when_php_goes() {
+    let shop = spread();
+    for _ in 0..6 {
+        shop::a_move(&shop).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c4_visitors_are_served_by_both_on_several_servers_and_their_ids_lead_from_one_to_another() {
-    let settings = vec![("session.save_handler", "redis"), ("session.use_strict_mode", "1")];
-    let setup = Setup { weights: &[1, 3, 2], called: "spread", settings, ..Setup::new(Layout::phpredis()) };
-    let shop = Shop::open(setup);
+    let shop = spread();
     for _ in 0..12 {
         shop::a_visit(&shop, false).await;
     }

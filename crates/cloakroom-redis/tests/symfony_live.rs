@@ -76,3 +76,9 @@ async fn c1_two_hundred_increments_under_phpredis_lock_are_two_hundred_in_symfon
         shop.is_content();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_visitor_of_symfony_goes_on_when_php_goes() {
+    shop::a_move(&symfony(Layout::symfony(), "igbinary", &[])).await;
+    shop::a_move(&symfony(Layout::symfony_phpredis(), "php", &PHPREDIS)).await;
+}

@@ -49,7 +49,7 @@ mod recover;
 mod trouble;
 mod value;
 
-pub use cloakroom_php::layout::{Layout, LayoutError};
+pub use cloakroom_php::layout::{Layout, LayoutError, Stage, UnknownStage};
 
 pub use builder::PhpFilesBuilder;
 pub use ground::PhpFiles;
@@ -57,3 +57,21 @@ pub use ini::{PhpSettings, PhpSettingsError};
 
 /// A PHP application's sessions in files.
 pub type PhpFileStore = cloakroom_php::layout::PhpSessions<PhpFiles>;
+
+/// A PHP application's sessions in files, on their way to another store: of whichever kind.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use cloakroom::SessionManager;
+/// use cloakroom_file::{FileStore, php::{Layout, MovingStore, PhpFileStore, PhpFiles, Stage}};
+///
+/// let layout = Layout::php_files().user_variable("user_id");
+/// let config = layout.session_config();
+/// let php = PhpFileStore::new(PhpFiles::open("/var/lib/php/sessions").await?, layout);
+/// let new = FileStore::open("/var/lib/shop/sessions").await?;
+/// let store = MovingStore::new(php, Arc::new(new), Stage::Move);
+/// let sessions = SessionManager::new(store, config)?; // into SessionLayer::of
+/// # Ok(()) }
+/// ```
+pub type MovingStore = cloakroom_php::layout::Moving<PhpFiles>;

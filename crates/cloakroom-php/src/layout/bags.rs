@@ -23,6 +23,35 @@ pub(super) fn attributes(session: &Session) -> impl Iterator<Item = (Key<'_>, Va
     session.get(ATTRIBUTES).and_then(|bag| bag.as_array()).into_iter().flat_map(|bag| bag.iter())
 }
 
+/// What is around the attributes.
+pub(super) struct Around {
+    /// The session as `serialize()` has it, with the attributes as they were told.
+    pub(super) whole: Vec<u8>,
+    /// The other bags by their names, but for what nobody misses: an empty one, and when the session was used.
+    pub(super) others: Vec<(String, Vec<u8>)>,
+}
+
+/// `attributes`: as `serialize()` has the array of them.
+pub(super) fn around(session: &Session, attributes: &[u8]) -> Option<Around> {
+    let mut whole = format!("a:{}:{{", session.len()).into_bytes();
+    let mut others = Vec::new();
+    for (key, text) in session.serialized() {
+        let Key::Bytes(name) = key else { return None };
+        let (name, text) = (std::str::from_utf8(name).ok()?, text.ok()?);
+        whole.extend(format!("s:{}:\"{name}\";", name.len()).into_bytes());
+        if name == ATTRIBUTES {
+            whole.extend(attributes);
+            continue;
+        }
+        whole.extend(&*text);
+        if name != META && *text != *b"a:0:{}" {
+            others.push((name.to_owned(), text.into_owned()));
+        }
+    }
+    whole.push(b'}');
+    Some(Around { whole, others })
+}
+
 fn path(name: &str) -> [Key<'_>; 2] {
     let name = match integer_key(name.as_bytes()) {
         Some(n) => Key::Int(n),

@@ -11,7 +11,7 @@ use cloakroom::clock::Timestamp;
 use cloakroom::payload::{Payload, PayloadBuilder};
 
 use super::coding::Coding;
-use crate::{DecodeError, Document, EncodeError, Encoding, Format, Key, Kind, Value};
+use crate::{DecodeError, Document, EncodeError, Encoding, Key, Kind, Value};
 
 /// What begins the names of entries that are not the application's: flash messages, the CSRF token.
 const RESERVED: char = '\0';
@@ -90,22 +90,6 @@ pub(super) fn write(
     coding.encode(&session).map_err(WriteError::Write)
 }
 
-/// Whether the entries are all that there is to what PHP has: nothing refers to another value or object, and no name is no key here.
-pub(super) fn are_all(coding: &Coding, bytes: &[u8], entries: &Payload) -> bool {
-    let Ok(whole) = coding.decode(bytes) else { return false };
-    // References are told by number, and numbers are other ones in the whole than in a variable alone.
-    let mut apart = format!("a:{}:{{", whole.len()).into_bytes();
-    for (name, text) in entries.iter().filter(|(key, _)| !is_reserved(key)) {
-        match name.parse::<i64>().ok().filter(|number| number.to_string() == name) {
-            Some(number) => apart.extend(format!("i:{number};").into_bytes()),
-            None => apart.extend(format!("s:{}:\"{name}\";", name.len()).into_bytes()),
-        }
-        apart.extend(text);
-    }
-    apart.push(b'}');
-    whole.encode_as(Format::PhpSerialize).is_ok_and(|whole| whole == apart)
-}
-
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError {
@@ -157,6 +141,7 @@ pub(super) fn with_user(payload: &Payload, variable: &str, user: &UserId) -> Res
 mod tests {
     use super::*;
     use crate::layout::coding::{Form, Packing};
+    use crate::Format;
 
     const PHP: Coding = Coding { form: Form::Handler(Format::Php), packing: Packing::Never };
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_500);
@@ -213,21 +198,6 @@ mod tests {
             )
             .is_ok()
         );
-    }
-
-    #[test]
-    fn entries_are_not_all_of_it_where_a_value_refers_to_another_one_or_has_no_name_here() {
-        for (php, all) in [
-            (&b"n|i:1;a|a:1:{i:0;i:5;}"[..], true),
-            (b"o|O:1:\"N\":1:{s:1:\"x\";i:5;}e|E:4:\"S:Up\";", true),
-            (b"a|a:2:{i:0;i:5;i:1;R:2;}n|i:1;", false),
-            (b"a|i:5;b|R:1;", false),
-            (b"a|O:1:\"N\":0:{}b|r:1;", false),
-            (b"\xff|i:9;n|i:1;", false),
-        ] {
-            let payload = read(&PHP, php, &Payload::empty()).unwrap();
-            assert_eq!(are_all(&PHP, php, &payload), all, "{}", String::from_utf8_lossy(php));
-        }
     }
 
     #[test]

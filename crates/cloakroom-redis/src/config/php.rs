@@ -84,9 +84,6 @@ pub(super) fn application(
         let unknown =
             |UnknownStage| said.refuse(MOVING, "is no stage of a move; accepted: prepare, move, done");
         application.moving = Some(stage.parse().map_err(unknown)?);
-        if application.layout.name() != PHPREDIS {
-            return Err(said.refuse(MOVING, "is built for the layout phpredis and no other yet"));
-        }
     }
     Ok(Some(application))
 }

@@ -54,7 +54,7 @@ pub use servers::PhpServers;
 /// A PHP application's sessions in Redis: on a [`PhpServer`], or on several ([`PhpServers`]).
 pub type PhpStore<G = PhpServer> = cloakroom_php::layout::PhpSessions<G>;
 
-/// A PHP application's sessions in Redis, on their way to another store.
+/// A PHP application's sessions in Redis, on a [`PhpServer`] or on several ([`PhpServers`]), on their way to another store.
 ///
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -70,4 +70,4 @@ pub type PhpStore<G = PhpServer> = cloakroom_php::layout::PhpSessions<G>;
 /// let sessions = SessionManager::new(store, config)?; // into SessionLayer::of
 /// # Ok(()) }
 /// ```
-pub type MovingStore = cloakroom_php::layout::Moving<PhpServer>;
+pub type MovingStore<G = PhpServer> = cloakroom_php::layout::Moving<G>;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloakroom::{Locking, Session, SessionHandle, SessionManager};
-use cloakroom_redis::php::{Layout, PhpServer, PhpServers, PhpStore};
+use cloakroom::{Locking, Session, SessionManager};
+use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpServers, PhpStore, Stage};
 use http::{HeaderMap, Request, StatusCode};
 
 use super::fpm::Fpm;
@@ -54,6 +54,8 @@ pub struct Shop {
     pub server: Server,
     others: Vec<Server>,
     called: String,
+    weights: Vec<u32>,
+    layout: Layout,
     prefix: String,
     cookie: String,
     endless: bool,
@@ -78,13 +80,13 @@ impl Shop {
             layout.session_config().locking(Locking { wait: Duration::from_secs(30), ..layout.locking() });
         let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(2));
         let shares = servers.iter().zip(setup.weights).map(|(server, weight)| (server.builder(), *weight));
-        let store = PhpStore::new(PhpServers::new(shares).unwrap(), layout);
+        let store = PhpStore::new(PhpServers::new(shares).unwrap(), layout.clone());
         let rust = SessionManager::new(store, config).unwrap();
         let others = servers.split_off(1);
         let server = servers.pop().unwrap();
         let (called, prefix) = (setup.called.to_owned(), setup.prefix.to_owned());
-        let (cookie, endless) = (setup.cookie.to_owned(), setup.endless);
-        Arc::new(Shop { php, rust, server, others, called, prefix, cookie, endless })
+        let (cookie, endless, weights) = (setup.cookie.to_owned(), setup.endless, setup.weights.to_vec());
+        Arc::new(Shop { php, rust, server, others, called, weights, layout, prefix, cookie, endless })
     }
 
     /// Lets PHP do something; follows the id.
@@ -96,23 +98,34 @@ impl Shop {
         page.body
     }
 
-    fn request(&self, id: &Option<String>) -> SessionHandle {
-        let mut request = Request::builder();
-        if let Some(id) = id {
-            request = request.header("cookie", format!("{}={id}", self.cookie));
-        }
-        self.rust.open(&request.body(()).unwrap(), None)
+    /// The service at some stage of its way out of PHP's layout.
+    fn at(&self, stage: Stage) -> SessionManager {
+        let shares = self.servers().zip(&self.weights).map(|(server, weight)| (server.builder(), *weight));
+        let php = PhpStore::new(PhpServers::new(shares).unwrap(), self.layout.clone());
+        let new = Arc::new(self.server.builder().build().unwrap());
+        SessionManager::new(MovingStore::new(php, new, stage), self.layout.session_config()).unwrap()
     }
 
     /// Lets a handler of ours do something; follows the id.
     pub async fn rust<T>(&self, id: &mut Option<String>, handler: impl AsyncFnOnce(&Session) -> T) -> T {
-        let handle = self.request(id);
+        self.served(&self.rust, id, handler).await
+    }
+
+    async fn served<T>(
+        &self,
+        by: &SessionManager,
+        id: &mut Option<String>,
+        handler: impl AsyncFnOnce(&Session) -> T,
+    ) -> T {
+        let mut request = Request::builder();
+        if let Some(id) = id {
+            request = request.header("cookie", format!("{}={id}", self.cookie));
+        }
+        let handle = by.open(&request.body(()).unwrap(), None);
         let session = handle.open().await.unwrap();
         let answer = handler(&session).await;
         let mut headers = HeaderMap::new();
-        if let cloakroom::Outcome::Failed(error) =
-            self.rust.close(&handle, StatusCode::OK, &mut headers).await
-        {
+        if let cloakroom::Outcome::Failed(error) = by.close(&handle, StatusCode::OK, &mut headers).await {
             panic!("{}: {error}", self.called);
         }
         if let Some(cookie) = headers.get("set-cookie") {
@@ -213,6 +226,46 @@ pub async fn a_visit(shop: &Shop, plain: bool) {
     shop.php("do=logout", &mut id.clone());
     assert!(shop.rust(&mut id, async |session| session.is_empty()).await, "{called}");
     shop.is_content();
+}
+
+/// A visitor of PHP's on the day on which PHP goes.
+pub async fn a_move(shop: &Shop) {
+    let called = &shop.called;
+    let mut id = None;
+    shop.php("do=set&key=basket&value=%5B%7B%22sku%22%3A%22A1%22%2C%22qty%22%3A2%7D%5D", &mut id);
+    shop.php("do=objects&plain=1", &mut id);
+    shop.php("do=login", &mut id);
+    let by_php = id.clone();
+    // While PHP has routes, both count.
+    let add =
+        async |session: &Session| session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
+    let before = shop.at(Stage::Prepare);
+    assert_eq!(shop.served(&before, &mut id, add).await, 1, "{called}");
+    assert_eq!(shop.php("do=add", &mut id), "null", "{called}");
+    assert_eq!(shop.php("do=intact&plain=1", &mut id), "true", "{called}");
+    // Then PHP has none.
+    let service = shop.at(Stage::Move);
+    assert_eq!(shop.served(&service, &mut id, add).await, 3, "{called}");
+    let key = format!("{}{}", shop.prefix, by_php.as_deref().unwrap());
+    assert!(shop.servers().all(|server| server.raw(&format!("EXISTS {key}")).starts_with(":0")), "{called}");
+    let look = async |session: &Session| {
+        let basket: Vec<BTreeMap<String, serde_json::Value>> = session.get("basket").unwrap().unwrap();
+        let node: BTreeMap<String, serde_json::Value> = session.get("node").unwrap().unwrap();
+        assert_eq!((basket[0]["sku"].as_str(), node["name"].as_str()), (Some("A1"), Some("a")), "{called}");
+        session.user().map(|user| user.as_str().to_owned())
+    };
+    assert_eq!(shop.served(&service, &mut id, look).await.as_deref(), Some("7"), "{called}");
+    assert_eq!(id, by_php, "{called}: the id stays");
+    // A late request of PHP's finds nothing, and what it writes is not loaded.
+    assert_eq!(shop.php("do=read&key=n", &mut id.clone()), "null", "{called}");
+    shop.php("do=add", &mut id.clone());
+    for stage in [Stage::Prepare, Stage::Move, Stage::Done] {
+        assert_eq!(shop.served(&shop.at(stage), &mut id, look).await.as_deref(), Some("7"), "{called}");
+    }
+    let mut gone = id.clone();
+    shop.served(&service, &mut id, async |session| session.destroy().await.unwrap()).await;
+    assert!(shop.served(&before, &mut gone, async |session| session.is_empty()).await, "{called}");
+    assert_eq!(shop.php.complaints(), "", "{called}");
 }
 
 /// 200 increments at 20 in parallel, half of them in PHP; answers with what is stored.

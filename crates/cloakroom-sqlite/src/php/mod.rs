@@ -28,9 +28,27 @@
 mod cache;
 mod rows;
 
-pub use cloakroom_php::layout::{Layout, LayoutError};
+pub use cloakroom_php::layout::{Layout, LayoutError, Stage, UnknownStage};
 
 pub use cache::PhpCache;
 
 /// A PHP application's sessions in a cache on SQLite.
 pub type PhpCacheStore = cloakroom_php::layout::PhpSessions<PhpCache>;
+
+/// A PHP application's sessions in a cache on SQLite, on their way to another store: of whichever kind.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::sync::Arc;
+/// use cloakroom::SessionManager;
+/// use cloakroom_sqlite::{SqliteStore, php::{Layout, MovingStore, PhpCache, PhpCacheStore, Stage}};
+///
+/// let layout = Layout::mini().user_variable("user_id");
+/// let config = layout.session_config();
+/// let php = PhpCacheStore::new(PhpCache::open("/tmp/mini-cache.sqlite3")?, layout);
+/// let new = SqliteStore::open("/var/lib/shop/sessions.db").await?;
+/// let store = MovingStore::new(php, Arc::new(new), Stage::Move);
+/// let sessions = SessionManager::new(store, config)?; // into SessionLayer::of
+/// # Ok(()) }
+/// ```
+pub type MovingStore = cloakroom_php::layout::Moving<PhpCache>;

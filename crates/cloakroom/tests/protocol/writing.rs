@@ -61,6 +61,21 @@ fn a_key_in_use_is_refused_whatever_is_under_it() {
     assert_eq!(world.create(create(key(1))), Created::Exists, "a marker");
 }
 
+/// As it is for whoever loads it.
+#[test]
+fn a_key_whose_past_is_forgotten_is_free() {
+    let (mut world, record) = World::with_session();
+    let Renamed::Renamed { .. } = world.rename(rename(key(0), key(1), record.version)) else { panic!() };
+    world.end(end(key(1)));
+    let marker = end(key(1)).marker.max(rename(key(0), key(1), record.version).marker);
+    world.wait(marker.as_secs());
+    for n in [0, 1] {
+        assert_eq!(world.load(n), Loaded::Missing);
+        let Created::Created { .. } = world.create(create(key(n))) else { panic!() };
+        world.live(n);
+    }
+}
+
 /// Ended before already done: an operation is not told it succeeded when what it made is dead since.
 #[test]
 fn creating_again_after_expiry_does_not_hand_out_an_expired_record() {

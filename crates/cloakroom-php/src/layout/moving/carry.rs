@@ -12,7 +12,7 @@ use cloakroom::{OpId, StoreKey};
 
 use super::aside::{self, is_aside};
 use super::flag::{Flag, flagged, is_flagged, unflagged};
-use super::{Parts, Stage};
+use super::{Parts, Stage, whole};
 use crate::layout::ground::{Ground, Matter};
 use crate::layout::picture::{About, Drafts};
 use crate::layout::store::Inner;
@@ -31,8 +31,8 @@ const TRIES: usize = 4;
 
 /// What PHP has of a session.
 enum Theirs {
-    /// This, and whether it may be taken away now.
-    Live(Arc<Record>, bool),
+    /// This, and what of it moves: nothing while somebody holds the lock, or where it cannot.
+    Live(Arc<Record>, Option<Payload>),
     /// It has moved.
     Marked,
     Gone,
@@ -45,11 +45,10 @@ impl<G: Ground> Inner<G> {
             Ok(match table.get(key)? {
                 Some(Entry::Live { record, lease }) if !record.is_expired(now) => {
                     let free = lease.is_none_or(|lease| now >= lease.until);
-                    let whole = free
-                        && table.value(key).is_some_and(|value| {
-                            variables::are_all(&self.layout.coding, value, &record.payload)
-                        });
-                    Theirs::Live(record, whole)
+                    // Of a session that PHP does not store, for it is empty, there is what is beside.
+                    let value = table.value(key).unwrap_or_default();
+                    let moves = whole::of(&self.layout.coding, value, &record.payload).filter(|_| free);
+                    Theirs::Live(record, moves)
                 }
                 Some(Entry::Marker { op, until, .. }) if op == mark() && now < until => Theirs::Marked,
                 _ => Theirs::Gone,
@@ -144,10 +143,10 @@ impl<G: Ground> Parts<G> {
                     self.drop_copy(key, record).await?;
                     return Ok(None);
                 }
-                (Theirs::Gone, None) | (Theirs::Live(_, false), _) => return Ok(None),
+                (Theirs::Gone, None) | (Theirs::Live(_, None), _) => return Ok(None),
                 (Theirs::Live(..), _) if self.stage != Stage::Move => return Ok(None),
-                (Theirs::Live(record, true), ours) => {
-                    if let Some(copied) = self.copy(key, &record, ours).await?
+                (Theirs::Live(record, Some(moves)), ours) => {
+                    if let Some(copied) = self.copy(key, &record, &moves, ours).await?
                         && self.php().take_out(key, &record).await?
                     {
                         self.unflag(key, &copied).await?;
@@ -167,9 +166,10 @@ impl<G: Ground> Parts<G> {
         &self,
         key: StoreKey,
         theirs: &Record,
+        moves: &Payload,
         ours: Option<&Arc<Record>>,
     ) -> Result<Option<Arc<Record>>, StoreError> {
-        let payload = flagged(&theirs.payload, Flag::of(theirs));
+        let payload = flagged(moves, Flag::of(theirs));
         match ours {
             Some(ours) if ours.user != theirs.user => {
                 self.drop_copy(key, ours).await?;

@@ -14,6 +14,7 @@ mod aside;
 mod carry;
 mod flag;
 mod store;
+mod whole;
 
 use std::future::Future;
 use std::sync::Arc;

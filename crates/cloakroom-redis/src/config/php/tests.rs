@@ -102,8 +102,12 @@ async fn a_compression_is_taken_over_or_refused() {
 #[tokio::test]
 async fn every_layout_that_parses_can_be_named() {
     for name in Layout::names().filter(|name| ![FILES, MINI].contains(name)) {
-        let found = application(&format!("{TABLE}layout = \"{name}\"\n"), &[]).await.unwrap().unwrap();
+        let file = format!("{TABLE}layout = \"{name}\"\n");
+        let found = application(&file, &[]).await.unwrap().unwrap();
         assert_eq!(found.layout, name.parse().unwrap());
+        // And left.
+        let found = config(&format!("{file}moving = \"move\"\n"), &[]).await.unwrap();
+        assert!(found.starts_with("redis "), "{found}");
     }
 }
 
@@ -286,8 +290,9 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
             &[],
             "c.toml:3:10: connections.redis.moving is no stage of a move; accepted: prepare, move, done",
         ),
-        (with("layout = \"phalcon\"\nmoving = \"move\""), &[], "moving is built for the layout phpredis"),
-        (with("layout = \"php-files\""), &[], "layout is of sessions in files"),
+        (with("layout = \"php-files\"\nmoving = \"move\""), &[], "layout is of sessions in files"),
+        (with("layout = \"mini\"\nmoving = \"move\""), &[], "layout is of sessions in a cache on SQLite"),
+        (with("layout = \"laravel\"\nmoving = \"move\""), &[], "needs the application's key"),
         (with("moving = \"move\""), &[], "moving stands without a layout or php_ini"),
         (with("php_ini = []"), &[], "php_ini names no file"),
         (

@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::record::{Record, Version};
 use crate::store::{Create, Created, Snapshot};
 
-/// Stores a new record, unless something is under the key.
+/// Stores a new record, unless something is under the key. What need not be remembered any more is nothing; a session past its
+/// deadline is still something.
 ///
 /// # Errors
 /// Those of the table.
@@ -19,8 +20,9 @@ pub fn create<T: Table>(table: &mut T, now: Timestamp, request: Create) -> Resul
         Some(Entry::Live { record, .. }) if record.knows(op) && !record.is_expired(now) => {
             return Ok(Created::Created { snapshot: Snapshot { record, now }, evicted: Vec::new() });
         }
-        Some(_) => return Ok(Created::Exists),
-        None => {}
+        Some(Entry::Live { .. }) => return Ok(Created::Exists),
+        Some(entry) if now < entry.purge_at() => return Ok(Created::Exists),
+        Some(_) | None => {}
     }
     let absolute_deadline = now.after(lifetime.absolute);
     let mut record = Record {

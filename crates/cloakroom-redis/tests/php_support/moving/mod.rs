@@ -1,0 +1,181 @@
+//! Sessions on their way out of a PHP application's layout, whichever it is: the same suite for every place that has one.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+pub mod interleavings;
+pub mod visits;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use cloakroom::store::{Loaded, Store};
+use cloakroom::{Session, SessionError, SessionHandle, SessionManager, StoreKey};
+use cloakroom_php::layout::{Layout, Stage};
+use cloakroom_testing::fault::{Fault, FaultStore};
+use http::{HeaderMap, Request, StatusCode};
+
+/// A PHP application, played by the test, and the place that its sessions move to.
+pub trait Application {
+    /// With `user_id` as the variable of who is logged in.
+    fn layout(&self) -> Layout;
+    /// The sessions on their way, as another process has them.
+    async fn moving(&self, stage: Stage, new: Arc<dyn Store>) -> Arc<dyn Store>;
+    /// Where they move to, as another process has it.
+    async fn place(&self) -> Arc<dyn Store>;
+    /// PHP writes a session: the variables as `serialize()` has the array of them.
+    fn writes(&self, id: &str, variables: &str);
+    fn ends(&self, id: &str);
+    fn has(&self, id: &str) -> bool;
+    /// PHP takes its lock; false where it takes none.
+    fn locks(&self, _: &str) -> bool {
+        false
+    }
+    fn unlocks(&self, _: &str) {}
+
+    /// What a browser presents for an id.
+    fn cookie(&self, id: &str) -> String {
+        format!("PHPSESSID={id}")
+    }
+}
+
+/// The variables of a session: who is logged in, a number, a basket.
+pub fn basket(user: u32, n: i64) -> String {
+    format!(r#"a:3:{{s:7:"user_id";i:{user};s:1:"n";i:{n};s:6:"basket";a:1:{{i:0;s:2:"A1";}}}}"#)
+}
+
+/// Of nobody.
+pub fn number(n: i64) -> String {
+    format!(r#"a:1:{{s:1:"n";i:{n};}}"#)
+}
+
+/// A session of PHP's, and who holds its cookie.
+pub struct Visitor<'a, A> {
+    pub application: &'a A,
+    pub id: String,
+    pub cookie: String,
+}
+
+impl<'a, A: Application> Visitor<'a, A> {
+    /// A session of its own, with these variables.
+    pub async fn new(application: &'a A, variables: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let store = application.moving(Stage::Prepare, application.place().await).await;
+        let length = store.conventions().unwrap().ids.rules().length;
+        let id = format!("{:0>length$}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let cookie = application.cookie(&id);
+        application.writes(&id, variables);
+        Visitor { application, id, cookie }
+    }
+
+    pub fn php_writes(&self, variables: &str) {
+        self.application.writes(&self.id, variables);
+    }
+
+    pub fn php_ends(&self) {
+        self.application.ends(&self.id);
+    }
+
+    pub fn php_has(&self) -> bool {
+        self.application.has(&self.id)
+    }
+
+    /// What the place that sessions move to has under the id.
+    pub async fn moved(&self) -> Loaded {
+        self.application.place().await.load(StoreKey::of_plain(self.id.as_bytes())).await.unwrap()
+    }
+
+    /// A move breaks off when its copy is made.
+    pub async fn breaks_off(&self) {
+        let faulty = FaultStore::new(self.application.place().await);
+        faulty.at(2, Fault::LoseAnswer);
+        let broken = Instance::over(self.application, Stage::Move, Arc::new(faulty)).await;
+        let _ = broken.request(&self.cookie).open().await;
+        assert!(matches!(self.moved().await, Loaded::Live(_)), "{}: there is a copy", broken.called);
+        assert!(self.php_has(), "{}", broken.called);
+    }
+}
+
+/// An instance of the service, at some stage of the move.
+pub struct Instance {
+    pub called: &'static str,
+    pub sessions: SessionManager,
+}
+
+impl Instance {
+    pub async fn over(application: &impl Application, stage: Stage, new: Arc<dyn Store>) -> Self {
+        let layout = application.layout();
+        // On a machine that is busy with other things as well.
+        let config = layout.session_config().deadlines(Duration::from_secs(30), Duration::from_secs(10));
+        let sessions = SessionManager::over(application.moving(stage, new).await, config).unwrap();
+        Instance { called: layout.name(), sessions }
+    }
+
+    pub async fn at(application: &impl Application, stage: Stage) -> Self {
+        Self::over(application, stage, application.place().await).await
+    }
+
+    pub fn request(&self, cookie: &str) -> SessionHandle {
+        self.sessions.open(&Request::builder().header("cookie", cookie).body(()).unwrap(), None)
+    }
+
+    /// A whole request; answers with what the handler says and the cookie that the response sets.
+    pub async fn serve<T>(
+        &self,
+        cookie: &str,
+        handler: impl AsyncFnOnce(&Session) -> Result<T, SessionError>,
+    ) -> Result<(T, Option<String>), SessionError> {
+        let handle = self.request(cookie);
+        let said = handler(&handle.open().await?).await?;
+        let mut headers = HeaderMap::new();
+        if let cloakroom::Outcome::Failed(error) =
+            self.sessions.close(&handle, StatusCode::OK, &mut headers).await
+        {
+            return Err(error);
+        }
+        let told = headers.get("set-cookie").map(|value| value.to_str().unwrap());
+        Ok((said, told.and_then(|told| told.split(';').next()).map(str::to_owned)))
+    }
+
+    pub async fn n(&self, cookie: &str) -> Option<i64> {
+        self.serve(cookie, async |session| session.get("n")).await.unwrap().0
+    }
+
+    pub async fn add(&self, cookie: &str) -> Result<i64, SessionError> {
+        let add = async |session: &Session| session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await;
+        self.serve(cookie, add).await.map(|(n, _)| n)
+    }
+}
+
+/// A test for each part of the suite, over all of these applications.
+macro_rules! moving_suite {
+    ($applications:expr) => {
+        moving_suite! { $applications;
+            visits: a_session_moves_with_the_request_that_asks_for_it_and_the_visitor_notices_nothing,
+            visits: while_php_holds_its_lock_a_session_stays_where_it_is_and_is_served_from_there,
+            visits: a_variable_that_another_one_refers_to_keeps_its_session_where_it_is,
+            visits: a_session_without_variables_moves_as_well,
+            visits: c2_what_php_writes_after_the_move_is_never_loaded,
+            visits: c4_a_logout_follows_an_id_that_was_changed_in_phps_place_and_has_moved_since,
+            visits: c4_nothing_from_before_a_login_is_planted_while_the_session_moves,
+            interleavings: c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing,
+            interleavings: c1_c4_what_is_decided_on_phps_session_is_not_done_to_a_copy_of_it,
+            interleavings: c1_a_copy_that_is_taken_away_late_is_not_the_session_that_has_moved_since,
+            interleavings: c2_a_copy_that_was_taken_away_is_no_end_of_the_session,
+            interleavings: c1_what_php_writes_while_the_copy_is_made_is_what_moves,
+            interleavings: c1_two_hundred_increments_while_the_session_moves_are_two_hundred,
+            interleavings: c2_a_logout_while_the_session_moves_is_one_on_both_sides,
+        }
+    };
+    ($applications:expr; $($part:ident: $name:ident,)*) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $name() {
+                for application in $applications {
+                    moving::$part::$name(&application).await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use moving_suite;
