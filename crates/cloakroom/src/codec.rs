@@ -1,12 +1,16 @@
 //! How values become bytes. Each value is encoded by itself, so that reading one does not decode the others.
 
 mod nesting;
+mod tree;
+mod values;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{ErrorKind, SessionError};
 use crate::store::{ForeignCodec, ForeignError};
+
+pub(crate) use values::Values;
 
 /// The encoding of values. Changing it makes stored sessions unreadable; choose it once.
 #[derive(Debug, Clone, Copy, Default)]

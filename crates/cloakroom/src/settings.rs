@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::codec::Codec;
+use crate::codec::{Codec, Values};
 use crate::ids::IdFormat;
 use crate::record::Lifetime;
 
@@ -107,7 +107,7 @@ pub(crate) struct Settings {
     pub(crate) on_unavailable: OnUnavailable,
     pub(crate) on_obsolete_id: OnObsoleteId,
     pub(crate) commit_on_5xx: bool,
-    pub(crate) codec: Codec,
+    pub(crate) codec: Values,
     /// How ids are read and made.
     pub(crate) ids: IdFormat,
     /// How often the engine asks the store to remove what is past its time.
@@ -137,7 +137,7 @@ impl Default for Settings {
             on_unavailable: OnUnavailable::default(),
             on_obsolete_id: OnObsoleteId::default(),
             commit_on_5xx: false,
-            codec: Codec::default(),
+            codec: Values::own(Codec::default()),
             ids: IdFormat::Own,
             purge_every: Some(Duration::from_secs(30)),
             ended_poll: Duration::from_secs(2),

@@ -7,9 +7,9 @@ use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
 use cloakroom::store::protocol;
 use cloakroom::store::{
-    Acquire, Acquired, BindUser, Commit, Committed, Conventions, Create, Created, End, Ended, Ending, Loaded,
-    Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store,
-    StoreError, StoreErrorKind, StoreFuture, StoreStats, Summary, Touch, Touched,
+    Acquire, Acquired, BindUser, Commit, Committed, Conventions, Create, Created, End, Ended, Ending,
+    Handover, Loaded, Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom,
+    ScanPage, Store, StoreError, StoreErrorKind, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{PlainIds, StoreKey, UserId};
 use parking_lot::Mutex;
@@ -100,7 +100,7 @@ impl<G: Ground> Store for PhpSessions<G> {
     }
 
     fn conventions(&self) -> Option<Conventions> {
-        Some(Conventions { ids: self.0.ids.clone(), values: &PhpValues })
+        Some(Conventions { ids: self.0.ids.clone(), values: &PhpValues, handover: Handover::Shared })
     }
 
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {

@@ -112,6 +112,13 @@ pub struct Document {
     pub(crate) shared: bool,
 }
 
+impl Document {
+    /// Whether it is a tree of arrays and scalars: no objects, no enums, and nothing that is tied to something else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.objects.is_empty() && self.cells.is_empty()
+    }
+}
+
 impl std::fmt::Debug for Document {
     /// Sizes only: what a session holds does not belong in a log.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -147,7 +147,7 @@ impl Laying<'_> {
                 cap(known.sessions_per_user),
             ))
             .marker(self.pick("session.marker", session.marker, known.marker))
-            .codec(self.pick("session.codec", session.codec.into(), known.codec))
+            .codec(self.pick("session.codec", session.codec.into(), known.codec.own))
             .mode(self.pick("concurrency.mode", concurrency.mode.into(), known.mode))
             .on_conflict(self.pick(
                 "concurrency.on_conflict",

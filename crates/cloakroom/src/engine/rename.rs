@@ -173,7 +173,7 @@ impl Engine {
         merged: Merged,
     ) -> Result<(Rename, SessionId), SessionError> {
         let settings = &self.settings;
-        let new_id = known.id.successor();
+        let new_id = settings.ids.successor(&known.id);
         let keep = Deadlines::Keep { renewal: settings.lifetime.renewal };
         let (mut payload, mut epoch) = (merged.payload, merged.epoch);
         let (old, bind, deadlines) = match change {
@@ -212,6 +212,10 @@ impl Engine {
                 let deadlines = if *restart { Deadlines::Restart(settings.lifetime) } else { keep };
                 (OldId::Dead, Some(bind), deadlines)
             }
+        };
+        let payload = match new_id.is_own() {
+            true => settings.codec.taken_over(payload),
+            false => payload,
         };
         let request = Rename {
             from: known.key,

@@ -1,8 +1,6 @@
 use std::fmt;
 
-use data_encoding::BASE64URL_NOPAD;
-
-use super::{ID_BYTES, ID_LEN, PlainId, StoreKey};
+use super::{ID_LEN, PlainId, StoreKey};
 
 /// An id as a client sent it: the right length and alphabet, and nothing more is known of it.
 ///
@@ -76,15 +74,6 @@ impl Candidate {
             Form::Own(text) => text,
             Form::Plain(id) => id.expose().as_bytes(),
         }
-    }
-
-    pub(crate) fn bytes(&self) -> [u8; ID_BYTES] {
-        let mut out = [0; ID_BYTES];
-        // The alphabet and the length were checked by `parse`; were they not, zeros open nothing.
-        if let Form::Own(text) = &self.0 {
-            let _ = BASE64URL_NOPAD.decode_mut(text, &mut out);
-        }
-        out
     }
 }
 

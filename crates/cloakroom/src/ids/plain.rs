@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use zeroize::Zeroize;
 
+use crate::store::Handover;
+
 use super::{Candidate, IdEnvelope, MalformedId, SessionId, StoreKey, percent};
 
 /// What ids of the other system look like.
@@ -123,13 +125,15 @@ impl PlainIds {
     /// # Errors
     /// [`MalformedId`]: it is none by the [rules](IdRules).
     pub fn hold(&self, text: &[u8]) -> Result<PlainId, MalformedId> {
-        let rules = self.rules();
-        let fits =
-            rules.lengths.contains(&text.len()) && text.iter().all(|byte| rules.accepted.contains(byte));
         match std::str::from_utf8(text) {
-            Ok(text) if fits => Ok(self.intern(text.to_owned())),
+            Ok(text) if self.fits(text.as_bytes()) => Ok(self.intern(text.to_owned())),
             _ => Err(MalformedId),
         }
+    }
+
+    fn fits(&self, text: &[u8]) -> bool {
+        let rules = self.rules();
+        rules.lengths.contains(&text.len()) && text.iter().all(|byte| rules.accepted.contains(byte))
     }
 
     /// As a client presents it: what PHP encodes in a cookie is decoded, and the envelope opened.
@@ -165,6 +169,13 @@ impl PlainIds {
         SessionId::plain(self.intern(text))
     }
 
+    /// An id of this library's own that these rules do not take for the other system's.
+    fn own(&self, make: impl Fn() -> SessionId) -> SessionId {
+        // PHP has no `_`, which more than one in three of ours has. Rules that take everything have ids of their own only.
+        let mut tries = (0..64).map(|_| make());
+        tries.find(|made| !self.fits(made.expose().as_bytes())).unwrap_or_else(|| self.generate())
+    }
+
     fn intern(&self, mut text: String) -> PlainId {
         let key = StoreKey::of_plain(text.as_bytes());
         let mut held = self.0.held.lock();
@@ -195,8 +206,8 @@ pub(crate) enum IdFormat {
     /// This library's own.
     #[default]
     Own,
-    /// Another system's.
-    Plain(PlainIds),
+    /// Another system's, and this library's own as far as sessions have been taken over.
+    Plain(PlainIds, Handover),
 }
 
 impl IdFormat {
@@ -204,14 +215,29 @@ impl IdFormat {
     pub(crate) fn parse(&self, cookie: &str, value: &[u8]) -> Result<Candidate, MalformedId> {
         match self {
             IdFormat::Own => Candidate::parse(value),
-            IdFormat::Plain(ids) => ids.parse(cookie, value),
+            IdFormat::Plain(ids, handover) => ids.parse(cookie, value).or_else(|malformed| match handover {
+                Handover::Shared => Err(malformed),
+                // Only what cannot be the other system's is made: see `own`.
+                Handover::Prepared | Handover::Done => Candidate::parse(value),
+            }),
         }
     }
 
     pub(crate) fn generate(&self) -> SessionId {
         match self {
             IdFormat::Own => SessionId::generate(),
-            IdFormat::Plain(ids) => ids.generate(),
+            IdFormat::Plain(ids, Handover::Done) => ids.own(SessionId::generate),
+            IdFormat::Plain(ids, _) => ids.generate(),
+        }
+    }
+
+    /// A new id for the session of this one.
+    pub(crate) fn successor(&self, old: &SessionId) -> SessionId {
+        match self {
+            IdFormat::Own => old.successor(),
+            IdFormat::Plain(ids, Handover::Done) => ids.own(|| old.own_successor()),
+            // No tag is inherited: a store of such ids is no cluster.
+            IdFormat::Plain(ids, _) => ids.generate(),
         }
     }
 }
@@ -256,6 +282,30 @@ mod tests {
         let comma = SessionId::proven(&comma);
         assert_eq!(comma.expose(), "0123456789,abcdef0123456789");
         assert_eq!(comma.told("id").unwrap(), "0123456789%2Cabcdef0123456789");
+    }
+
+    #[test]
+    fn s10_ids_of_ours_beside_the_other_systems_are_told_apart_and_read_only_where_there_may_be_some() {
+        let format = |handover| IdFormat::Plain(ids(), handover);
+        let (shared, prepared, done) =
+            (format(Handover::Shared), format(Handover::Prepared), format(Handover::Done));
+        let theirs = shared.generate();
+        for _ in 0..200 {
+            for ours in [done.generate(), done.successor(&theirs), done.successor(&done.generate())] {
+                let text = ours.expose().as_bytes();
+                assert!(ours.is_own() && shared.parse("id", text).is_err(), "it is none of theirs");
+                for reads in [&prepared, &done] {
+                    assert_eq!(reads.parse("id", text).unwrap().store_key(), ours.store_key());
+                }
+            }
+        }
+        assert_eq!(done.successor(&theirs).store_key().tag(), theirs.store_key().tag());
+        assert!(!prepared.generate().is_own() && !prepared.successor(&done.generate()).is_own());
+        // Theirs stay theirs, one that could be ours as well included.
+        for reads in [&shared, &prepared, &done] {
+            let read = reads.parse("id", theirs.expose().as_bytes()).unwrap();
+            assert_eq!((theirs.expose().len(), read.store_key()), (32, theirs.store_key()));
+        }
     }
 
     /// The id backwards, behind the cookie's name.

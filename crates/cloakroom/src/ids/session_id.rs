@@ -4,7 +4,7 @@ use std::fmt;
 use rand::Rng;
 use zeroize::{Zeroize, optimization_barrier};
 
-use super::{Candidate, ID_BYTES, ID_LEN, PlainId, StoreKey, TAG_BYTES};
+use super::{Candidate, ID_BYTES, ID_LEN, PlainId, StoreKey};
 
 /// An id that this server issued. Whoever knows it is the visitor: it is a secret.
 ///
@@ -36,21 +36,28 @@ impl SessionId {
     /// A new id of the same line: it inherits this id's slot tag, so that both live in one slot of a cluster.
     #[must_use]
     pub fn successor(&self) -> Self {
-        let text = match &self.0 {
-            Form::Own(text) => text,
+        match &self.0 {
+            Form::Own(_) => self.own_successor(),
             // No tag is inherited: such a store is no cluster.
-            Form::Plain(id) => return id.ids().generate(),
-        };
+            Form::Plain(id) => id.ids().generate(),
+        }
+    }
+
+    /// The same, of this library's own form, whatever this one's is.
+    pub(super) fn own_successor(&self) -> Self {
         let mut raw = [0u8; ID_BYTES];
         rand::rng().fill_bytes(&mut raw);
-        let mut old = Candidate::parse(text).map(|c| c.bytes()).unwrap_or(raw);
-        for (to, from) in raw.iter_mut().zip(old).take(TAG_BYTES) {
+        for (to, from) in raw.iter_mut().zip(self.store_key().tag()) {
             *to = from;
         }
-        old.zeroize();
         let id = Self::encode(&raw);
         raw.zeroize();
         id
+    }
+
+    /// Whether it is of this library's own form.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(self.0, Form::Own(_))
     }
 
     /// The store knows this candidate: it is one of ours.
@@ -69,7 +76,8 @@ impl SessionId {
     pub(crate) fn parse_alike(&self, text: &[u8]) -> Result<Candidate, super::MalformedId> {
         match &self.0 {
             Form::Own(_) => Candidate::parse(text),
-            Form::Plain(id) => id.ids().hold(text).map(Candidate::plain),
+            // Or one of ours by now: what is sealed is the successor's.
+            Form::Plain(id) => id.ids().hold(text).map(Candidate::plain).or_else(|_| Candidate::parse(text)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{FailureHook, HttpPolicy};
-use crate::codec::Codec;
+use crate::codec::{Codec, Values};
 use crate::engine::{Events, Subscriber};
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cache_limiter::{CacheLimiter, CachePolicy};
@@ -169,7 +169,7 @@ impl SessionConfig {
     /// The encoding of values; what another one wrote cannot be read. [`Codec::MessagePack`].
     #[must_use]
     pub fn codec(mut self, codec: Codec) -> Self {
-        self.settings.codec = codec;
+        self.settings.codec = Values::own(codec);
         self
     }
 

@@ -31,7 +31,6 @@ pub(crate) use failure::Replayable;
 pub(crate) use failure::error_response;
 pub use failure::{Discarded, FailureHook};
 
-use crate::codec::Codec;
 use crate::engine::Engine;
 use crate::error::SessionError;
 use crate::http::cache_limiter::CachePolicy;
@@ -124,8 +123,8 @@ impl SessionManager {
 /// Where the store's sessions are another system's too, ids and values are as that system has them.
 fn adopt(store: &dyn Store, settings: &mut Settings, http: &mut HttpPolicy) {
     if let Some(conventions) = store.conventions() {
-        settings.codec = Codec::Foreign(conventions.values);
-        settings.ids = IdFormat::Plain(conventions.ids);
+        settings.codec = settings.codec.beside(conventions.values, conventions.handover);
+        settings.ids = IdFormat::Plain(conventions.ids, conventions.handover);
         http.transport.read_as(settings.ids.clone());
     }
 }

@@ -1,13 +1,13 @@
 use serde::de::DeserializeOwned;
 
-use crate::codec::Codec;
+use crate::codec::Values;
 use crate::error::SessionError;
 
 /// A value that has not been decoded.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawValue {
     pub(crate) bytes: Vec<u8>,
-    pub(crate) codec: Codec,
+    pub(crate) codec: Values,
 }
 
 impl RawValue {

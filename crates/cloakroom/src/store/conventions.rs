@@ -11,6 +11,20 @@ pub struct Conventions {
     pub ids: PlainIds,
     /// The values.
     pub values: &'static dyn ForeignCodec,
+    /// How far they have been taken over.
+    pub handover: Handover,
+}
+
+/// How far sessions of another system have been taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handover {
+    /// Not at all: the other system has them too, and ids and values are as it has them.
+    Shared,
+    /// Ids and values of this library's own are read as well, for another process makes them by now. None is made here.
+    Prepared,
+    /// The other system is gone. New ids and values are this library's own, and those of before are still read. A session that gets a new id
+    /// gets values of this library's own with it, as far as they can be carried over without loss.
+    Done,
 }
 
 /// A value on its way to the other system.
@@ -26,6 +40,12 @@ pub trait ForeignCodec: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the other system has no counterpart of. The text must not repeat the value.
     fn encode(&self, value: &ForeignValue<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+
+    /// Whether these bytes are the other system's, where they may be this library's own as well ([`Handover`]). Asked for each value that is read.
+    fn is_foreign(&self, bytes: &[u8]) -> bool;
+
+    /// Whether these bytes of the other system's are made of what every system has: numbers, text, lists, maps.
+    fn is_plain(&self, bytes: &[u8]) -> bool;
 
     /// Hands what the bytes stand for to `take`, once.
     ///

@@ -18,7 +18,7 @@ mod push;
 mod request;
 pub mod wire;
 
-pub use conventions::{Conventions, ForeignCodec, ForeignError, ForeignValue};
+pub use conventions::{Conventions, ForeignCodec, ForeignError, ForeignValue, Handover};
 pub use error::{StoreError, StoreErrorKind};
 pub use expiry::ExpiryListener;
 pub(crate) use future::Answering;

@@ -75,14 +75,6 @@ impl<G: Ground> Inner<G> {
         };
         self.step(about, take, |_| false).await
     }
-
-    /// The variables with who is logged in among them, as PHP has it.
-    pub(super) fn told(&self, payload: &Payload, bind: Option<&BindUser>) -> Payload {
-        let named = self.layout.user_variable.as_ref().zip(bind);
-        let with =
-            named.and_then(|(variable, bind)| variables::with_user(payload, variable, &bind.user).ok());
-        with.unwrap_or_else(|| payload.clone())
-    }
 }
 
 /// A step of the move that was made, whether or not replicas confirmed it. Where both places are on one server, replicas are given the steps
@@ -106,6 +98,20 @@ impl<G: Ground> Parts<G> {
         self.php.inner()
     }
 
+    /// Whether PHP's place is to be asked for it: not for an id of this library's own, which another process makes by now.
+    pub(super) fn may_be_phps(&self, key: &StoreKey) -> bool {
+        self.stage != Stage::Done && self.php().ids.resolve(key).is_some()
+    }
+
+    /// The data with who is logged in among the variables, as PHP has it, while there may be PHP to look.
+    pub(super) fn told(&self, payload: &Payload, bind: Option<&BindUser>) -> Payload {
+        let variable = self.php().layout.user_variable.as_ref().filter(|_| self.stage != Stage::Done);
+        let with = variable
+            .zip(bind)
+            .and_then(|(variable, bind)| variables::with_user(payload, variable, &bind.user).ok());
+        with.unwrap_or_else(|| payload.clone())
+    }
+
     /// What the new place says of the session, which is moved there if it may be. `None`: it is PHP's, if anybody's.
     pub(super) async fn settle(&self, key: StoreKey) -> Result<Option<Loaded>, StoreError> {
         let loaded = self.new.load(key).await?;
@@ -113,9 +119,9 @@ impl<G: Ground> Parts<G> {
             return Ok(Some(loaded));
         }
         match self.stage {
-            Stage::Prepare => Ok(None),
+            _ if !self.may_be_phps(&key) => Ok(Some(Loaded::Missing)),
             Stage::Move => self.carry(key, loaded).await,
-            Stage::Done => Ok(Some(Loaded::Missing)),
+            Stage::Prepare | Stage::Done => Ok(None),
         }
     }
 

@@ -19,6 +19,8 @@ mod whole;
 use std::future::Future;
 use std::sync::Arc;
 
+#[cfg(doc)]
+use cloakroom::store::Handover;
 use cloakroom::store::{Store, StoreError, StoreFuture};
 
 use super::ground::Ground;
@@ -35,7 +37,7 @@ pub enum Stage {
     Prepare,
     /// PHP has no routes with sessions any more. Sessions move as they are asked for; new ones are begun in the new place.
     Move,
-    /// What has not moved is over: PHP's sessions are not looked for any more.
+    /// What has not moved is over: PHP's sessions are not looked for any more. New ids and values are this library's own.
     Done,
 }
 
@@ -59,8 +61,10 @@ pub struct UnknownStage;
 
 /// The sessions of a PHP application that is on its way out, together with the store that they move to.
 ///
-/// Ids and values stay as PHP had them, so that every visitor keeps the cookie; the configuration is that of the
-/// [`Layout`](super::Layout). Opening a session that has moved costs one call of the other store. One that stays where it is costs one more at
+/// A session that moves keeps its id and its values as PHP had them, so that every visitor keeps the cookie; the configuration is that of the
+/// [`Layout`](super::Layout). From [`Done`](Stage::Done) on, sessions that begin or get a new id have ids and values of this library's own, and
+/// both sorts are read at every stage: see [`Handover`].
+/// Opening a session that has moved costs one call of the other store. One that stays where it is costs one more at
 /// `prepare` and two more at `move`; a session that moves costs seven in all, and an id that neither place knows four at `prepare` and five at
 /// `move`.
 ///

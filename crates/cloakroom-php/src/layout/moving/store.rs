@@ -3,9 +3,9 @@
 use cloakroom::clock::Timestamp;
 use cloakroom::store::Ending;
 use cloakroom::store::{
-    Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, ExpiryListener, Loaded,
-    Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store,
-    StoreFuture, StoreStats, Summary, Touch, Touched,
+    Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, ExpiryListener, Handover,
+    Loaded, Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage,
+    Store, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 
@@ -43,7 +43,11 @@ impl<G: Ground> Store for Moving<G> {
     }
 
     fn conventions(&self) -> Option<Conventions> {
-        self.0.php.conventions()
+        let handover = match self.0.stage {
+            Stage::Prepare | Stage::Move => Handover::Prepared,
+            Stage::Done => Handover::Done,
+        };
+        self.0.php.conventions().map(|conventions| Conventions { handover, ..conventions })
     }
 
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
@@ -54,7 +58,7 @@ impl<G: Ground> Store for Moving<G> {
         if self.0.stage == Stage::Prepare {
             return self.0.php.create(request);
         }
-        let payload = self.0.php().told(&request.payload, request.bind.as_ref());
+        let payload = self.0.told(&request.payload, request.bind.as_ref());
         self.0.new.create(Create { payload, ..request })
     }
 
@@ -63,7 +67,7 @@ impl<G: Ground> Store for Moving<G> {
             let answer = parts.new.commit(request.clone()).await?;
             // The lease may be PHP's lock, and the copy one that nobody holds.
             let elsewhere = is_no_word(&answer) || answer == Committed::LeaseLost;
-            if !elsewhere || parts.stage == Stage::Done {
+            if !elsewhere || !parts.may_be_phps(&request.key) {
                 return Ok(answer);
             }
             let theirs = parts.php.commit(request.clone()).await?;
@@ -78,11 +82,11 @@ impl<G: Ground> Store for Moving<G> {
 
     fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
         self.ask(move |parts| async move {
-            let payload = parts.php().told(&request.payload, request.bind.as_ref());
+            let payload = parts.told(&request.payload, request.bind.as_ref());
             let ours = Rename { payload, ..request.clone() };
             let answer = parts.new.rename(ours.clone()).await?;
             let elsewhere = is_no_new_id(&answer) || answer == Renamed::LeaseLost;
-            if !elsewhere || parts.stage == Stage::Done {
+            if !elsewhere || !parts.may_be_phps(&request.from) {
                 return Ok(answer);
             }
             let theirs = parts.php.rename(request).await?;
@@ -96,7 +100,7 @@ impl<G: Ground> Store for Moving<G> {
 
     fn touch(&self, request: Touch) -> StoreFuture<Touched> {
         // Asked now, while the request that holds the id is there.
-        let theirs = (self.0.stage != Stage::Done).then(|| self.0.php.touch(request));
+        let theirs = self.0.may_be_phps(&request.key).then(|| self.0.php.touch(request));
         self.ask(|parts| async move {
             match (parts.new.touch(request).await?, theirs) {
                 (Touched::NotLive, Some(theirs)) => theirs.await,
@@ -108,7 +112,7 @@ impl<G: Ground> Store for Moving<G> {
     /// Both places, PHP's first: a move that is under way finds its session ended, and takes its copy back.
     fn end(&self, request: End) -> StoreFuture<Ended> {
         self.ask(|parts| async move {
-            if parts.stage == Stage::Done {
+            if !parts.may_be_phps(&request.key) {
                 return parts.new.end(request).await;
             }
             let mut request = request;
@@ -149,7 +153,7 @@ impl<G: Ground> Store for Moving<G> {
     fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
         self.ask(|parts| async move {
             match parts.new.renew(request).await? {
-                Renewed::LeaseLost if parts.stage != Stage::Done => parts.php.renew(request).await,
+                Renewed::LeaseLost if parts.may_be_phps(&request.key) => parts.php.renew(request).await,
                 answer => Ok(answer),
             }
         })
@@ -158,7 +162,7 @@ impl<G: Ground> Store for Moving<G> {
     fn release(&self, request: Release) -> StoreFuture<Released> {
         self.ask(|parts| async move {
             match parts.new.release(request).await? {
-                Released::NotHeld if parts.stage != Stage::Done => parts.php.release(request).await,
+                Released::NotHeld if parts.may_be_phps(&request.key) => parts.php.release(request).await,
                 answer => Ok(answer),
             }
         })

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod afterwards;
 pub mod interleavings;
 pub mod visits;
 
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloakroom::store::{Loaded, Store};
-use cloakroom::{Session, SessionError, SessionHandle, SessionManager, StoreKey};
+use cloakroom::{Session, SessionConfig, SessionError, SessionHandle, SessionManager, StoreKey};
 use cloakroom_php::layout::{Layout, Stage};
 use cloakroom_testing::fault::{Fault, FaultStore};
 use http::{HeaderMap, Request, StatusCode};
@@ -96,6 +97,11 @@ impl<'a, A: Application> Visitor<'a, A> {
     }
 }
 
+/// The layout's, on a machine that is busy with other things as well.
+pub fn config(application: &impl Application) -> SessionConfig {
+    application.layout().session_config().deadlines(Duration::from_secs(30), Duration::from_secs(10))
+}
+
 /// An instance of the service, at some stage of the move.
 pub struct Instance {
     pub called: &'static str,
@@ -104,11 +110,17 @@ pub struct Instance {
 
 impl Instance {
     pub async fn over(application: &impl Application, stage: Stage, new: Arc<dyn Store>) -> Self {
-        let layout = application.layout();
-        // On a machine that is busy with other things as well.
-        let config = layout.session_config().deadlines(Duration::from_secs(30), Duration::from_secs(10));
+        Self::with(application, stage, new, config(application)).await
+    }
+
+    pub async fn with(
+        application: &impl Application,
+        stage: Stage,
+        new: Arc<dyn Store>,
+        config: SessionConfig,
+    ) -> Self {
         let sessions = SessionManager::over(application.moving(stage, new).await, config).unwrap();
-        Instance { called: layout.name(), sessions }
+        Instance { called: application.layout().name(), sessions }
     }
 
     pub async fn at(application: &impl Application, stage: Stage) -> Self {
@@ -158,6 +170,10 @@ macro_rules! moving_suite {
             visits: c2_what_php_writes_after_the_move_is_never_loaded,
             visits: c4_a_logout_follows_an_id_that_was_changed_in_phps_place_and_has_moved_since,
             visits: c4_nothing_from_before_a_login_is_planted_while_the_session_moves,
+            afterwards: a_session_keeps_phps_id_until_it_is_renewed_and_then_nothing_of_it_is_phps,
+            afterwards: what_only_php_can_read_stays_as_it_is,
+            afterwards: a_session_that_begins_when_php_is_gone_is_none_of_phps,
+            afterwards: c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours,
             interleavings: c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing,
             interleavings: c1_c4_what_is_decided_on_phps_session_is_not_done_to_a_copy_of_it,
             interleavings: c1_a_copy_that_is_taken_away_late_is_not_the_session_that_has_moved_since,
