@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! what is to be beside (see `kept`) · rest
-//! rest = device (8) · inode (8) · file · old · new, or nothing · when it was used (8) · heir's key (35) · heir's file, or nothing · CRC-32 (4)
+//! rest = device (8) · inode (8) · when it was made (8) · file · old · new, or nothing · when it was used (8) · heir's key (35) · heir's file, or nothing · CRC-32 (4)
 //! ```
 //!
 //! PHP's file is written over in place, which is not one step. Whoever finds an intent and gets the file's lock knows that its writer is
@@ -53,6 +53,7 @@ impl Intent {
         let mut rest = Vec::with_capacity(self.old.len() + 256);
         rest.extend(self.identity.device.to_le_bytes());
         rest.extend(self.identity.inode.to_le_bytes());
+        rest.extend(self.identity.born.to_le_bytes());
         let mut part = |bytes: Option<&[u8]>| match bytes {
             None => rest.extend(u32::MAX.to_le_bytes()),
             Some(bytes) => {
@@ -79,9 +80,13 @@ impl Intent {
         if crc32fast::hash(summed) != u32::from_le_bytes(*sum) {
             return None;
         }
-        let (device, rest) = summed.split_first_chunk::<8>()?;
-        let (inode, mut rest) = rest.split_first_chunk::<8>()?;
-        let identity = Identity { device: u64::from_le_bytes(*device), inode: u64::from_le_bytes(*inode) };
+        let mut rest = summed;
+        let mut number = || -> Option<u64> {
+            let (number, after) = rest.split_first_chunk::<8>()?;
+            rest = after;
+            Some(u64::from_le_bytes(*number))
+        };
+        let identity = Identity { device: number()?, inode: number()?, born: number()? };
         let mut part = || -> Option<Option<&[u8]>> {
             let (len, after) = rest.split_first_chunk::<4>()?;
             rest = after;
@@ -153,7 +158,7 @@ mod tests {
         Intent {
             kept: Kept { bytes: b"beside".to_vec(), until: Timestamp::from_millis(9) },
             file: "a/b/sess_x".into(),
-            identity: Identity { device: 1, inode: 2 },
+            identity: Identity { device: 1, inode: 2, born: 3 },
             old: old.to_vec(),
             new: new.map(<[u8]>::to_vec),
             used: Timestamp::from_millis(5),
@@ -219,7 +224,8 @@ mod tests {
         let removal = intent(b"n|i:1;", None);
         assert_eq!(removal.course(None), Course::Finish);
         assert_eq!(removal.course(Some((removal.identity, b"n|i:1;"))), Course::Forget);
-        let another = Identity { device: 1, inode: 3 };
-        assert_eq!(removal.course(Some((another, b"n|i:1;"))), Course::Finish);
+        for another in [Identity { inode: 3, ..removal.identity }, Identity { born: 4, ..removal.identity }] {
+            assert_eq!(removal.course(Some((another, b"n|i:1;"))), Course::Finish);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use cloakroom::clock::Timestamp;
 use rustix::fs::OFlags;
@@ -23,11 +23,16 @@ pub(super) const MOST: u64 = 32 << 20;
 pub(super) struct Identity {
     pub(super) device: u64,
     pub(super) inode: u64,
+    /// In nanoseconds; zero where the file system does not tell. A file that is made after another one was removed may have its number: ext4 gives
+    /// it to the next one.
+    pub(super) born: u64,
 }
 
 impl Identity {
     pub(super) fn of(there: &Metadata) -> Self {
-        Identity { device: there.dev(), inode: there.ino() }
+        let born = there.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
+        let born = born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0);
+        Identity { device: there.dev(), inode: there.ino(), born }
     }
 }
 

@@ -266,6 +266,29 @@ fn c1_c2_after_a_kill_what_php_does_next_stands() {
     });
 }
 
+/// PHP adopts ids. Its new file may have the number that the removed one had, and is another file all the same.
+#[test]
+fn c4_after_a_kill_a_session_that_was_removed_stays_so_whatever_php_begins_under_its_id() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().worker_threads(2).build().unwrap();
+    let removed = std::cell::Cell::new(0);
+    killed_everywhere(|what, place, before, _| {
+        if place.value().is_some() {
+            return;
+        }
+        removed.set(removed.get() + 1);
+        std::fs::write(place.file(), "php|i:7;").unwrap();
+        let php = runtime.block_on(async {
+            let service = Service::on(&place.sessions()).await;
+            service.visit(async |session| session.get::<i64>("php").unwrap()).await
+        });
+        assert_eq!((php, place.value().as_deref()), (None, Some("php|i:7;")), "{what}");
+        let heirs = if what == "regenerate" { vec![before.to_owned()] } else { Vec::new() };
+        assert_eq!(place.others(), heirs, "{what}");
+        assert_eq!(place.leftovers(), Vec::<PathBuf>::new(), "{what}");
+    });
+    assert!(removed.get() >= 4, "only {} were removed", removed.get());
+}
+
 #[test]
 fn c9_a_full_disk_refuses_what_is_longer_and_leaves_phps_value_alone() {
     Place::new(&value(1, 3)).runs("full disk");
