@@ -120,6 +120,35 @@ fn spread() -> Arc<Shop> {
     Shop::open(Setup { weights: &[1, 3, 2], called: "spread", settings, ..Setup::new(Layout::phpredis()) })
 }
 
+#[cfg(feature = "config")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn several_servers_of_the_configuration_are_where_php_finds_its_sessions() {
+    use cloakroom::SessionManager;
+    use cloakroom::config::{Configuration, Drivers, Environment};
+
+    let shop = spread();
+    let weighed = shop.servers().zip([1, 3, 2]);
+    let listed: Vec<String> = weighed
+        .map(|(server, weight)| format!("tcp://127.0.0.1:{}?weight={weight}", server.port()))
+        .collect();
+    let file =
+        format!("driver = \"redis\"\n[connections.redis]\nlayout = \"phpredis\"\nphp_servers = {listed:?}\n");
+    let env = Environment::of::<&str, &str>([]);
+    let read = Configuration::parse("cloakroom.toml", file.as_bytes(), &env).unwrap();
+    let drivers = Drivers::none().with(cloakroom_redis::driver(&env));
+    let (store, config) = drivers.open_with_config(&read).await.unwrap();
+    let sessions = SessionManager::over(store, config).unwrap();
+    for n in 1..=12 {
+        let mut id = None;
+        shop.php(&format!("do=set&key=n&value={n}"), &mut id);
+        let add = async |session: &cloakroom::Session| {
+            session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap()
+        };
+        assert_eq!(shop.served(&sessions, &mut id, add).await, n + 1);
+        assert_eq!(shop.php("do=read&key=n", &mut id), (n + 1).to_string());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_visitor_of_several_servers_goes_on_when_php_goes() {
     let shop = spread();

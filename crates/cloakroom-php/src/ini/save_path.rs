@@ -81,6 +81,24 @@ pub struct RedisServer {
     pub persistent: bool,
 }
 
+impl RedisServer {
+    /// The servers of a `session.save_path` of phpredis', in the order in which they are written.
+    ///
+    /// ```
+    /// use cloakroom_php::ini::RedisServer;
+    ///
+    /// let servers = RedisServer::list("tcp://a:6379?weight=1, tcp://b:6379?weight=2")?;
+    /// assert_eq!(servers.iter().map(|server| server.weight).collect::<Vec<_>>(), [1, 2]);
+    /// # Ok::<(), cloakroom_php::ini::SavePathError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SavePathError`]: which server is none.
+    pub fn list(path: &str) -> Result<Vec<Self>, SavePathError> {
+        redis(path)
+    }
+}
+
 impl fmt::Debug for RedisServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisServer")

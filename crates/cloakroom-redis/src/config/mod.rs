@@ -49,6 +49,7 @@ const KEYS: &[&str] = &[
     NEAR_LIFETIME,
     LAYOUT,
     "php_ini",
+    "php_servers",
     "php_prefix",
     "serialize_handler",
     "php_compression",
@@ -95,6 +96,7 @@ const PORT: u16 = 6379;
 /// | `near_cache_entries`, `near_cache_bytes`, `near_cache_lifetime` | | beside it: as in [`NearCacheBuilder`] |
 /// | `layout` | `REDIS_LAYOUT` | `"phpredis"` and so on: the sessions of a PHP application (feature `php`); `"native"` |
 /// | `php_ini` | `REDIS_PHP_INI` | a list of files and folders (in the variable separated by commas): all of this, and the server, as PHP is set to have it |
+/// | `php_servers` | `REDIS_PHP_SERVERS` | a list of servers over which phpredis spreads sessions, each as in `session.save_path` (`tcp://HOST:PORT?weight=N`), in that order: [`PhpServers`](crate::php::PhpServers) |
 /// | `php_prefix` | `REDIS_PHP_PREFIX` | what PHP's keys begin with: `prefix=` in `session.save_path` |
 /// | `serialize_handler`, `sid_length`, `sid_bits_per_character`, `session_name` | `REDIS_SERIALIZE_HANDLER` and so on | as in php.ini |
 /// | `php_compression` | `REDIS_PHP_COMPRESSION` | `redis.session.compression`: `"none"`, `"lzf"`, `"lz4"`, `"zstd"` (feature `php-compression`) |
@@ -132,28 +134,37 @@ pub fn driver(env: &Environment) -> Driver {
 fn settings(
     connection: &Connection,
     variables: &Variables<'_>,
-    base: RedisBuilder,
+    mut base: RedisBuilder,
 ) -> Result<RedisBuilder, OpenError> {
-    let mut url = server::of_table(connection, &base.url)?;
+    base.url = server::of_table(connection, &base.url)?;
     let mut prefix = connection.text("prefix")?;
-    let file = |key: &str| connection.text(key).map(|path| path.map(PathBuf::from));
-    let mut files = TlsFiles { ca: file("ca")?, certificate: file("certificate")?, key: file("key")? };
     if has_variables(connection) {
-        url = server::over(url, variables)?;
+        base.url = server::over(base.url, variables)?;
         prefix = variables.text("REDIS_PREFIX")?.or(prefix);
-        let over = TlsFiles {
-            ca: variables.file("REDIS_TLS_CA")?,
-            certificate: variables.file("REDIS_TLS_CERTIFICATE")?,
-            key: variables.file("REDIS_TLS_KEY")?,
-        };
-        files = over.or(files);
     }
-    let mut settings = base;
-    settings.url = url;
-    settings.tls_files = files;
+    base.tls_files = tls_files(connection, variables)?;
     if let Some(prefix) = prefix {
-        settings = settings.prefix(prefix);
+        base = base.prefix(prefix);
     }
+    paced(connection, base)
+}
+
+fn tls_files(connection: &Connection, variables: &Variables<'_>) -> Result<TlsFiles, OpenError> {
+    let file = |key: &str| connection.text(key).map(|path| path.map(PathBuf::from));
+    let files = TlsFiles { ca: file("ca")?, certificate: file("certificate")?, key: file("key")? };
+    if !has_variables(connection) {
+        return Ok(files);
+    }
+    let over = TlsFiles {
+        ca: variables.file("REDIS_TLS_CA")?,
+        certificate: variables.file("REDIS_TLS_CERTIFICATE")?,
+        key: variables.file("REDIS_TLS_KEY")?,
+    };
+    Ok(over.or(files))
+}
+
+/// What of the table is the same for every server.
+fn paced(connection: &Connection, mut settings: RedisBuilder) -> Result<RedisBuilder, OpenError> {
     if let Some(deadline) = connection.duration("deadline")? {
         settings = settings.call_deadline(deadline);
     }

@@ -10,12 +10,15 @@ use cloakroom::store::Store;
 use cloakroom_php::ini::{IdFormat, PhpIni, SessionIni};
 use cloakroom_php::{Compression, Format, UnknownCompression};
 
+mod servers;
+
+use self::servers::Place;
 use super::variables::Variables;
 use super::{LAYOUT, NEAR, has_variables, settings, this_machine};
-use crate::RedisBuilder;
 use crate::php::{Layout, LayoutError, MovingStore, PhpServer, PhpSettings, PhpStore, Stage, UnknownStage};
 
 const INI: &str = "php_ini";
+const SERVERS: &str = "php_servers";
 const PREFIX: &str = "php_prefix";
 const HANDLER: &str = "serialize_handler";
 const COMPRESSION: &str = "php_compression";
@@ -37,8 +40,7 @@ const MINI: &str = "mini";
 
 /// A PHP application, as far as its sessions go.
 pub(super) struct Application {
-    /// Where they are, if PHP's settings tell.
-    server: RedisBuilder,
+    pub(super) place: Place,
     pub(super) layout: Layout,
     pub(super) config: SessionConfig,
     /// Where they move to the store's own layout.
@@ -56,7 +58,7 @@ pub(super) fn application(
         // Switched off, with what belongs to it where it is.
         (Some(NATIVE), _) => return Ok(None),
         (None, None) => {
-            let rest = [PREFIX, HANDLER, COMPRESSION, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
+            let rest = [SERVERS, PREFIX, HANDLER, COMPRESSION, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
             let mut given = rest.iter().filter(|key| said.is_there(key));
             return match given.next() {
                 Some(key) => Err(said.refuse(key, "stands without a layout or php_ini")),
@@ -73,6 +75,9 @@ pub(super) fn application(
     };
     if let Some(place) = elsewhere {
         return Err(said.refuse(LAYOUT, &format!("is of sessions {place}, and this is the driver redis")));
+    }
+    if let Some((place, layout)) = servers::told(&said, &application.layout)? {
+        (application.place, application.layout) = (place, layout);
     }
     if let Some(prefix) = said.text(PREFIX)? {
         application.layout = application.layout.prefix(prefix);
@@ -98,13 +103,27 @@ pub(super) fn open(
         let why = "is for sessions that are not PHP's as well: PHP would not see what is kept";
         return Err(connection.refuse(NEAR, why).into());
     }
-    let redis = settings(connection, variables, application.server)?;
-    let php = PhpStore::new(PhpServer::new(redis.clone())?, application.layout);
-    let store: Arc<dyn Store> = match application.moving {
-        None => Arc::new(php),
-        Some(stage) => Arc::new(MovingStore::new(php, Arc::new(redis.build()?), stage)),
+    let Application { place, layout, config, moving } = application;
+    let store: Arc<dyn Store> = match place {
+        Place::Table(server) => {
+            let redis = settings(connection, variables, *server)?;
+            let php = PhpStore::new(PhpServer::new(redis.clone())?, layout);
+            match moving {
+                None => Arc::new(php),
+                Some(stage) => Arc::new(MovingStore::new(php, Arc::new(redis.build()?), stage)),
+            }
+        }
+        Place::Spread { servers, key } => {
+            let said = Said { connection, variables: has_variables(connection).then_some(variables) };
+            let php = PhpStore::new(servers::spread(&said, variables, servers, key)?, layout);
+            let new = servers::beside(&said, variables, key, moving.is_some())?;
+            match (moving, new) {
+                (Some(stage), Some(new)) => Arc::new(MovingStore::new(php, Arc::new(new.build()?), stage)),
+                _ => Arc::new(php),
+            }
+        }
     };
-    Ok(Opened::with_config(store, application.config))
+    Ok(Opened::with_config(store, config))
 }
 
 fn named(said: &Said<'_>, name: &str) -> Result<Layout, OpenError> {
@@ -138,7 +157,7 @@ fn of_layout(said: &Said<'_>, mut layout: Layout) -> Result<Application, OpenErr
         layout = layout.session_name(name);
     }
     let config = layout.session_config();
-    Ok(Application { server: this_machine(), layout, config, moving: None })
+    Ok(Application { place: Place::Table(Box::new(this_machine())), layout, config, moving: None })
 }
 
 /// PHP's settings, changed by what is said.
@@ -152,16 +171,13 @@ fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<App
     match layout {
         None | Some(PHPREDIS) => {
             let found = PhpSettings::of(&php).map_err(|error| refused(&error))?;
-            let Ok([(server, _)]) = <[_; 1]>::try_from(found.servers) else {
-                let why = "names several servers in session.save_path: open them in the program (PhpServers)";
-                return Err(said.refuse(INI, why));
-            };
-            Ok(Application { server, layout: found.layout, config: found.config, moving: None })
+            let place = Place::of(found.servers);
+            Ok(Application { place, layout: found.layout, config: found.config, moving: None })
         }
         // Where another handler keeps them PHP's settings do not tell.
         Some(name) => {
             let (layout, config) = named(said, name)?.with_ini(&php).map_err(|error| refused(&error))?;
-            Ok(Application { server: this_machine(), layout, config, moving: None })
+            Ok(Application { place: Place::Table(Box::new(this_machine())), layout, config, moving: None })
         }
     }
 }

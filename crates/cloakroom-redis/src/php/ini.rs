@@ -118,17 +118,26 @@ impl PhpSettings {
         if servers.len() > 1 && php.lock.enabled {
             return Err(PhpSettingsError::LockOnServers(servers.len()));
         }
-        let (mut layout, config) = Layout::phpredis().with_ini(php)?;
-        let prefix = servers.first().and_then(|server| server.prefix.as_ref());
-        if servers.iter().any(|server| server.prefix.as_ref() != prefix) {
-            return Err(PhpSettingsError::Prefixes);
-        }
-        if let Some(prefix) = prefix {
-            layout = layout.prefix(prefix);
-        }
-        let servers = servers.iter().map(|server| (builder(server), server.weight)).collect();
+        let (layout, config) = Layout::phpredis().with_ini(php)?;
+        let (servers, layout) = placed(&servers, layout)?;
         Ok(PhpSettings { servers, layout, config })
     }
+}
+
+/// The servers as what they are reached by, and the layout with the prefix that they have in common.
+pub(crate) fn placed(
+    servers: &[RedisServer],
+    layout: Layout,
+) -> Result<(Vec<(RedisBuilder, u32)>, Layout), PhpSettingsError> {
+    let prefix = servers.first().and_then(|server| server.prefix.as_ref());
+    if servers.iter().any(|server| server.prefix.as_ref() != prefix) {
+        return Err(PhpSettingsError::Prefixes);
+    }
+    let layout = match prefix {
+        Some(prefix) => layout.prefix(prefix),
+        None => layout,
+    };
+    Ok((servers.iter().map(|server| (builder(server), server.weight)).collect(), layout))
 }
 
 fn builder(server: &RedisServer) -> RedisBuilder {

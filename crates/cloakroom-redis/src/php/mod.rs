@@ -36,7 +36,7 @@
 //! Where writes are to be waited for ([`Durability`](crate::Durability)), `WAIT` stands behind that script on the same connection; nothing that PHP writes
 //! is waited for.
 
-mod ini;
+pub(crate) mod ini;
 mod lock;
 mod server;
 mod servers;

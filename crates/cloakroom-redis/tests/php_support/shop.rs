@@ -111,7 +111,8 @@ impl Shop {
         self.served(&self.rust, id, handler).await
     }
 
-    async fn served<T>(
+    /// The same by a service of the test's own.
+    pub async fn served<T>(
         &self,
         by: &SessionManager,
         id: &mut Option<String>,

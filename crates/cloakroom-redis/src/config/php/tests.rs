@@ -143,6 +143,37 @@ async fn a_move_has_its_stage_in_the_table_or_in_a_variable() {
     assert!(found.starts_with("redis ") && found.contains("PHPSESSID"), "{found}");
 }
 
+/// Each server and its weight.
+fn urls(found: &Application) -> Vec<(String, u32)> {
+    match &found.place {
+        Place::Table(server) => vec![(server.url.to_string(), 1)],
+        Place::Spread { servers, .. } => {
+            servers.iter().map(|(server, weight)| (server.url.to_string(), *weight)).collect()
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_servers_are_named_in_the_table_in_a_variable_or_by_php() {
+    let spread = [("redis://10.0.0.1:6379".to_owned(), 1), ("redis://10.0.0.2:7000/3".to_owned(), 2)];
+    let listed = ["tcp://10.0.0.1?prefix=shop:", "tcp://10.0.0.2:7000?weight=2&database=3&prefix=shop:"];
+    let file = format!("{TABLE}layout = \"phpredis\"\n");
+    let table = format!("{file}php_servers = {listed:?}\n");
+    let (_folder, by_php) =
+        ini(&format!("session.save_handler = redis\nsession.save_path = \"{}\"\n", listed.join(", ")));
+    let joined = listed.join(",");
+    let variables = [("REDIS_PHP_SERVERS", joined.as_str())];
+    for (file, variables) in [(&table, &[][..]), (&file, &variables), (&by_php, &[])] {
+        let found = application(file, variables).await.unwrap().unwrap();
+        assert_eq!(urls(&found), spread);
+        assert_eq!(found.layout.data_prefix(), "shop:");
+        assert!(config(file, variables).await.unwrap().starts_with("phpredis "));
+        // They move to a server that is named besides.
+        let moving = format!("{file}moving = \"move\"\nurl = \"redis://127.0.0.1:6379\"\n");
+        assert!(config(&moving, variables).await.unwrap().starts_with("redis "));
+    }
+}
+
 #[tokio::test]
 async fn no_layout_and_the_native_one_are_sessions_of_our_own() {
     for file in ["", "layout = \"native\"\n", "layout = \"native\"\nuser_variable = \"u\"\n"] {
@@ -182,7 +213,7 @@ async fn phps_own_settings_say_all_of_it() {
         .session_name("SHOP")
         .user_variable("user_id");
     assert_eq!(found.layout, expected);
-    assert_eq!(found.server.url.to_string(), "redis://10.0.0.1:7000/3");
+    assert_eq!(urls(&found), [("redis://10.0.0.1:7000/3".to_owned(), 1)]);
     let config = format!("{:?}", found.config);
     assert!(config.contains("path: \"/shop\"") && config.contains("Private"), "{config}");
     // The table stands over it, and the environment over the table.
@@ -211,8 +242,11 @@ async fn the_server_is_phps_unless_the_table_or_the_environment_names_another() 
         let (tell, told) = std::sync::mpsc::channel();
         let driver = Driver::new(super::super::NAME, super::super::KEYS, move |connection: Connection| {
             let variables = Variables(&env);
-            let base = super::application(&connection, &variables).unwrap().unwrap().server;
-            let _ = tell.send(settings(&connection, &variables, base).unwrap());
+            let Place::Table(base) = super::application(&connection, &variables).unwrap().unwrap().place
+            else {
+                panic!("it is one server")
+            };
+            let _ = tell.send(settings(&connection, &variables, *base).unwrap());
             async { Err::<Opened, _>("seen".into()) }
         });
         assert!(Drivers::none().with(driver).open(&read).await.is_err());
@@ -301,7 +335,49 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
             "c.toml:2:11: connections.redis.php_ini is refused: no/such.ini",
         ),
         (files, &[], "session.save_handler is files"),
-        (several, &[], "php_ini names several servers in session.save_path: open them in the program"),
+        (
+            with("layout = \"phpredis\"\nphp_servers = []"),
+            &[],
+            "c.toml:3:15: connections.redis.php_servers names no server",
+        ),
+        (
+            with("layout = \"phpredis\"\nphp_servers = [\"tcp://a\", \"hush\"]"),
+            &[],
+            "c.toml:3:15: connections.redis.php_servers is refused: server 2 of",
+        ),
+        (
+            with(
+                "layout = \"phpredis\"\nphp_servers = [\"tcp://a?auth=hush&weight=0\", \"tcp://b?weight=0\"]",
+            ),
+            &[],
+            "connections.redis.php_servers is refused: ",
+        ),
+        (
+            with("layout = \"phpredis\""),
+            &[("REDIS_PHP_SERVERS", "tcp://a?prefix=p:,tcp://b?auth=hush")],
+            "environment variable REDIS_PHP_SERVERS is refused: session.save_path has servers with different prefixes",
+        ),
+        (
+            with("layout = \"uma\"\nphp_servers = [\"tcp://a\"]"),
+            &[],
+            "php_servers is for phpredis' own handler",
+        ),
+        (with("php_servers = [\"tcp://a\"]"), &[], "php_servers stands without a layout or php_ini"),
+        (
+            with("layout = \"phpredis\"\nhost = \"c\"\nphp_servers = [\"tcp://a\", \"tcp://b\"]"),
+            &[],
+            "c.toml:4:15: connections.redis.php_servers names where PHP's sessions are, and a url, host or socket another place",
+        ),
+        (
+            several.clone(),
+            &[("REDIS_HOST", "c")],
+            "c.toml:2:11: connections.redis.php_ini names where PHP's sessions are",
+        ),
+        (
+            format!("{several}moving = \"move\"\n"),
+            &[],
+            "php_ini says where the sessions come from, and nothing says where they move to",
+        ),
         (short, &[], "raise session.sid_length"),
         (
             with("layout = \"phpredis\"\nnear_cache = true"),
