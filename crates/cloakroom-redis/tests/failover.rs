@@ -2,6 +2,8 @@
 //! nothing else.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/counter.rs"]
+mod counter;
 mod support;
 
 use std::collections::BTreeMap;
@@ -10,58 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
-use cloakroom::payload::Payload;
 use cloakroom::record::Record;
-use cloakroom::store::{Acquired, Committed, Created, LeaseOwner, LeaseRef, Loaded, Store, StoreErrorKind};
+use cloakroom::store::{Acquired, Committed, LeaseOwner, LeaseRef, Loaded, Store, StoreErrorKind};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::history::{self, Recorder};
 use cloakroom_testing::requests;
+use counter::{SLACK, Settled, back, count, counter, live, new_counter, settled, soon, timed};
 use support::Kind;
 use support::sentinels::Group;
-
-/// How much longer than its deadline a call may take on a busy machine.
-const SLACK: Duration = Duration::from_millis(1500);
-
-fn counter(n: i64) -> Payload {
-    requests::data(&[("n", &n.to_le_bytes())])
-}
-
-fn count(record: &Record) -> i64 {
-    i64::from_le_bytes(record.payload.get("n").unwrap().try_into().unwrap())
-}
-
-async fn new_counter(store: &RedisStore) -> StoreKey {
-    let key = requests::key();
-    let created = store.create(requests::create(key, counter(0))).await.unwrap();
-    assert!(matches!(created, Created::Created { .. }));
-    key
-}
-
-async fn live(store: &dyn Store, key: StoreKey) -> Arc<Record> {
-    match store.load(key).await.unwrap() {
-        Loaded::Live(snapshot) => snapshot.record,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Waits until the store answers again; how long that took.
-async fn back(store: &RedisStore) -> Duration {
-    let began = Instant::now();
-    while store.ping().await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the store does not come back");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    began.elapsed()
-}
-
-/// Waits until it is so.
-async fn soon(what: &str, it: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !it().await {
-        assert!(began.elapsed() < Duration::from_secs(20), "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 // A failover under load, and a checker that knows what one may lose.
 
@@ -197,13 +155,6 @@ impl Load {
     }
 }
 
-async fn timed<A>(slowest: &AtomicU64, answer: impl Future<Output = A>) -> A {
-    let began = Instant::now();
-    let answer = answer.await;
-    slowest.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
-    answer
-}
-
 async fn read(store: &RedisStore, key: StoreKey, slowest: &AtomicU64, history: &History) -> bool {
     let pending = history.call(Call::Read);
     match timed(slowest, store.load(key)).await {
@@ -233,20 +184,9 @@ async fn increment(store: &RedisStore, key: StoreKey, slowest: &AtomicU64, histo
         let sum = count(&record) + 1;
         let request = requests::commit(key, record.version, counter(sum));
         let pending = history.call(Call::Increment);
-        let mut unknown = false;
-        let answer = loop {
-            match timed(slowest, store.commit(request.clone())).await {
-                Err(error) if error.kind() == StoreErrorKind::Unknown => unknown = true,
-                Err(error) => {
-                    assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
-                    if !unknown {
-                        pending.answered(Answer::NotMade);
-                        return false;
-                    }
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Ok(answer) => break answer,
-            }
+        let Some(Settled { answer, unknown }) = settled(store, &request, slowest).await else {
+            pending.answered(Answer::NotMade);
+            return false;
         };
         match answer {
             Committed::Committed(_) => {

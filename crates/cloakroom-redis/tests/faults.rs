@@ -1,6 +1,8 @@
 //! What happens to the server, and what must not happen to a session.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/counter.rs"]
+mod counter;
 mod support;
 
 use std::sync::Arc;
@@ -8,7 +10,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
-use cloakroom::payload::Payload;
 use cloakroom::record::Record;
 use cloakroom::store::{
     Acquired, Commit, Committed, Created, LeaseOwner, LeaseRef, Loaded, RevokeWhich, Store, StoreError,
@@ -16,48 +17,12 @@ use cloakroom::store::{
 };
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
+use counter::{SLACK, Settled, back, count, counter, live, new_counter, settled};
 use support::{Kind, Server};
 
 const WORKERS: usize = 8;
 /// Operations that a record remembers.
 const REMEMBERED: u64 = 4;
-/// How much longer than its deadline a call may take on a busy machine.
-const SLACK: Duration = Duration::from_millis(1500);
-
-fn counter(n: u64) -> Payload {
-    requests::data(&[("n", &n.to_le_bytes())])
-}
-
-fn count(record: &Record) -> u64 {
-    u64::from_le_bytes(record.payload.get("n").unwrap().try_into().unwrap())
-}
-
-async fn new_counter(store: &RedisStore) -> StoreKey {
-    let key = requests::key();
-    assert!(matches!(
-        store.create(requests::create(key, counter(0))).await.unwrap(),
-        Created::Created { .. }
-    ));
-    key
-}
-
-async fn live(store: &RedisStore, key: StoreKey) -> Arc<Record> {
-    match store.load(key).await.unwrap() {
-        Loaded::Live(snapshot) => snapshot.record,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Waits until the store answers again; how long that took.
-async fn back(store: &RedisStore) -> Duration {
-    let began = Instant::now();
-    while store.ping().await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the store does not come back");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    began.elapsed()
-}
-
 /// Many who count in one session, asking again under the same operation id where an answer was lost, as the engine does.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -78,7 +43,8 @@ struct Tally {
 impl Tally {
     /// Each that was acknowledged was made once; none that was refused.
     #[track_caller]
-    fn check(&self, stored: u64) {
+    fn check(&self, record: &Record) {
+        let stored = u64::try_from(count(record)).unwrap();
         assert!((self.made..=self.made + self.untold).contains(&stored), "{stored} in the store of {self:?}");
         assert!(self.made > 20, "{self:?}");
     }
@@ -122,12 +88,6 @@ impl Load {
 /// One increment, to its end: an operation whose outcome is unknown is asked again until it is known whether it was made;
 /// `None` where that cannot be told.
 async fn increment(store: &RedisStore, key: StoreKey, slowest: &AtomicU64) -> Option<bool> {
-    let timed = async |answer: cloakroom::store::StoreFuture<Committed>| {
-        let began = Instant::now();
-        let answer = answer.await;
-        slowest.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
-        answer
-    };
     let mut record = match store.load(key).await {
         Ok(Loaded::Live(snapshot)) => snapshot.record,
         Ok(other) => panic!("the session is {other:?}"),
@@ -139,20 +99,8 @@ async fn increment(store: &RedisStore, key: StoreKey, slowest: &AtomicU64) -> Op
     };
     loop {
         let request: Commit = requests::commit(key, record.version, counter(count(&record) + 1));
-        let mut unknown = false;
-        let answer = loop {
-            match timed(store.commit(request.clone())).await {
-                Err(error) if error.kind() == StoreErrorKind::Unknown => unknown = true,
-                // Definitely not made this time; but an earlier try may have been.
-                Err(error) if error.kind() == StoreErrorKind::Unavailable => {
-                    if !unknown {
-                        return Some(false);
-                    }
-                    tokio::time::sleep(Duration::from_millis(2)).await;
-                }
-                Err(error) => panic!("{error}"),
-                Ok(answer) => break answer,
-            }
+        let Some(Settled { answer, unknown }) = settled(store, &request, slowest).await else {
+            return Some(false);
         };
         match answer {
             Committed::Committed(_) => return Some(true),
@@ -183,7 +131,7 @@ async fn scripts_are_flushed_under_load(kind: Kind) {
     let (tally, _) = load.end().await;
     assert!(flushes > 20, "{flushes} flushes");
     assert!(server.calls("eval") > 5, "the scripts were never sent again");
-    tally.check(count(&*live(&store, key).await));
+    tally.check(&*live(&store, key).await);
 }
 
 async fn connections_are_killed_under_load(kind: Kind) {
@@ -198,7 +146,7 @@ async fn connections_are_killed_under_load(kind: Kind) {
     let (tally, _) = load.end().await;
     back(&store).await;
     // Whatever was asked again was done once.
-    tally.check(count(&*live(&store, key).await));
+    tally.check(&*live(&store, key).await);
 }
 
 async fn the_server_is_killed_and_started_again_under_load(kind: Kind) {
@@ -221,7 +169,7 @@ async fn the_server_is_killed_and_started_again_under_load(kind: Kind) {
     }
     let (tally, slowest) = load.end().await;
     assert!(slowest < Duration::from_secs(2) + SLACK, "a call took {slowest:?}");
-    tally.check(count(&*live(&store, key).await));
+    tally.check(&*live(&store, key).await);
 }
 
 async fn no_call_hangs_while_the_server_is_stopped(kind: Kind) {
@@ -250,7 +198,7 @@ async fn no_call_hangs_while_the_server_is_stopped(kind: Kind) {
     assert!(took < Duration::from_secs(1), "back {took:?} after the server");
     let (tally, slowest) = load.end().await;
     assert!(slowest < deadline + SLACK, "a call took {slowest:?}");
-    tally.check(count(&*live(&store, key).await));
+    tally.check(&*live(&store, key).await);
 }
 
 async fn a_write_that_the_server_made_after_all_is_recognised(kind: Kind) {
@@ -325,7 +273,7 @@ async fn a_holder_that_slept_over_its_lease_is_refused(kind: Kind) {
         else {
             panic!("a lease outlives its time");
         };
-        let mut late = requests::commit(key, snapshot.record.version, counter(u64::MAX));
+        let mut late = requests::commit(key, snapshot.record.version, counter(i64::MAX));
         late.lease = Some(LeaseRef { owner: first, hold: 0 });
         assert_eq!(sleeper.commit(late.clone()).await.unwrap(), Committed::LeaseLost);
         let mut next = requests::commit(key, fresh.record.version, counter(count(&fresh.record) + 1));

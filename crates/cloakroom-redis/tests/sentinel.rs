@@ -1,60 +1,19 @@
 //! Which server is asked, by sentinels that say what a test has them say; mostly over two servers that know nothing of one another.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/counter.rs"]
+mod counter;
 mod support;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloakroom::payload::Payload;
-use cloakroom::record::Record;
+use cloakroom::NearCache;
 use cloakroom::store::{Acquired, Created, LeaseOwner, Loaded, Released, Store, StoreErrorKind};
-use cloakroom::{NearCache, StoreKey};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
+use counter::{back, count, counter, live, new_counter, soon};
 use support::sentinels::{Puppet, led_by};
 use support::{Kind, Server};
-
-fn counter(n: i64) -> Payload {
-    requests::data(&[("n", &n.to_le_bytes())])
-}
-
-fn count(record: &Record) -> i64 {
-    i64::from_le_bytes(record.payload.get("n").unwrap().try_into().unwrap())
-}
-
-async fn new_counter(store: &RedisStore) -> StoreKey {
-    let key = requests::key();
-    let created = store.create(requests::create(key, counter(0))).await.unwrap();
-    assert!(matches!(created, Created::Created { .. }));
-    key
-}
-
-async fn live(store: &dyn Store, key: StoreKey) -> Arc<Record> {
-    match store.load(key).await.unwrap() {
-        Loaded::Live(snapshot) => snapshot.record,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// Waits until the store answers again; how long that took.
-async fn back(store: &RedisStore) -> Duration {
-    let began = Instant::now();
-    while store.ping().await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(30), "the store does not come back");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    began.elapsed()
-}
-
-/// Waits until it is so.
-async fn soon(what: &str, it: impl AsyncFn() -> bool) {
-    let began = Instant::now();
-    while !it().await {
-        assert!(began.elapsed() < Duration::from_secs(20), "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
 
 struct Two {
     first: Server,
