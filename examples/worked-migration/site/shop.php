@@ -4,7 +4,14 @@ declare(strict_types=1);
 
 const GOODS = ['scarf' => 'A scarf', 'gloves' => 'A pair of gloves', 'bowler' => 'A bowler hat', 'umbrella' => 'An umbrella'];
 
+// When a visitor came: an object, which PHP alone can make.
+final class Visit
+{
+    public function __construct(public readonly DateTimeImmutable $since = new DateTimeImmutable()) {}
+}
+
 session_start();
+$_SESSION['visit'] ??= new Visit();
 $path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
 $posted = $_SERVER['REQUEST_METHOD'] === 'POST';
 
@@ -37,6 +44,7 @@ if ($posted && $path === '/logout') {
 
 $user = $_SESSION['user_id'] ?? null;
 $count = array_sum($_SESSION['basket'] ?? []);
+$since = $_SESSION['visit']->since->format('H:i:s');
 ?>
 <!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>The coat shop</title>
@@ -44,7 +52,7 @@ $count = array_sum($_SESSION['basket'] ?? []);
 <header><h1><a href="/">The coat shop</a></h1>
 <nav><a href="/">Goods</a> <a href="/basket">Basket <b id="count"><?= $count ?></b></a>
 <?php if ($user === null) { ?><a href="/login">Log in</a><?php } else { ?><a href="/account" id="user"><?= escape((string) $user) ?></a><?php } ?></nav>
-<p class="by php">This page was made by <b>PHP</b></p></header>
+<p class="by php">This page was made by <b>PHP</b>; you came at <span id="since"><?= $since ?></span></p></header>
 <main>
 <?php if ($path === '/login') { ?>
 <h2>Log in</h2>

@@ -49,6 +49,8 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
+        # Browsers open connections before they have anything to ask, and old workers stay for as long as such a one may be silent.
+        client_header_timeout 5s;
         location = /shop.css {{ alias {folder}/shop.css; default_type text/css; }}
         location = /favicon.ico {{ return 204; }}
 {php}        location / {{

@@ -8,6 +8,8 @@ use crate::goods::{Basket, GOODS, title};
 pub(crate) struct Visitor {
     pub(crate) user: Option<String>,
     pub(crate) basket: Basket,
+    /// When they came, where PHP wrote that down.
+    pub(crate) since: Option<String>,
 }
 
 fn escape(text: &str) -> String {
@@ -31,12 +33,16 @@ fn page(visitor: &Visitor, main: &str) -> Html<String> {
         None => "<a href=\"/login\">Log in</a>".to_owned(),
         Some(user) => format!("<a href=\"/account\" id=\"user\">{}</a>", escape(user)),
     };
+    let since = match &visitor.since {
+        None => String::new(),
+        Some(since) => format!("; you came at <span id=\"since\">{}</span>", escape(since)),
+    };
     Html(format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
          <title>The coat shop</title>\n<link rel=\"stylesheet\" href=\"/shop.css\">\n\
          <header><h1><a href=\"/\">The coat shop</a></h1>\n\
          <nav><a href=\"/\">Goods</a> <a href=\"/basket\">Basket <b id=\"count\">{count}</b></a> {who}</nav>\n\
-         <p class=\"by rust\">This page was made by <b>Rust</b></p></header>\n<main>{main}</main></html>\n"
+         <p class=\"by rust\">This page was made by <b>Rust</b>{since}</p></header>\n<main>{main}</main></html>\n"
     ))
 }
 
@@ -70,15 +76,18 @@ pub(crate) fn login(visitor: &Visitor) -> Html<String> {
 pub(crate) fn basket(visitor: &Visitor) -> Html<String> {
     let mut main = "<h2>Your basket</h2>\n".to_owned();
     if visitor.basket.values().all(|count| *count == 0) {
-        main.push_str("<p class=\"empty\">There is nothing in it yet.</p>");
+        main.push_str(
+            "<p class=\"empty\">There is nothing in it yet. <a href=\"/\">Look at the goods</a></p>",
+        );
     }
     main.push_str("<ul class=\"goods\">\n");
     for (good, count) in visitor.basket.iter().filter(|(_, count)| **count > 0) {
         let (name, title) = (escape(good), escape(title(good).unwrap_or(good)));
         main.push_str(&format!(
-            "<li><span>{title}</span><b id=\"{name}\">{count}</b><form method=\"post\" action=\"/basket\">\
-             <button name=\"less\" value=\"{name}\" class=\"plain\" aria-label=\"one less\">−</button>\
-             <button name=\"more\" value=\"{name}\" class=\"plain\" aria-label=\"one more\">+</button></form></li>\n"
+            "<li><span>{title}</span><form method=\"post\" action=\"/basket\">\
+             <button name=\"less\" value=\"{name}\" class=\"plain\" aria-label=\"{title}: one less\">−</button>\
+             <b id=\"{name}\">{count}</b>\
+             <button name=\"more\" value=\"{name}\" class=\"plain\" aria-label=\"{title}: one more\">+</button></form></li>\n"
         ));
     }
     main.push_str("</ul>");
@@ -93,5 +102,13 @@ pub(crate) fn account(visitor: &Visitor) -> Html<String> {
             "<h2>Your account</h2>\n<p>You are logged in as <b id=\"account\">{user}</b>.</p>\n\
              <form method=\"post\" action=\"/account/logout\"><button class=\"plain\">Log out</button></form>"
         ),
+    )
+}
+
+/// For an address that nothing is at.
+pub(crate) fn nothing(visitor: &Visitor) -> Html<String> {
+    page(
+        visitor,
+        "<h2>There is no such page</h2>\n<p class=\"empty\"><a href=\"/\">Look at the goods</a></p>",
     )
 }

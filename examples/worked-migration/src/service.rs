@@ -4,6 +4,7 @@ use std::path::Path;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Form};
+use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use cloakroom::config::{Configuration, Drivers, Environment};
@@ -16,6 +17,27 @@ use crate::page::{self, Visitor};
 use crate::{Trouble, processes};
 
 const BASKET: &str = "basket";
+const VISIT: &str = "visit";
+
+/// What PHP's object `Visit` is to a reader. It stays PHP's: nobody makes one here.
+#[derive(Deserialize)]
+struct Visit {
+    since: PhpTime,
+}
+
+/// A `DateTimeImmutable`.
+#[derive(Deserialize)]
+struct PhpTime {
+    /// As in `2026-11-29 09:31:05.000000`.
+    date: String,
+}
+
+impl Visit {
+    fn time(&self) -> Option<String> {
+        let (_, time) = self.since.date.split_once(' ')?;
+        Some(time.split('.').next()?.to_owned())
+    }
+}
 
 /// Serves on a free port of this machine until it is told to stop.
 pub(crate) async fn serve(configuration: String) -> Result<(), Trouble> {
@@ -50,11 +72,16 @@ fn routes() -> Router {
         .route("/add", post(add))
         .route("/login", get(login_page).post(login))
         .route("/logout", post(logout))
+        .fallback(nothing)
 }
 
 fn visitor(session: &Session) -> Result<Visitor, SessionError> {
-    let basket = session.get(BASKET)?.unwrap_or_default();
-    Ok(Visitor { user: session.user().map(|user| user.as_str().to_owned()), basket })
+    let visit: Option<Visit> = session.get(VISIT)?;
+    Ok(Visitor {
+        user: session.user().map(|user| user.as_str().to_owned()),
+        basket: session.get(BASKET)?.unwrap_or_default(),
+        since: visit.and_then(|visit| visit.time()),
+    })
 }
 
 async fn goods(session: Session) -> Result<Html<String>, SessionError> {
@@ -135,4 +162,8 @@ async fn login(session: Session, Form(login): Form<Login>) -> Result<Redirect, S
 async fn logout(session: Session) -> Result<Redirect, SessionError> {
     session.destroy().await?;
     Ok(Redirect::to("/"))
+}
+
+async fn nothing(session: Session) -> Result<impl IntoResponse, SessionError> {
+    Ok((StatusCode::NOT_FOUND, page::nothing(&visitor(&session)?)))
 }

@@ -1,10 +1,12 @@
 //! A headless Chromium for a test. Where there is none, the test fails.
+#![allow(dead_code)] // Each test program uses a part of it.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand};
+use fantoccini::cookies::Cookie;
+use fantoccini::wd::{Capabilities, WebDriverCompatibleCommand, WindowHandle};
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -93,10 +95,10 @@ impl Browser {
         !self.client.find_all(Locator::Css(css)).await.unwrap().is_empty()
     }
 
-    /// The number on the basket in the head, as it is seen.
-    pub(crate) async fn in_basket(&self) -> String {
-        let shown = "return document.querySelector('.count').lastChild.textContent";
-        self.client.execute(shown, vec![]).await.unwrap().as_str().unwrap().to_owned()
+    /// How much of the page is too wide to be seen without scrolling sideways, in pixels.
+    pub(crate) async fn too_wide(&self) -> i64 {
+        let over = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        self.client.execute(over, vec![]).await.unwrap().as_i64().unwrap()
     }
 
     pub(crate) async fn click(&self, css: &str) {
@@ -109,16 +111,43 @@ impl Browser {
         field.send_keys(text).await.unwrap();
     }
 
-    /// The shop's own cookie, as the browser keeps it.
-    pub(crate) async fn cookie(&self, name: &str) -> Option<fantoccini::cookies::Cookie<'static>> {
+    /// Each of these tabs presses its button by itself, all at the same moment; comes back when the pages that follow are there.
+    pub(crate) async fn press_at_once(&self, buttons: &[(&WindowHandle, &str)]) {
+        let moment = self.client.execute("return Date.now() + 1500", vec![]).await.unwrap();
+        for (tab, button) in buttons {
+            self.client.switch_to_window((*tab).clone()).await.unwrap();
+            let script = "const [button, at] = arguments;
+                          window.waiting = true;
+                          setTimeout(() => document.querySelector(button).click(), at - Date.now())";
+            self.client.execute(script, vec![json!(button), moment.clone()]).await.unwrap();
+        }
+        for (tab, _) in buttons {
+            self.client.switch_to_window((*tab).clone()).await.unwrap();
+            self.until("!window.waiting && document.readyState === 'complete'").await;
+        }
+    }
+
+    /// A site's cookie, as the browser keeps it.
+    pub(crate) async fn cookie(&self, name: &str) -> Option<Cookie<'static>> {
         self.client.get_all_cookies().await.unwrap().into_iter().find(|cookie| cookie.name() == name)
     }
 
-    pub(crate) async fn log_in(&self, base: &str, name: &str) {
-        self.client.goto(&format!("{base}/login")).await.unwrap();
-        self.write("#name", name).await;
-        self.click("main button[type=submit]").await;
-        self.until(&format!("document.body.innerText.includes('Checked in as {name}')")).await;
+    /// The cookie of a session, with the attributes that it has to have: as the browser understood them.
+    pub(crate) async fn session_cookie(&self, name: &str) -> Cookie<'static> {
+        let cookie = self.cookie(name).await.expect("the browser has the cookie");
+        assert_eq!(cookie.http_only(), Some(true), "S16");
+        assert_eq!(cookie.same_site().map(|s| s.to_string()).as_deref(), Some("Lax"), "S17");
+        assert_eq!(cookie.path(), Some("/"));
+        assert_eq!(cookie.domain(), Some("127.0.0.1"), "host only: no leading dot");
+        assert_eq!(
+            cookie.secure(),
+            Some(false),
+            "S15: plain HTTP between a browser and a host that are this machine"
+        );
+        assert!(cookie.expires().is_none(), "S25: ends with the browser");
+        let seen = self.client.execute("return document.cookie", vec![]).await.unwrap();
+        assert_eq!(seen, json!(""), "no script of a page can read it");
+        cookie
     }
 
     /// Waits until an expression holds on the page.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod admin;
+mod demo;
 mod driver;
 #[path = "../../../cloakroom-redis/tests/support/mod.rs"]
 mod servers;

@@ -1,4 +1,5 @@
 //! The shop as a process of the test's own, and a visitor who keeps one cookie.
+#![allow(dead_code)] // Each test program uses a part of it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -47,6 +48,11 @@ impl House {
 
     pub(crate) fn visitor(&self) -> Visitor {
         Visitor { address: self.address.clone(), cookie: None }
+    }
+
+    /// The address of one of its pages.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 
     /// What PHP complained of.
