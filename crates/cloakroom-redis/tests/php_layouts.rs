@@ -302,10 +302,27 @@ async fn r06_a_key_of_resonance_that_never_expires_is_read_and_gets_an_expiry() 
     opened(&handle).await.put("n", 2).await.unwrap();
     service.close(&handle).await.unwrap();
     expires().await;
-    // What igbinary_unserialize() refuses is an error here as well, and stays.
-    let longer = [stored.as_slice(), b"x"].concat();
-    service.php_writes_for(&id, &longer, 0);
-    let handle = service.request(&id);
-    assert_eq!(handle.open().await.unwrap_err().kind(), ErrorKind::Decode);
-    assert_eq!(service.bytes(&id), longer);
+}
+
+/// `igbinary_unserialize()` refuses it; what `unserialize()` makes of it depends on PHP's version.
+#[tokio::test]
+async fn r06_what_stands_behind_a_value_of_resonance_or_instead_of_it_is_an_error_and_stays() {
+    let id = "0123456789abcdef".repeat(16);
+    let igbinary = b"\0\0\0\x02\x14\x01\x11\x01n\x06\x01";
+    for (format, stored) in [("igbinary", igbinary.as_slice()), ("php_serialize", br#"a:1:{s:1:"n";i:1;}"#)] {
+        let layout = Layout::resonance().serialize_handler(format).unwrap();
+        let service = Service::of(layout, "dm:.session", "dmsession", Mode::Merge);
+        service.php_writes_for(&id, stored, 0);
+        let handle = service.request(&id);
+        assert_eq!(opened(&handle).await.get("n").unwrap(), Some(1), "{format}");
+        service.close(&handle).await.unwrap();
+        for wrong in
+            [[stored, b"x"].concat(), [stored, stored].concat(), [stored, b"\0"].concat(), Vec::new()]
+        {
+            service.php_writes_for(&id, &wrong, 0);
+            let handle = service.request(&id);
+            assert_eq!(handle.open().await.unwrap_err().kind(), ErrorKind::Decode, "{format} {wrong:?}");
+            assert_eq!(service.bytes(&id), wrong, "{format}");
+        }
+    }
 }
