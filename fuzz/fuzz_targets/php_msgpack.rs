@@ -5,6 +5,6 @@
 use cloakroom_php::Format;
 use libfuzzer_sys::fuzz_target;
 
-mod php;
+mod any_format;
 
-fuzz_target!(|payload: &[u8]| php::session(Format::Msgpack, payload));
+fuzz_target!(|payload: &[u8]| any_format::session(Format::Msgpack, payload));
