@@ -1,9 +1,9 @@
 //! A whole session: an ordered map of variables, in one of PHP's formats.
 
 mod one;
+mod path;
 mod php;
 mod php_binary;
-mod remove_at;
 mod text;
 mod variables;
 mod verify;
@@ -272,107 +272,6 @@ impl Session {
         }
         self.doc.text.extend_from_slice(text);
         Ok(Span { at: at as u32, len: text.len() as u32 })
-    }
-
-    /// Gives one element inside of a variable another value, and leaves everything beside it as it is: objects, references, keys that no
-    /// Rust type knows of.
-    ///
-    /// The path's first key is the variable's name. Every other one must be there already, except that the last may be new in its array.
-    ///
-    /// ```
-    /// use cloakroom_php::{Format, Session};
-    ///
-    /// let payload = b"basket|a:2:{s:5:\"owner\";O:4:\"User\":0:{}s:3:\"qty\";i:1;}";
-    /// let mut session = Session::decode(Format::Php, payload)?;
-    /// session.set_at(&["basket".into(), "qty".into()], &2)?;
-    /// assert_eq!(session.encode()?, b"basket|a:2:{s:5:\"owner\";O:4:\"User\":0:{}s:3:\"qty\";i:2;}");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Session::set`]; [`EncodeError::Path`] where the path leads nowhere, or into an object, which only its class may change.
-    pub fn set_at<T: serde::Serialize + ?Sized>(
-        &mut self,
-        path: &[Key<'_>],
-        value: &T,
-    ) -> Result<(), EncodeError> {
-        let [variable, inner @ .., last] = path else {
-            let [Key::Bytes(name)] = path else { return Err(EncodeError::Path) };
-            return self.set(name, value);
-        };
-        self.may_change()?;
-        let index = match variable {
-            Key::Bytes(name) => self.find(name),
-            Key::Int(n) => self.find(n.to_string().as_bytes()),
-        };
-        let index = index.ok_or(EncodeError::Path)?;
-        self.source.may_rewrite(index)?;
-        let node = self.entries().get(index).map_or(Node::Null, |entry| entry.node);
-        let mut place = Value::new(&self.doc, node);
-        for key in inner {
-            place = place.get(*key).ok_or(EncodeError::Path)?;
-        }
-        let mut array = place.array_id().ok_or(EncodeError::Path)?;
-        let at = place.as_array().and_then(|array| array.iter().position(|(key, _)| key == *last));
-        let node = crate::serde::append(&mut self.doc, value, self.limits)?;
-        if self.doc.shared {
-            array = self.separate(index, inner)?;
-        }
-        let mut entries = self.doc.array(array).to_vec();
-        match at.and_then(|at| entries.get_mut(at)) {
-            Some(entry) => match entry.node {
-                // As PHP does: whoever holds the reference sees the new value.
-                Node::Ref(cell) => {
-                    if let Some(value) = self.doc.cells.get_mut(cell.0 as usize) {
-                        *value = node;
-                    }
-                }
-                _ => entry.node = node,
-            },
-            None => {
-                let name = match *last {
-                    Key::Int(n) => Name::Int(n),
-                    Key::Bytes(text) => Name::Str(self.text(text)?),
-                };
-                entries.push(Entry { name, node });
-            }
-        }
-        self.doc.replace_entries(array, &entries);
-        if let Some(raw) = self.source.raws.get_mut(index) {
-            *raw = None;
-        }
-        self.changed = true;
-        Ok(())
-    }
-
-    /// Gives every array on a path entries of its own, as PHP does before it writes into one that is a copy, and answers with the last.
-    fn separate(&mut self, index: usize, inner: &[Key<'_>]) -> Result<ArrayId, EncodeError> {
-        let (mut around, mut at, mut keys) = (self.root, index, inner.iter());
-        loop {
-            let entry = self.doc.run_of(around).at as usize + at;
-            let place = self.doc.entries.get(entry).map_or(Node::Null, |entry| entry.node);
-            let Node::Array(array) = self.doc.resolve(place) else { return Err(EncodeError::Path) };
-            let copy = ArrayId(self.doc.arrays.len() as u32);
-            let entries = self.doc.array(array).to_vec();
-            self.doc.arrays.push(crate::value::Run::default());
-            self.doc.replace_entries(copy, &entries);
-            match place {
-                Node::Ref(cell) => {
-                    if let Some(value) = self.doc.cells.get_mut(cell.0 as usize) {
-                        *value = Node::Array(copy);
-                    }
-                }
-                _ => {
-                    if let Some(entry) = self.doc.entries.get_mut(entry) {
-                        entry.node = Node::Array(copy);
-                    }
-                }
-            }
-            let Some(next) = keys.next() else { return Ok(copy) };
-            let found = entries.iter().position(|entry| key(&self.doc, entry.name) == *next);
-            (around, at) = (copy, found.ok_or(EncodeError::Path)?);
-        }
     }
 
     /// Takes a variable away, and says whether it was there.
