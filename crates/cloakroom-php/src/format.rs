@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError};
 use crate::limits::Limits;
-use crate::value::{Builder, Document, Value, same};
+use crate::value::{Builder, Document, Value, same, with_cells_where_needed};
 use crate::{igbinary, msgpack, serialize};
 
 /// How PHP writes a session: the values of
@@ -186,7 +186,7 @@ const fn all_of(text: &[u8], end: usize) -> Result<(), DecodeError> {
 }
 
 pub(crate) fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, Vec<u8>), DecodeError> {
-    let attempt = |wrap: bool| {
+    with_cells_where_needed(|wrap| {
         let mut reader = serialize::Reader::new(text);
         let mut builder = Builder::new(text, 20, limits).map_err(|excess| reader.excess(excess))?;
         if wrap {
@@ -201,10 +201,5 @@ pub(crate) fn serialize_value(text: &[u8], limits: Limits) -> Result<(Document, 
             return reader.cursor.wrong(Wrong::Trailing);
         }
         Ok(Some(builder.finish()))
-    };
-    match attempt(false)? {
-        Some(done) => Ok(done),
-        // Cells are given from the start, so that they are never wanted a second time.
-        None => attempt(true)?.ok_or_else(|| DecodeError::new(Wrong::BackReference, 0)),
-    }
+    })
 }

@@ -3,7 +3,9 @@
 use super::DEPTH;
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, Excess};
 use crate::limits::Limits;
-use crate::value::{ArrayId, Body, Builder, CellId, Document, Name, Node, ObjectId, Run, Span};
+use crate::value::{
+    ArrayId, Body, Builder, CellId, Document, Name, Node, ObjectId, Run, Span, with_cells_where_needed,
+};
 
 const NIL: u8 = 0xc0;
 
@@ -36,10 +38,7 @@ struct Reader<'b> {
 /// Reads one value.
 pub(crate) fn read(input: &[u8], limits: Limits) -> Result<Read, DecodeError> {
     let limits = limits.with_depth(limits.depth().min(DEPTH));
-    match attempt(input, limits, false)? {
-        Some(read) => Ok(read),
-        None => attempt(input, limits, true)?.ok_or_else(|| DecodeError::new(Wrong::BackReference, 0)),
-    }
+    with_cells_where_needed(|wrap| attempt(input, limits, wrap))
 }
 
 fn attempt(input: &[u8], limits: Limits, wrap: bool) -> Result<Option<Read>, DecodeError> {

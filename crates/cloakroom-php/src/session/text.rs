@@ -6,7 +6,7 @@ use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError, ReadOnly}
 use crate::format::Format;
 use crate::limits::Limits;
 use crate::serialize::{BackReference, Check, Reader, Writer};
-use crate::value::{Builder, Document, Name, Node, Span};
+use crate::value::{Builder, Document, Name, Node, Span, with_cells_where_needed};
 
 /// Where a variable stands in the payload.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +47,7 @@ pub(super) fn decode(
     text: &[u8],
     limits: Limits,
 ) -> Result<(Document, Vec<u8>, Source), DecodeError> {
-    match attempt(format, text, limits, false)? {
-        Some(done) => Ok(done),
-        None => attempt(format, text, limits, true)?.ok_or_else(|| DecodeError::new(Wrong::BackReference, 0)),
-    }
+    with_cells_where_needed(|wrap| attempt(format, text, limits, wrap))
 }
 
 type Decoded = (Document, Vec<u8>, Source);

@@ -136,6 +136,7 @@ impl<'t> Builder<'t> {
         })
     }
 
+    /// Gives every value a cell from now on.
     pub(crate) const fn wrap(&mut self) {
         self.wrap = true;
     }

@@ -5,11 +5,13 @@
 //! handful of tables and not one box for each value.
 
 mod builder;
+mod cells;
 mod compare;
 mod holders;
 mod view;
 
 pub(crate) use builder::Builder;
+pub(crate) use cells::with_cells_where_needed;
 pub(crate) use compare::same;
 pub(crate) use holders::holders;
 pub(crate) use view::key;
