@@ -12,7 +12,7 @@ use cloakroom::store::{
 };
 use cloakroom::{StoreKey, UserId};
 use cloakroom_sqlite::SqliteStore;
-use cloakroom_testing::ManualClock;
+use cloakroom_testing::{ManualClock, chain};
 use support::*;
 
 async fn open(dir: &tempfile::TempDir) -> SqliteStore {
@@ -374,7 +374,7 @@ async fn c10_neither_keys_nor_values_reach_debug_output_or_errors() {
     created(&store, key(1), "a-secret-value").await;
     store.close().await.unwrap();
     let error = store.load(key(1)).await.unwrap_err();
-    let shown = format!("{store:?} {error:?} {}", told(&error));
+    let shown = format!("{store:?} {error:?} {}", chain(&error));
     assert!(!shown.contains("a-secret-value"));
 }
 

@@ -12,9 +12,11 @@
 //! | [`processes`] | do processes exclude each other, and does one that is killed take anything along? |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
 //! | [`requests`] | requests to a store with everything filled in |
+//! | [`chain`] | all that an error says, with what lies underneath it |
 //!
 //! [`SpyStore`], [`FaultStore`], [`PushingStore`] and [`RecallStore`] are stores themselves, so that they go around any store and around each other.
 
+mod chain;
 mod clock;
 pub mod conformance;
 pub mod fault;
@@ -27,6 +29,7 @@ pub mod requests;
 mod rng;
 pub mod spy;
 
+pub use chain::chain;
 pub use clock::ManualClock;
 pub use fault::{Fault, FaultStore, Gate};
 pub use push::PushingStore;

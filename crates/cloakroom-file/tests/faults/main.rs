@@ -9,28 +9,22 @@
 #[path = "../../../cloakroom-sqlite/tests/support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use cloakroom::UserId;
 use cloakroom::store::{Committed, Loaded, Renamed, Store, StoreError, StoreErrorKind};
 use cloakroom_file::{FileStore, OpenErrorKind};
-use cloakroom_testing::processes::{command, role};
+use cloakroom_testing::chain;
+use cloakroom_testing::processes::{FileLayer, Switch, command, role};
 use support::*;
 
 /// Starts the child and sees to it that it came to its end.
 fn run(scenario: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let shim = dir.path().join("shim.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&shim).arg(&source);
-    assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
-    let faults = dir.path().join("faults");
-    std::fs::create_dir(&faults).unwrap();
-    let output = command(&[], "child", scenario, &dir.path().join("sessions"))
-        .env("LD_PRELOAD", shim)
-        .env("CLOAKROOM_FAULTS", faults)
+    let layer = FileLayer::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/shim.c"));
+    let mut child = command(&[], "child", scenario, &dir.path().join("sessions"));
+    let output = layer
+        .under_with_faults(&mut child, &dir.path().join("faults"))
         .stderr(std::process::Stdio::piped())
         .output()
         .unwrap();
@@ -87,25 +81,9 @@ fn child() {
     println!("{scenario}: done");
 }
 
-struct Fault(PathBuf);
-
-impl Fault {
-    fn on(name: &str) -> Self {
-        let path = Path::new(&std::env::var_os("CLOAKROOM_FAULTS").unwrap()).join(name);
-        std::fs::write(&path, "").unwrap();
-        Fault(path)
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 fn kind<A: std::fmt::Debug>(answer: Result<A, StoreError>) -> StoreErrorKind {
     let error = answer.unwrap_err();
-    println!("{}", told(&error));
+    println!("{}", chain(&error));
     error.kind()
 }
 
@@ -119,7 +97,7 @@ async fn all_is_refused_under(fault: &str, path: &Path) {
     let version = created(&store, key(0), "before").await;
     store.create(create_for(key(1), "hers", "ann")).await.unwrap();
     let ann = UserId::new("ann").unwrap();
-    let fault = Fault::on(fault);
+    let fault = Switch::on(fault);
     for _ in 0..3 {
         assert_eq!(kind(store.commit(commit(key(0), version, "refused")).await), StoreErrorKind::Unavailable);
         assert_eq!(kind(store.create(create(key(2), "refused")).await), StoreErrorKind::Unavailable);
@@ -171,7 +149,7 @@ async fn flushes_fail(path: &Path) {
 async fn directory_flushes_fail(path: &Path) {
     let store = FileStore::open(path).await.unwrap();
     let version = created(&store, key(0), "before").await;
-    let fault = Fault::on("flush-dir");
+    let fault = Switch::on("flush-dir");
     let asked = commit(key(0), version, "who knows");
     assert_eq!(kind(store.commit(asked.clone()).await), StoreErrorKind::Unknown);
     // A change of id is flushed before it is committed: it did not happen, for certain.
@@ -188,7 +166,7 @@ async fn directory_flushes_fail(path: &Path) {
 async fn renames_fail(path: &Path) {
     let store = FileStore::open(path).await.unwrap();
     let version = created(&store, key(0), "before").await;
-    let fault = Fault::on("rename");
+    let fault = Switch::on("rename");
     assert_eq!(kind(store.commit(commit(key(0), version, "refused")).await), StoreErrorKind::Unavailable);
     let asked = rename(key(0), key(1), version, "moved");
     assert_eq!(kind(store.rename(asked.clone()).await), StoreErrorKind::Unknown);
@@ -207,7 +185,7 @@ async fn reads_fail(path: &Path) {
     for n in 0..20 {
         created(&store, key(n), "x").await;
     }
-    let fault = Fault::on("read");
+    let fault = Switch::on("read");
     for n in 0..20 {
         assert_eq!(kind(store.load(key(n)).await), StoreErrorKind::Unavailable);
     }
@@ -220,7 +198,7 @@ async fn reads_fail(path: &Path) {
 }
 
 async fn create_on_full_disk(path: &Path) {
-    let fault = Fault::on("full");
+    let fault = Switch::on("full");
     let error = FileStore::open(path).await.unwrap_err();
     assert_eq!(error.kind(), OpenErrorKind::DiskFull, "{error}");
     assert!(error.to_string().contains("make room"), "{error}");

@@ -17,10 +17,10 @@ use cloakroom::store::Store;
 use cloakroom::{ErrorKind, Locking, Mode, Session, SessionError, SessionHandle, SessionManager};
 use cloakroom_file::OpenErrorKind;
 use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
-use cloakroom_testing::ManualClock;
 use cloakroom_testing::processes::{command, role, rounds, tell, told};
+use cloakroom_testing::{ManualClock, chain};
 use http::{HeaderMap, Request, StatusCode};
-use service::{Php, Service, all, place};
+use service::{Php, Service, place};
 
 const ID: &str = "0123456789abcdefghijklmnop";
 #[tokio::test]
@@ -259,8 +259,8 @@ async fn what_is_no_file_of_phps_users_is_refused_and_left_alone() {
     for what in strange {
         make(what);
         let error = service.request(ID).open().await.unwrap_err();
-        assert!(all(&error).contains(what), "{what}: {}", all(&error));
-        assert!(!all(&error).contains(ID), "{}", all(&error));
+        assert!(chain(&error).contains(what), "{what}: {}", chain(&error));
+        assert!(!chain(&error).contains(ID), "{}", chain(&error));
         assert_eq!(std::fs::read_to_string(&target).unwrap(), "n|i:1;");
         assert!(path.symlink_metadata().is_ok());
         if path.is_dir() {
@@ -320,12 +320,12 @@ async fn a_directory_for_the_first_character_that_is_missing_is_told_where_a_ses
     let handle = service.request(ID);
     handle.open().await.unwrap().set("n", 1).unwrap();
     let error = service.close(&handle).await.unwrap_err();
-    assert!(all(&error).contains("mod_files.sh"), "{}", all(&error));
+    assert!(chain(&error).contains("mod_files.sh"), "{}", chain(&error));
     // A directory that is gone is not a session that is.
     std::fs::rename(dir.path(), dir.path().with_extension("away")).unwrap();
     let error = service.request(ID).open().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert!(all(&error).contains("put it back"), "{}", all(&error));
+    assert!(chain(&error).contains("put it back"), "{}", chain(&error));
     std::fs::rename(dir.path().with_extension("away"), dir.path()).unwrap();
     assert_eq!(service.n(ID).await, None);
 }

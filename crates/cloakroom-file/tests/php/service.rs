@@ -96,14 +96,3 @@ impl Php {
 pub(crate) fn place() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
 }
-
-/// The whole of what an error says.
-pub(crate) fn all(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}

@@ -5,31 +5,21 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
-use std::sync::OnceLock;
+use std::process::ExitStatus;
+use std::sync::LazyLock;
 
 use cloakroom::{ErrorKind, Session, SessionHandle, SessionManager};
 use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
-use cloakroom_testing::processes::{command, role};
+use cloakroom_testing::chain;
+use cloakroom_testing::processes::{FileLayer, Switch, command, role};
 use http::{HeaderMap, Request, StatusCode};
 
 const ID: &str = "0123456789abcdefghijklmnop";
 const LONG: usize = 10_000;
 
-/// The shim, compiled once.
-fn shim() -> &'static Path {
-    static SHIM: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, shim) = SHIM.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let shim = dir.path().join("shim.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/php_faults/shim.c");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&shim).arg(&source);
-        assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
-        (dir, shim)
-    });
-    shim
-}
+/// The file layer, compiled once.
+static LAYER: LazyLock<FileLayer> =
+    LazyLock::new(|| FileLayer::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/php_faults/shim.c")));
 
 /// A directory of sessions, as PHP left it.
 struct Place {
@@ -40,7 +30,6 @@ impl Place {
     fn new(value: &str) -> Self {
         let place = Place { dir: tempfile::tempdir().unwrap() };
         std::fs::create_dir(place.sessions()).unwrap();
-        std::fs::create_dir(place.dir.path().join("faults")).unwrap();
         std::fs::write(place.file(), value).unwrap();
         place
     }
@@ -66,9 +55,9 @@ impl Place {
 
     /// Runs a scenario; killed at this call, if at any.
     fn run(&self, scenario: &str, die_at: Option<usize>) -> (ExitStatus, String) {
-        let output = command(&[], "child", scenario, &self.sessions())
-            .env("LD_PRELOAD", shim())
-            .env("CLOAKROOM_FAULTS", self.dir.path().join("faults"))
+        let mut child = command(&[], "child", scenario, &self.sessions());
+        let output = LAYER
+            .under_with_faults(&mut child, &self.dir.path().join("faults"))
             .env("CLOAKROOM_DIE_AT", die_at.unwrap_or(0).to_string())
             .stderr(std::process::Stdio::piped())
             .output()
@@ -96,22 +85,6 @@ impl Place {
             }
         }
         left
-    }
-}
-
-struct Fault(PathBuf);
-
-impl Fault {
-    fn on(name: &str) -> Self {
-        let path = Path::new(&std::env::var_os("CLOAKROOM_FAULTS").unwrap()).join(name);
-        std::fs::write(&path, "").unwrap();
-        Fault(path)
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -189,7 +162,7 @@ fn child() {
                 let handle = service.request();
                 let session = handle.open().await.unwrap();
                 // The file is as old as one that somebody comes back to.
-                let _armed = Fault::on("armed");
+                let _armed = Switch::on("armed");
                 act(what, &session).await;
             }
         }
@@ -308,33 +281,22 @@ async fn n(service: &Service) -> Option<i64> {
     service.visit(async |session| session.get::<i64>("n").unwrap()).await
 }
 
-/// The whole of what an error says.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
 async fn refused(service: &Service, why: &str) {
     let handle = service.request();
     let session = handle.open().await.unwrap();
     let long = "x".repeat(LONG);
     let error = session.put("b", long.as_str()).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", told(&error));
-    assert!(told(&error).contains(why), "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
+    assert!(chain(&error).contains(why), "{}", chain(&error));
     let error = session.regenerate().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", told(&error));
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{}", chain(&error));
 }
 
 async fn full_disk(service: &Service) {
     let file = PathBuf::from(std::env::var_os("CLOAKROOM_TEST_FILE").unwrap()).join(format!("sess_{ID}"));
     // Nothing can be written beside; or PHP's file cannot be written to its end, and is put back.
     for fault in ["full", "full-value"] {
-        let _fault = Fault::on(fault);
+        let _fault = Switch::on(fault);
         for _ in 0..3 {
             refused(service, "make room").await;
             assert_eq!(std::fs::read_to_string(&file).unwrap(), value(1, 3));
@@ -346,7 +308,7 @@ async fn full_disk(service: &Service) {
 }
 
 async fn flushes_fail(service: &Service) {
-    let fault = Fault::on("flush");
+    let fault = Switch::on("flush");
     refused(service, "Input/output").await;
     assert_eq!(n(service).await, Some(1));
     drop(fault);
@@ -355,7 +317,7 @@ async fn flushes_fail(service: &Service) {
 }
 
 async fn read_only(service: &Service) {
-    let fault = Fault::on("read-only");
+    let fault = Switch::on("read-only");
     refused(service, "mount the file system for writing").await;
     assert_eq!(n(service).await, Some(1));
     drop(fault);

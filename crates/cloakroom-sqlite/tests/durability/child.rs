@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::journal::{self, Op};
 use crate::{DATABASE, LINES, disk};
-use cloakroom_testing::processes::Line;
+use cloakroom_testing::processes::{FileLayer, Line};
 
 /// Acknowledgements are written to this file beside the database, and so stand in the same journal.
 pub const ACKS: &str = "acks";
@@ -42,7 +42,6 @@ impl Run {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["child::load_in_a_child", "--exact", "--nocapture"])
-            .env("LD_PRELOAD", compile_shim(outside.path()))
             .env("CLOAKROOM_SHIM_DIR", &inside)
             .env("CLOAKROOM_SHIM_JOURNAL", &journal)
             .env(DIR, &inside)
@@ -53,22 +52,14 @@ impl Run {
         if self.durability == Durability::ProcessCrash {
             command.env(DURABILITY, "process crash");
         }
-        assert!(command.status().unwrap().success(), "the child failed");
+        let layer = FileLayer::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/durability/shim.c"));
+        assert!(layer.under(&mut command).status().unwrap().success(), "the child failed");
         let ops = journal::read(&journal);
         // Nothing may have passed the file layer by: all changes together are what is there.
         let all = disk::after(&ops, disk::Fate::Kept, disk::Fate::Kept, &mut crate::rng::Rng::new(0));
         assert!(all == disk::of(&inside), "the journal does not tell what the files are");
         ops
     }
-}
-
-fn compile_shim(into: &Path) -> PathBuf {
-    let library = into.join("shim.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/durability/shim.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&library).arg(&source);
-    assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
-    library
 }
 
 /// No test by itself: what `Run::record` starts.

@@ -9,27 +9,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use cloakroom::store::{Committed, Loaded, Store, StoreError, StoreErrorKind};
 use cloakroom_sqlite::{OpenErrorKind, SqliteStore};
-use cloakroom_testing::processes::{command, role};
+use cloakroom_testing::chain;
+use cloakroom_testing::processes::{FileLayer, Switch, command, role};
 use support::*;
 
 /// Starts the child and sees to it that it came to its end.
 fn run(scenario: &str) {
     let dir = tempfile::tempdir().unwrap();
-    let shim = dir.path().join("shim.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/shim.c");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&shim).arg(&source);
-    assert!(cc.status().expect("a C compiler, `cc`, is needed").success());
-    let faults = dir.path().join("faults");
-    std::fs::create_dir(&faults).unwrap();
-    let output = command(&[], "child", scenario, &dir.path().join("s.db"))
-        .env("LD_PRELOAD", shim)
-        .env("CLOAKROOM_FAULTS", faults)
+    let layer = FileLayer::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/faults/shim.c"));
+    let mut child = command(&[], "child", scenario, &dir.path().join("s.db"));
+    let output = layer
+        .under_with_faults(&mut child, &dir.path().join("faults"))
         .stderr(std::process::Stdio::piped())
         .output()
         .unwrap();
@@ -86,25 +80,9 @@ fn child() {
     println!("{scenario}: done");
 }
 
-struct Fault(PathBuf);
-
-impl Fault {
-    fn on(name: &str) -> Self {
-        let path = Path::new(&std::env::var_os("CLOAKROOM_FAULTS").unwrap()).join(name);
-        std::fs::write(&path, "").unwrap();
-        Fault(path)
-    }
-}
-
-impl Drop for Fault {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
 fn kind<A: std::fmt::Debug>(answer: Result<A, StoreError>) -> StoreErrorKind {
     let error = answer.unwrap_err();
-    println!("{}", told(&error));
+    println!("{}", chain(&error));
     error.kind()
 }
 
@@ -122,7 +100,7 @@ async fn after_a_kill(path: &Path) -> (tempfile::TempDir, SqliteStore) {
 async fn full_disk(path: &Path) {
     let store = SqliteStore::builder(path).checkpoint_pages(20).open().await.unwrap();
     let version = created(&store, key(0), "before").await;
-    let full = Fault::on("full");
+    let full = Switch::on("full");
     let mut stored = 0;
     let error = loop {
         // The log has room of its own until it would have to grow.
@@ -161,7 +139,7 @@ async fn flush_fails_once(path: &Path) {
     let store = SqliteStore::open(path).await.unwrap();
     let version = created(&store, key(0), "before").await;
     for round in 1..20 {
-        let _fault = Fault::on("flush-once");
+        let _fault = Switch::on("flush-once");
         assert_eq!(kind(store.commit(commit(key(0), version, "refused")).await), StoreErrorKind::Unavailable);
         // It will not come back from the log either.
         let (_copy, found) = after_a_kill(path).await;
@@ -177,7 +155,7 @@ async fn flush_fails_once(path: &Path) {
 async fn flushes_fail(path: &Path) {
     let store = SqliteStore::open(path).await.unwrap();
     let version = created(&store, key(0), "before").await;
-    let fault = Fault::on("flush");
+    let fault = Switch::on("flush");
     assert_eq!(kind(store.commit(commit(key(0), version, "who knows")).await), StoreErrorKind::Unknown);
     assert_eq!(text(&live(&store, key(0)).await.record.payload.clone()), "before");
     // Nor is it known which of the two a crash would leave, but it is one of them, whole.
@@ -196,7 +174,7 @@ async fn flushes_fail(path: &Path) {
 async fn writes_fail(path: &Path) {
     let store = SqliteStore::open(path).await.unwrap();
     let version = created(&store, key(0), "before").await;
-    let fault = Fault::on("write");
+    let fault = Switch::on("write");
     let refused = kind(store.commit(commit(key(0), version, "refused")).await);
     assert!(matches!(refused, StoreErrorKind::Unavailable | StoreErrorKind::Unknown));
     assert_eq!(text(&live(&store, key(0)).await.record.payload.clone()), "before");
@@ -215,7 +193,7 @@ async fn reads_fail(path: &Path) {
     }
     store.close().await.unwrap();
     let store = SqliteStore::builder(path).readers(1).open().await.unwrap();
-    let fault = Fault::on("read");
+    let fault = Switch::on("read");
     let mut failed = 0;
     for n in 0..500 {
         match store.load(key(n)).await {
@@ -242,7 +220,7 @@ fn is_trouble(kind: StoreErrorKind) -> bool {
 }
 
 async fn create_on_full_disk(path: &Path) {
-    let fault = Fault::on("full");
+    let fault = Switch::on("full");
     let error = SqliteStore::open(path).await.unwrap_err();
     assert_eq!(error.kind(), OpenErrorKind::DiskFull, "{error}");
     assert!(error.to_string().contains("make room"), "{error}");

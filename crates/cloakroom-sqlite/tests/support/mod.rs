@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     unreachable_pub,
+    unused_imports,
     missing_docs,
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,16 +11,17 @@
 
 use std::time::Duration;
 
-use cloakroom::payload::{Payload, PayloadBuilder};
+use cloakroom::payload::Payload;
 use cloakroom::record::{Lifetime, Version};
 use cloakroom::store::{
-    Acquire, BindUser, Commit, Create, Created, Deadlines, End, EndCause, LeaseOwner, LeaseRef, Loaded,
-    OldId, Release, Rename, Revoke, RevokeWhich, Snapshot, Store, StoreError,
+    Acquire, BindUser, Commit, Create, Created, LeaseRef, Loaded, Rename, Revoke, RevokeWhich, Snapshot,
+    Store,
 };
-use cloakroom::{OpId, RecordId, StoreKey, UserId};
+use cloakroom::{StoreKey, UserId};
+use cloakroom_testing::requests;
+pub use cloakroom_testing::requests::{MARKER, end, release};
 
 pub const HOUR: Duration = Duration::from_secs(3600);
-pub const MARKER: Duration = Duration::from_secs(60);
 
 /// The n-th key. Spread over the key space, as digests are.
 pub fn key(n: u64) -> StoreKey {
@@ -31,9 +33,7 @@ pub fn key(n: u64) -> StoreKey {
 }
 
 pub fn payload(text: &str) -> Payload {
-    let mut builder = PayloadBuilder::default();
-    assert!(builder.push("k", text.as_bytes()));
-    builder.finish()
+    requests::data(&[("k", text.as_bytes())])
 }
 
 pub fn text(payload: &Payload) -> String {
@@ -41,15 +41,8 @@ pub fn text(payload: &Payload) -> String {
 }
 
 pub fn create(key: StoreKey, value: &str) -> Create {
-    Create {
-        key,
-        op: OpId::generate(),
-        record_id: RecordId::generate(),
-        lifetime: Lifetime { idle: 3 * HOUR, absolute: 7 * 24 * HOUR, renewal: None },
-        bind: None,
-        payload: payload(value),
-        marker: MARKER,
-    }
+    let lifetime = Lifetime { idle: 3 * HOUR, absolute: 7 * 24 * HOUR, renewal: None };
+    Create { lifetime, ..requests::create(key, payload(value)) }
 }
 
 pub fn create_for(key: StoreKey, value: &str, user: &str) -> Create {
@@ -58,54 +51,23 @@ pub fn create_for(key: StoreKey, value: &str, user: &str) -> Create {
 }
 
 pub fn commit(key: StoreKey, expected: Version, value: &str) -> Commit {
-    Commit {
-        key,
-        op: OpId::generate(),
-        expected,
-        base: None,
-        lease: None,
-        release: false,
-        epoch: 0,
-        payload: payload(value),
-        slide: Some(3 * HOUR),
-    }
+    Commit { slide: Some(3 * HOUR), ..requests::commit(key, expected, payload(value)) }
 }
 
 pub fn rename(from: StoreKey, to: StoreKey, expected: Version, value: &str) -> Rename {
-    Rename {
-        from,
-        to,
-        op: OpId::generate(),
-        expected,
-        lease: None,
-        epoch: 0,
-        payload: payload(value),
-        bind: None,
-        deadlines: Deadlines::Keep { renewal: None },
-        slide: None,
-        old: OldId::Dead,
-        marker: MARKER,
-    }
-}
-
-pub fn end(key: StoreKey) -> End {
-    End { key, op: OpId::generate(), cause: EndCause::Destroyed, marker: MARKER }
+    Rename { slide: None, ..requests::rename(from, to, expected, payload(value)) }
 }
 
 pub fn revoke(user: &str) -> Revoke {
-    Revoke { user: UserId::new(user).unwrap(), op: OpId::generate(), which: RevokeWhich::All, marker: MARKER }
+    requests::revoke(&UserId::new(user).unwrap(), RevokeWhich::All)
 }
 
 pub fn acquire(key: StoreKey, owner: u128, lease: Duration) -> Acquire {
-    Acquire { key, owner: LeaseOwner(owner), lease }
-}
-
-pub fn release(key: StoreKey, owner: u128) -> Release {
-    Release { key, owner: LeaseOwner(owner) }
+    Acquire { lease, ..requests::acquire(key, owner) }
 }
 
 pub fn lease(owner: u128) -> Option<LeaseRef> {
-    Some(LeaseRef { owner: LeaseOwner(owner), hold: 0 })
+    requests::held(owner, 0)
 }
 
 /// Creates a session and gives its first version.
@@ -122,15 +84,4 @@ pub async fn live(store: &dyn Store, key: StoreKey) -> Snapshot {
         Loaded::Live(snapshot) => snapshot,
         other => panic!("{key:?} is {other:?}"),
     }
-}
-
-/// Everything an error says, with what lies underneath: what a log would show.
-pub fn told(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text} <- {error}");
-        source = error.source();
-    }
-    text
 }

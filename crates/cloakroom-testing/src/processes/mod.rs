@@ -40,6 +40,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used)]
 
 mod counting;
+mod file_layer;
 mod killing;
 mod lines;
 mod program;
@@ -50,6 +51,7 @@ use std::path::Path;
 use cloakroom::store::Store;
 
 pub use counting::{an_end_is_seen_at_once, count_by_commit, count_under_lease};
+pub use file_layer::{FileLayer, Switch};
 pub use killing::{one_is_killed, one_of_two_is_killed};
 pub use lines::{Line, Progress, acknowledged};
 pub use program::{command, role, tell, told};
