@@ -37,20 +37,10 @@ async fn damage(path: PathBuf, key: StoreKey) {
 async fn in_a_directory() -> Subject {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sessions");
-    let clock = ManualClock::new();
-    let store = open(path.clone(), clock.clone()).await;
-    let (second, again, damaged) = (path.clone(), path.clone(), path);
-    let (second_clock, again_clock) = (clock.clone(), clock.clone());
-    Subject::new(store)
-        .clock(clock)
-        .second_handle(move || open(second.clone(), second_clock.clone()))
-        .reopen(move |old| {
-            // Rude: nothing is closed first.
-            drop(old);
-            open(again.clone(), again_clock.clone())
-        })
-        .damage(move |key| damage(damaged.clone(), key))
-        .keep(dir)
+    let (clock, damaged) = (ManualClock::new(), path.clone());
+    let by = clock.clone();
+    let subject = Subject::opened(move || open(path.clone(), by.clone())).await;
+    subject.clock(clock).damage(move |key| damage(damaged.clone(), key)).keep(dir)
 }
 
 mod manual {

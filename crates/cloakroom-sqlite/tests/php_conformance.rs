@@ -22,21 +22,12 @@ fn open(dir: &Path, known: &Arc<Mutex<Known>>) -> Arc<dyn Store> {
 
 async fn subject() -> Subject {
     let dir = Arc::new(tempfile::tempdir().unwrap());
-    let known = Arc::<Mutex<Known>>::default();
-    let (second, again) = ((dir.clone(), known.clone()), (dir.clone(), known.clone()));
-    Subject::new(open(dir.path(), &known))
-        .second_handle(move || {
-            let store = open(second.0.path(), &second.1);
-            async move { store }
-        })
-        .reopen(move |old| {
-            let (dir, known) = again.clone();
-            async move {
-                drop(old);
-                open(dir.path(), &known)
-            }
-        })
-        .keep(dir)
+    let (at, known) = (dir.clone(), Arc::<Mutex<Known>>::default());
+    let opened = Subject::opened(move || {
+        let store = open(at.path(), &known);
+        async move { store }
+    });
+    opened.await.keep(dir)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

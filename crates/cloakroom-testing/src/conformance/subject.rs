@@ -47,6 +47,20 @@ impl Subject {
         }
     }
 
+    /// A store whose data are somewhere: this opens it there, once now, once more for a [second handle](Self::second_handle), and again where the
+    /// one before is [dropped](Self::reopen) and nothing is closed.
+    pub async fn opened<F>(open: impl Fn() -> F + Clone + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Arc<dyn Store>> + Send + 'static,
+    {
+        let again = open.clone();
+        Self::new(open().await).second_handle(open).reopen(move |old| {
+            // Rude: nothing is closed first.
+            drop(old);
+            again()
+        })
+    }
+
     /// The store (and every other handle opened here) reads the time from this clock. Deadlines then pass at once and
     /// are checked to the millisecond; without it the suite waits in real time.
     #[must_use]
