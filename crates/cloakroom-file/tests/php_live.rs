@@ -2,23 +2,24 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "../../cloakroom-redis/tests/php_support/both.rs"]
+mod both;
 #[path = "../../cloakroom-redis/tests/php_support/fpm.rs"]
 mod fpm;
 
-use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloakroom::{Locking, Mode, Session, SessionHandle, SessionManager};
+use both::{Both, FORMATS};
+use cloakroom::{Mode, SessionManager};
 use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles, PhpSettings};
-use cloakroom_testing::processes;
+use cloakroom_testing::processes::{self, rounds};
 use fpm::Fpm;
-use http::{HeaderMap, Request, StatusCode};
+use http::Request;
 
-const FORMATS: [&str; 5] = ["php", "php_serialize", "php_binary", "igbinary", "msgpack"];
-const PAGE: &str = include_str!("../../cloakroom-redis/tests/php/page.php");
 /// A request that keeps its session for as long as it is told to.
 const SLOW_PAGE: &str = r"<?php
 session_start();
@@ -30,23 +31,30 @@ $_SESSION['n'] = ($_SESSION['n'] ?? 0) + 1;
 echo $_SESSION['n'];
 ";
 
-/// A PHP application and a service of ours.
+/// A PHP application and a service of ours, and where both have their sessions.
 struct Shop {
-    php: Fpm,
-    rust: SessionManager,
+    both: Both,
     dir: tempfile::TempDir,
-    format: &'static str,
+}
+
+impl Deref for Shop {
+    type Target = Both;
+
+    fn deref(&self) -> &Both {
+        &self.both
+    }
 }
 
 struct Options {
     format: &'static str,
     /// What `session.save_path` begins with.
     save_path: &'static str,
-    page: &'static str,
+    /// Another page than that of the visit.
+    page: Option<&'static str>,
     mode: Mode,
 }
 
-const PLAIN: Options = Options { format: "php", save_path: "", page: PAGE, mode: Mode::Merge };
+const PLAIN: Options = Options { format: "php", save_path: "", page: None, mode: Mode::Merge };
 
 impl Shop {
     async fn open(options: Options) -> Arc<Self> {
@@ -69,54 +77,19 @@ impl Shop {
         let lines = settings.map(|(name, value)| format!("{name} = \"{value}\"\n")).concat();
         ini.add("php.ini", lines.as_bytes());
         let told = PhpSettings::of(&ini.session()).unwrap();
-        let php = Fpm::start(options.page, "PHPSESSID", &settings);
+        let page = options.page.map_or_else(|| both::page(""), str::to_owned);
+        let php = Fpm::start(&page, "PHPSESSID", &settings);
         let layout = told.layout.user_variable("user_id");
-        let locking = Locking { wait: Duration::from_secs(30), ..layout.locking() };
-        let config = told.config.locking(locking).mode(options.mode);
+        let config = both::patient(told.config.mode(options.mode), layout.locking());
         let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(20));
         let files = told.files.busy_timeout(Duration::from_secs(15)).open().await.unwrap();
         let rust = SessionManager::new(PhpFileStore::new(files, layout), config).unwrap();
-        Arc::new(Shop { php, rust, dir, format: options.format })
-    }
-
-    /// Lets PHP do something; follows the id.
-    fn php(&self, query: &str, id: &mut Option<String>) -> String {
-        let page = self.php.get(query, id.as_deref());
-        if page.id.is_some() {
-            *id = page.id;
-        }
-        page.body
-    }
-
-    fn request(&self, id: &Option<String>) -> SessionHandle {
-        let mut request = Request::builder();
-        if let Some(id) = id {
-            request = request.header("cookie", format!("PHPSESSID={id}"));
-        }
-        self.rust.open(&request.body(()).unwrap(), None)
-    }
-
-    /// Lets a handler of ours do something; follows the id.
-    async fn rust<T>(&self, id: &mut Option<String>, handler: impl AsyncFnOnce(&Session) -> T) -> T {
-        let handle = self.request(id);
-        let session = handle.open().await.unwrap();
-        let answer = handler(&session).await;
-        let mut headers = HeaderMap::new();
-        if let cloakroom::Outcome::Failed(error) =
-            self.rust.close(&handle, StatusCode::OK, &mut headers).await
-        {
-            panic!("{}: {error}", self.format);
-        }
-        if let Some(cookie) = headers.get("set-cookie") {
-            let cookie = cookie.to_str().unwrap().strip_prefix("PHPSESSID=").unwrap().to_owned();
-            *id = cookie.split(';').next().filter(|id| !id.is_empty()).map(str::to_owned);
-        }
-        answer
+        Arc::new(Shop { both: Both::new(php, rust, options.format), dir })
     }
 
     /// Nothing that was begun is left, and nothing of ours is among PHP's files.
     fn is_content(&self) {
-        assert_eq!(self.php.complaints(), "", "{}", self.format);
+        self.php_is_content();
         for file in below(self.dir.path()) {
             let name = file.file_name().unwrap().to_str().unwrap().to_owned();
             let ours =
@@ -151,63 +124,10 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// What one visitor does on both sides.
 async fn a_visit(options: Options) {
+    let plain = options.format == "msgpack";
     let shop = Shop::open(options).await;
-    let format = shop.format;
-    // Each reads what the other set.
-    let mut id = None;
-    shop.php("do=set&key=basket&value=%5B%7B%22sku%22%3A%22A1%22%2C%22qty%22%3A2%7D%5D", &mut id);
-    let by_php = id.clone();
-    let basket: Vec<BTreeMap<String, serde_json::Value>> =
-        shop.rust(&mut id, async |session| session.get("basket").unwrap().unwrap()).await;
-    assert_eq!(serde_json::to_string(&basket).unwrap(), r#"[{"qty":2,"sku":"A1"}]"#, "{format}");
-    shop.rust(&mut id, async |session| {
-        session
-            .set("note", serde_json::json!({ "text": "für 5 €", "ok": true, "f": 0.5, "n": null }))
-            .unwrap();
-    })
-    .await;
-    assert_eq!(id, by_php, "{format}: the id stays");
-    let note: serde_json::Value = serde_json::from_str(&shop.php("do=read&key=note", &mut id)).unwrap();
-    assert_eq!(note, serde_json::json!({ "text": "für 5 €", "ok": true, "f": 0.5, "n": null }), "{format}");
-
-    // What PHP alone understands is intact after a change beside it. PHP's msgpack cannot keep references.
-    let plain = if format == "msgpack" { "&plain=1" } else { "" };
-    shop.php(&format!("do=objects{plain}"), &mut id);
-    shop.rust(&mut id, async |session| session.put("note", "changed").await.unwrap()).await;
-    assert_eq!(shop.php(&format!("do=intact{plain}"), &mut id), "true", "{format}");
-
-    // Logged in there is logged in here, on the new id.
-    let before = id.clone();
-    shop.php("do=login", &mut id);
-    assert_ne!(id, before, "{format}");
-    let user = shop.rust(&mut id, async |session| session.user().map(|user| user.as_str().to_owned())).await;
-    assert_eq!(user.as_deref(), Some("7"), "{format}");
-    let mut old = before;
-    assert!(shop.rust(&mut old, async |session| session.is_empty()).await, "{format}");
-
-    // A new id on either side is followed by the other, and the old one is dead on both.
-    shop.php("do=regenerate", &mut id);
-    let before = id.clone();
-    shop.rust(&mut id, async |session| session.regenerate().await.unwrap()).await;
-    assert_eq!(shop.file(&before), None, "{format}");
-    assert_eq!(shop.php("do=read&key=note", &mut before.clone()), "null", "{format}");
-    assert_eq!(shop.php("do=read&key=note", &mut id), "\"changed\"", "{format}");
-
-    // A logout on either side is one on both.
-    let mut gone = id.clone();
-    shop.rust(&mut id, async |session| session.destroy().await.unwrap()).await;
-    assert_eq!(shop.php("do=read&key=user_id", &mut gone), "null", "{format}");
-    let mut id = None;
-    shop.rust(&mut id, async |session| {
-        session.set("n", 1).unwrap();
-        session.login("9").await.unwrap();
-    })
-    .await;
-    assert_eq!(shop.php("do=read&key=user_id", &mut id), "9", "{format}");
-    shop.php("do=logout", &mut id.clone());
-    assert!(shop.rust(&mut id, async |session| session.is_empty()).await, "{format}");
+    both::a_visit(&shop, plain).await;
     shop.is_content();
 }
 
@@ -242,45 +162,19 @@ async fn a_visitor_is_served_by_both_in_exclusive_mode() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_two_hundred_increments_on_both_sides_at_once_are_two_hundred_in_files() {
-    let rounds = if std::env::var_os("CLOAKROOM_LONG").is_some() { 25 } else { 2 };
-    for _ in 0..rounds {
-        two_hundred_increments(Mode::Merge).await;
-        two_hundred_increments(Mode::Exclusive).await;
+    for _ in 0..rounds(2, 5) {
+        for mode in [Mode::Merge, Mode::Exclusive] {
+            let shop = Shop::open(Options { mode, ..PLAIN }).await;
+            both::two_hundred_increments(&shop).await;
+            shop.is_content();
+        }
     }
-}
-
-async fn two_hundred_increments(mode: Mode) {
-    let shop = Shop::open(Options { mode, ..PLAIN }).await;
-    let mut id = None;
-    shop.php("do=set&key=n&value=0", &mut id);
-    let mut tasks = Vec::new();
-    for task in 0..20 {
-        let (shop, mut id) = (shop.clone(), id.clone());
-        tasks.push(tokio::spawn(async move {
-            for _ in 0..10 {
-                if task % 2 == 0 {
-                    let (shop, mut id) = (shop.clone(), id.clone());
-                    tokio::task::spawn_blocking(move || shop.php("do=add", &mut id)).await.unwrap();
-                } else {
-                    shop.rust(&mut id, async |session| {
-                        session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap()
-                    })
-                    .await;
-                }
-            }
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(shop.php("do=read&key=n", &mut id), "200");
-    shop.is_content();
 }
 
 /// PHP has its session for as long as a request runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c5_while_a_request_of_phps_runs_reads_go_on_and_writes_wait_for_it() {
-    let shop = Shop::open(Options { page: SLOW_PAGE, ..PLAIN }).await;
+    let shop = Shop::open(Options { page: Some(SLOW_PAGE), ..PLAIN }).await;
     let mut id = None;
     assert_eq!(shop.php("", &mut id), "1");
     let (sign, end) = (shop.dir.path().join(".cloakroom-sign"), shop.dir.path().join(".cloakroom-end"));
@@ -318,7 +212,7 @@ async fn c5_while_a_request_of_phps_runs_reads_go_on_and_writes_wait_for_it() {
     std::fs::write(&end, "").unwrap();
     slow.await.unwrap();
     assert_eq!(shop.file(&id), None);
-    assert!(shop.rust(&mut id, async |session| session.is_empty()).await);
+    assert!(shop.finds_nothing(&mut id).await);
 }
 
 /// The process of a holder: this very test program, which takes the lock and waits to be killed.

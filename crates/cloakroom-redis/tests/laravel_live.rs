@@ -5,12 +5,12 @@
 mod php_support;
 mod support;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::ops::Deref;
 
-use cloakroom::{Locking, Session, SessionHandle, SessionManager};
+use cloakroom::SessionManager;
 use cloakroom_redis::php::{AppKey, Cipher, Encrypter, LaravelApp, Layout, PhpServer, PhpStore};
-use http::{HeaderMap, Request, StatusCode};
+use cloakroom_testing::processes::rounds;
+use php_support::both::{self, Both};
 use php_support::fpm::Fpm;
 use support::{Kind, Server};
 
@@ -74,68 +74,42 @@ impl Settings {
 
 /// An application of Laravel's and a service of ours. The cookie is what a visitor has of either.
 struct Shop {
-    php: Fpm,
-    rust: SessionManager,
+    both: Both,
     server: Server,
-    settings: Settings,
+}
+
+impl Deref for Shop {
+    type Target = Both;
+
+    fn deref(&self) -> &Both {
+        &self.both
+    }
 }
 
 impl Shop {
-    fn open(settings: Settings) -> Arc<Self> {
+    fn open(settings: Settings) -> Self {
         let server = Server::start(Kind::Redis);
         let php = Fpm::start(&settings.page(server.port()), "laravel_session", &[]);
         let layout = settings.layout();
-        let config =
-            layout.session_config().locking(Locking { wait: Duration::from_secs(30), ..layout.locking() });
-        let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(2));
+        let config = both::patient(layout.session_config(), layout.locking());
         let store = PhpStore::new(PhpServer::new(server.builder()).unwrap(), layout);
         let rust = SessionManager::new(store, config).unwrap();
-        Arc::new(Shop { php, rust, server, settings })
+        Shop { both: Both::new(php, rust, format!("{settings:?}")), server }
     }
 
-    /// Lets PHP do something; follows the cookie, which Laravel sends with each response.
+    /// Lets PHP do something; follows the cookie, which Laravel sends with each response and seals anew.
     fn php(&self, query: &str, cookie: &mut Option<String>) -> String {
-        let page = self.php.get(query, cookie.as_deref());
-        assert!(page.id.is_some(), "{:?}: {} {}", self.settings, page.body, self.php.complaints());
-        *cookie = page.id;
-        page.body
-    }
-
-    fn request(&self, cookie: &Option<String>) -> SessionHandle {
-        let mut request = Request::builder();
-        if let Some(cookie) = cookie {
-            request = request.header("cookie", format!("XSRF-TOKEN=x; laravel_session={cookie}"));
-        }
-        self.rust.open(&request.body(()).unwrap(), None)
-    }
-
-    /// Lets a handler of ours do something; follows the cookie.
-    async fn rust<T>(&self, cookie: &mut Option<String>, handler: impl AsyncFnOnce(&Session) -> T) -> T {
-        let handle = self.request(cookie);
-        let session = handle.open().await.unwrap();
-        let answer = handler(&session).await;
-        let mut headers = HeaderMap::new();
-        if let cloakroom::Outcome::Failed(error) =
-            self.rust.close(&handle, StatusCode::OK, &mut headers).await
-        {
-            panic!("{:?}: {error}", self.settings);
-        }
-        if let Some(told) = headers.get("set-cookie") {
-            let told = told.to_str().unwrap().strip_prefix("laravel_session=").unwrap().to_owned();
-            *cookie = told.split(';').next().filter(|value| !value.is_empty()).map(str::to_owned);
-        }
-        answer
-    }
-
-    fn user(&self, session: &Session) -> Option<String> {
-        session.user().map(|user| user.as_str().to_owned())
+        let before = cookie.clone();
+        let body = self.both.php(query, cookie);
+        assert_ne!(*cookie, before, "{}: {body}", self.called);
+        body
     }
 
     fn is_content(&self) {
-        assert_eq!(self.php.complaints(), "", "{:?}", self.settings);
+        self.php_is_content();
         let script = "local all='' for _,key in ipairs(redis.call('KEYS','*')) do if string.find(key,'session:') or redis.call('PTTL',key)<0 then all=all..key..' ' end end return all";
         let answer = self.server.raw(&format!("EVAL \"{script}\" 0"));
-        assert_eq!(answer.split_once("\r\n").unwrap().1.lines().next(), Some(""), "{:?}", self.settings);
+        assert_eq!(answer.split_once("\r\n").unwrap().1.lines().next(), Some(""), "{}", self.called);
     }
 }
 
@@ -172,9 +146,8 @@ async fn a_visit(settings: Settings) {
     let mut before = cookie.clone();
     shop.php("do=login", &mut cookie);
     assert_ne!(shop.php("do=id", &mut cookie), by_php, "{settings:?}");
-    let user = shop.rust(&mut cookie, async |session| shop.user(session)).await;
-    assert_eq!(user.as_deref(), Some("7"), "{settings:?}");
-    assert!(shop.rust(&mut before, async |session| session.is_empty()).await, "{settings:?}");
+    assert_eq!(shop.user(&mut cookie).await.as_deref(), Some("7"), "{settings:?}");
+    assert!(shop.finds_nothing(&mut before).await, "{settings:?}");
 
     // A new id on either side is followed by the other.
     shop.php("do=regenerate", &mut cookie);
@@ -195,7 +168,7 @@ async fn a_visit(settings: Settings) {
     assert_eq!(shop.php("do=user", &mut cookie), "9", "{settings:?}");
     let mut gone = cookie.clone();
     shop.php("do=logout", &mut cookie);
-    assert!(shop.rust(&mut gone, async |session| session.is_empty()).await, "{settings:?}");
+    assert!(shop.finds_nothing(&mut gone).await, "{settings:?}");
     shop.is_content();
 }
 
@@ -236,36 +209,9 @@ async fn what_was_sealed_with_a_previous_key_is_known_and_sealed_with_the_new_on
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_two_hundred_increments_under_laravels_lock_are_two_hundred() {
-    let rounds = if std::env::var_os("CLOAKROOM_LONG").is_some() { 25 } else { 1 };
-    for _ in 0..rounds {
-        two_hundred_increments(Settings { encrypt: true, block: true, ..BY_DEFAULT }).await;
+    for _ in 0..rounds(1, 5) {
+        let shop = Shop::open(Settings { encrypt: true, block: true, ..BY_DEFAULT });
+        both::two_hundred_increments(&shop).await;
+        shop.is_content();
     }
-}
-
-async fn two_hundred_increments(settings: Settings) {
-    let shop = Shop::open(settings);
-    let mut cookie = None;
-    shop.php("do=set&key=n&value=0", &mut cookie);
-    let mut tasks = Vec::new();
-    for task in 0..20 {
-        let (shop, cookie) = (shop.clone(), cookie.clone());
-        tasks.push(tokio::spawn(async move {
-            for _ in 0..10 {
-                if task % 2 == 0 {
-                    let (shop, mut cookie) = (shop.clone(), cookie.clone());
-                    tokio::task::spawn_blocking(move || shop.php("do=add", &mut cookie)).await.unwrap();
-                } else {
-                    shop.rust(&mut cookie.clone(), async |session| {
-                        session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap()
-                    })
-                    .await;
-                }
-            }
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
-    assert_eq!(shop.php("do=read&key=n", &mut cookie), "200");
-    shop.is_content();
 }

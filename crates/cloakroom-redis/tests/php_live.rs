@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_redis::php::Layout;
+use cloakroom_testing::processes::rounds;
+use php_support::both::{self, FORMATS};
 use php_support::shop::{self, Setup, Shop};
-
-const FORMATS: [&str; 5] = ["php", "php_serialize", "php_binary", "igbinary", "msgpack"];
 
 const LOCKING: [(&str, &str); 3] = [
     ("redis.session.locking_enabled", "1"),
@@ -54,20 +54,40 @@ async fn a_visitor_is_served_by_both_where_php_moves_the_expiry_as_it_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn c1_two_hundred_increments_on_both_sides_at_once_are_two_hundred() {
-    let rounds = if std::env::var_os("CLOAKROOM_LONG").is_some() { 25 } else { 1 };
-    for _ in 0..rounds {
-        let shop = open("php", &LOCKING);
-        assert_eq!(shop::two_hundred_increments(&shop).await, "200");
-        shop.is_content();
+async fn c1_two_hundred_increments_on_both_sides_at_once_are_two_hundred_in_every_format() {
+    for format in FORMATS {
+        for _ in 0..rounds(1, 5) {
+            shop::two_hundred_increments(&open(format, &LOCKING)).await;
+        }
     }
 }
 
-/// With the patience that PHP has by default, 22 ms, and a `lock_expire`: what PHP drops, it drops because of itself.
+/// The patience that PHP has by default, 22 ms, with a `lock_expire`.
+const IMPATIENT: [(&str, &str); 2] =
+    [("redis.session.locking_enabled", "1"), ("redis.session.lock_expire", "20")];
+
+/// PHP drops what it stored in a request that did not get the lock, and says so. Of ours nothing is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_two_hundred_increments_with_phps_default_patience_lose_none_of_ours() {
+    for _ in 0..rounds(1, 5) {
+        let shop = open("php", &IMPATIENT);
+        let mut id = None;
+        shop.php("do=set&key=n&value=0", &mut id);
+        both::increments(&shop, "ours", &id).await;
+        assert_eq!(shop.php("do=read&key=ours", &mut id), "100");
+        let lost = 100 - shop.php("do=read&key=n", &mut id).parse::<usize>().unwrap();
+        let complaints = shop.php.complaints();
+        assert!(complaints.lines().count() >= lost, "{lost} are lost, and PHP says only: {complaints}");
+        let alone = shop::php_alone(&shop, &mut id).await;
+        println!("PHP lost {lost} of its 100 increments beside 100 of ours, and {alone} of 100 alone");
+        assert_eq!(shop.leftovers(), "");
+    }
+}
+
+/// One request of PHP's at a time, with its default patience: whatever it dropped, it would drop because of us.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_slow_handlers_here_cost_php_nothing_and_lose_nothing_themselves() {
-    let impatient = [("redis.session.locking_enabled", "1"), ("redis.session.lock_expire", "20")];
-    let shop = open("php", &impatient);
+    let shop = open("php", &IMPATIENT);
     let mut id = None;
     shop.php("do=set&key=n&value=0", &mut id);
     let mut ours = Vec::new();
@@ -84,7 +104,6 @@ async fn c1_slow_handlers_here_cost_php_nothing_and_lose_nothing_themselves() {
             }
         }));
     }
-    // One request of PHP's at a time: whatever it loses, it would lose to us.
     let (theirs, mut by_php) = (shop.clone(), id.clone());
     let php = tokio::task::spawn_blocking(move || {
         (0..60).for_each(|_| {

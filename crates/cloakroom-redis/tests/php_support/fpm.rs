@@ -1,6 +1,6 @@
 //! PHP-FPM for tests: a pool of its own in a folder of its own, and as much of FastCGI as it takes to ask it for a page.
 
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub)] // Each test program uses a part of it.
 
 use std::fmt::Write as _;
 use std::io::{Read, Write as _};
@@ -58,6 +58,11 @@ impl Fpm {
             std::thread::sleep(Duration::from_millis(5));
         }
         fpm
+    }
+
+    /// The name of the session's cookie.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     fn socket(&self) -> PathBuf {

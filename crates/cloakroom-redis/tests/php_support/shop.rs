@@ -3,13 +3,15 @@
 #![allow(unreachable_pub)]
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom::{Locking, Session, SessionManager};
 use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpServers, PhpStore, Stage};
-use http::{HeaderMap, Request, StatusCode};
+use http::Request;
 
+use super::both::{self, Both};
 use super::fpm::Fpm;
 use crate::support::{Kind, Server};
 
@@ -46,19 +48,24 @@ impl Setup<'_> {
     }
 }
 
-/// A PHP application and a service of ours.
+/// A PHP application and a service of ours, and the servers that both have their sessions in.
 pub struct Shop {
-    pub php: Fpm,
-    pub rust: SessionManager,
+    both: Both,
     /// The first of them, and most often the only one.
     pub server: Server,
     others: Vec<Server>,
-    called: String,
     weights: Vec<u32>,
     layout: Layout,
     prefix: String,
-    cookie: String,
     endless: bool,
+}
+
+impl Deref for Shop {
+    type Target = Both;
+
+    fn deref(&self) -> &Both {
+        &self.both
+    }
 }
 
 impl Shop {
@@ -72,30 +79,17 @@ impl Shop {
         let save_path = shares.map(address).collect::<Vec<_>>().join(",");
         let mut settings = vec![("session.save_path", save_path.as_str()), ("serialize_precision", "-1")];
         settings.extend(setup.settings);
-        let page = format!("{}{}", setup.begins, include_str!("../php/page.php").trim_start_matches("<?php"));
-        let page = if setup.begins.is_empty() { format!("<?php{page}") } else { page };
-        let php = Fpm::start(&page, setup.cookie, &settings);
+        let php = Fpm::start(&both::page(setup.begins), setup.cookie, &settings);
         let layout = setup.layout.user_variable("user_id");
-        let config =
-            layout.session_config().locking(Locking { wait: Duration::from_secs(30), ..layout.locking() });
-        let config = config.deadlines(Duration::from_secs(30), Duration::from_secs(2));
+        let config = both::patient(layout.session_config(), layout.locking());
         let shares = servers.iter().zip(setup.weights).map(|(server, weight)| (server.builder(), *weight));
         let store = PhpStore::new(PhpServers::new(shares).unwrap(), layout.clone());
         let rust = SessionManager::new(store, config).unwrap();
         let others = servers.split_off(1);
         let server = servers.pop().unwrap();
-        let (called, prefix) = (setup.called.to_owned(), setup.prefix.to_owned());
-        let (cookie, endless, weights) = (setup.cookie.to_owned(), setup.endless, setup.weights.to_vec());
-        Arc::new(Shop { php, rust, server, others, called, weights, layout, prefix, cookie, endless })
-    }
-
-    /// Lets PHP do something; follows the id.
-    pub fn php(&self, query: &str, id: &mut Option<String>) -> String {
-        let page = self.php.get(query, id.as_deref());
-        if page.id.is_some() {
-            *id = page.id;
-        }
-        page.body
+        let both = Both::new(php, rust, setup.called);
+        let (prefix, endless, weights) = (setup.prefix.to_owned(), setup.endless, setup.weights.to_vec());
+        Arc::new(Shop { both, server, others, weights, layout, prefix, endless })
     }
 
     /// The service at some stage of its way out of PHP's layout.
@@ -104,45 +98,6 @@ impl Shop {
         let php = PhpStore::new(PhpServers::new(shares).unwrap(), self.layout.clone());
         let new = Arc::new(self.server.builder().build().unwrap());
         SessionManager::new(MovingStore::new(php, new, stage), self.layout.session_config()).unwrap()
-    }
-
-    /// Lets a handler of ours do something; follows the id.
-    pub async fn rust<T>(&self, id: &mut Option<String>, handler: impl AsyncFnOnce(&Session) -> T) -> T {
-        self.served(&self.rust, id, handler).await
-    }
-
-    /// The same by a service of the test's own.
-    pub async fn served<T>(
-        &self,
-        by: &SessionManager,
-        id: &mut Option<String>,
-        handler: impl AsyncFnOnce(&Session) -> T,
-    ) -> T {
-        let mut request = Request::builder();
-        if let Some(id) = id {
-            request = request.header("cookie", format!("{}={id}", self.cookie));
-        }
-        let handle = by.open(&request.body(()).unwrap(), None);
-        let session = handle.open().await.unwrap();
-        let answer = handler(&session).await;
-        let mut headers = HeaderMap::new();
-        if let cloakroom::Outcome::Failed(error) = by.close(&handle, StatusCode::OK, &mut headers).await {
-            panic!("{}: {error}", self.called);
-        }
-        if let Some(cookie) = headers.get("set-cookie") {
-            let cookie =
-                cookie.to_str().unwrap().strip_prefix(&format!("{}=", self.cookie)).unwrap().to_owned();
-            *id = cookie.split(';').next().filter(|id| !id.is_empty()).map(str::to_owned);
-        }
-        answer
-    }
-
-    /// One more, in an atomic step of ours.
-    async fn adds(&self, key: &str, id: &mut Option<String>) {
-        self.rust(id, async |session| {
-            session.update(key, |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap();
-        })
-        .await;
     }
 
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
@@ -167,65 +122,14 @@ impl Shop {
     }
 
     pub fn is_content(&self) {
-        assert_eq!(self.php.complaints(), "", "{}", self.called);
+        self.php_is_content();
         assert_eq!(self.leftovers(), "", "{}", self.called);
     }
 }
 
-/// What one visitor does on both sides. `plain`: without references, which PHP's msgpack cannot keep.
+/// A visit, and nothing is left over.
 pub async fn a_visit(shop: &Shop, plain: bool) {
-    let called = &shop.called;
-    // Each reads what the other set.
-    let mut id = None;
-    shop.php("do=set&key=basket&value=%5B%7B%22sku%22%3A%22A1%22%2C%22qty%22%3A2%7D%5D", &mut id);
-    let by_php = id.clone();
-    assert!(by_php.is_some(), "{called}");
-    let basket: Vec<BTreeMap<String, serde_json::Value>> =
-        shop.rust(&mut id, async |session| session.get("basket").unwrap().unwrap()).await;
-    assert_eq!(serde_json::to_string(&basket).unwrap(), r#"[{"qty":2,"sku":"A1"}]"#, "{called}");
-    shop.rust(&mut id, async |session| {
-        session
-            .set("note", serde_json::json!({ "text": "für 5 €", "ok": true, "f": 0.5, "n": null }))
-            .unwrap();
-    })
-    .await;
-    assert_eq!(id, by_php, "{called}: the id stays");
-    let note: serde_json::Value = serde_json::from_str(&shop.php("do=read&key=note", &mut id)).unwrap();
-    assert_eq!(note, serde_json::json!({ "text": "für 5 €", "ok": true, "f": 0.5, "n": null }), "{called}");
-
-    // What PHP alone understands is intact after a change beside it.
-    let plain = if plain { "&plain=1" } else { "" };
-    shop.php(&format!("do=objects{plain}"), &mut id);
-    shop.rust(&mut id, async |session| session.put("note", "changed").await.unwrap()).await;
-    assert_eq!(shop.php(&format!("do=intact{plain}"), &mut id), "true", "{called}");
-
-    // Logged in there is logged in here, on the new id.
-    let before = id.clone();
-    shop.php("do=login", &mut id);
-    assert_ne!(id, before, "{called}");
-    let user = shop.rust(&mut id, async |session| session.user().map(|user| user.as_str().to_owned())).await;
-    assert_eq!(user.as_deref(), Some("7"), "{called}");
-    let mut old = before;
-    assert!(shop.rust(&mut old, async |session| session.is_empty()).await, "{called}");
-
-    // A new id on either side is followed by the other.
-    shop.php("do=regenerate", &mut id);
-    shop.rust(&mut id, async |session| session.regenerate().await.unwrap()).await;
-    assert_eq!(shop.php("do=read&key=note", &mut id), "\"changed\"", "{called}");
-
-    // A logout on either side is one on both.
-    let mut gone = id.clone();
-    shop.rust(&mut id, async |session| session.destroy().await.unwrap()).await;
-    assert_eq!(shop.php("do=read&key=user_id", &mut gone), "null", "{called}");
-    let mut id = None;
-    shop.rust(&mut id, async |session| {
-        session.set("n", 1).unwrap();
-        session.login("9").await.unwrap();
-    })
-    .await;
-    assert_eq!(shop.php("do=read&key=user_id", &mut id), "9", "{called}");
-    shop.php("do=logout", &mut id.clone());
-    assert!(shop.rust(&mut id, async |session| session.is_empty()).await, "{called}");
+    both::a_visit(shop, plain).await;
     shop.is_content();
 }
 
@@ -266,31 +170,13 @@ pub async fn a_move(shop: &Shop) {
     let mut gone = id.clone();
     shop.served(&service, &mut id, async |session| session.destroy().await.unwrap()).await;
     assert!(shop.served(&before, &mut gone, async |session| session.is_empty()).await, "{called}");
-    assert_eq!(shop.php.complaints(), "", "{called}");
+    shop.php_is_content();
 }
 
-/// 200 increments at 20 in parallel, half of them in PHP; answers with what is stored.
-pub async fn two_hundred_increments(shop: &Arc<Shop>) -> String {
-    let mut id = None;
-    shop.php("do=set&key=n&value=0", &mut id);
-    let mut tasks = Vec::new();
-    for task in 0..20 {
-        let (shop, mut id) = (shop.clone(), id.clone());
-        tasks.push(tokio::spawn(async move {
-            for _ in 0..10 {
-                if task % 2 == 0 {
-                    let (shop, mut id) = (shop.clone(), id.clone());
-                    tokio::task::spawn_blocking(move || shop.php("do=add", &mut id)).await.unwrap();
-                } else {
-                    shop.adds("n", &mut id).await;
-                }
-            }
-        }));
-    }
-    for task in tasks {
-        task.await.unwrap();
-    }
-    shop.php("do=read&key=n", &mut id)
+/// 200 increments on both sides, and nothing is left over.
+pub async fn two_hundred_increments(shop: &Shop) {
+    both::two_hundred_increments(shop).await;
+    shop.is_content();
 }
 
 /// Where PHP takes no lock: nothing that PHP stored is lost to us, nor anything between requests of ours; answers with how many of its
@@ -330,20 +216,24 @@ pub async fn without_a_lock(shop: &Arc<Shop>) -> u64 {
         task.await.unwrap();
     }
     assert_eq!(shop.php("do=read&key=n", &mut id), "60", "{}", shop.called);
-    // PHP among itself.
-    shop.php("do=set&key=n&value=0", &mut id);
+    php_alone(shop, &mut id).await
+}
+
+/// How many of its own 100 increments at ten in parallel PHP loses by itself.
+pub async fn php_alone(shop: &Shop, id: &mut Option<String>) -> u64 {
+    shop.php("do=set&key=n&value=0", id);
     let adding = (0..10).map(|_| {
-        let (shop, mut id) = (shop.clone(), id.clone());
+        let (both, mut id) = (shop.both.clone(), id.clone());
         tokio::task::spawn_blocking(move || {
             (0..10).for_each(|_| {
-                shop.php("do=add", &mut id);
+                both.php("do=add", &mut id);
             });
         })
     });
     for task in adding.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    100 - shop.php("do=read&key=n", &mut id).parse::<u64>().unwrap()
+    100 - shop.php("do=read&key=n", id).parse::<u64>().unwrap()
 }
 
 /// The process of a holder: a test program, which takes the lock and waits to be killed. Called by a test of the name
@@ -370,7 +260,7 @@ pub async fn a_holder_is_killed(shop: &Shop, layout: &str, lock_suffix: &str) {
     let told = id.clone().unwrap();
     let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_holder_of_the_lock"])
-        .env("CLOAKROOM_TEST_HOLDER", format!("{} {layout} {} {told}", shop.server.port(), shop.cookie))
+        .env("CLOAKROOM_TEST_HOLDER", format!("{} {layout} {} {told}", shop.server.port(), shop.php.cookie()))
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
