@@ -140,8 +140,8 @@ pub(super) fn with_user(payload: &Payload, variable: &str, user: &UserId) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layout::coding::{Form, Packing};
     use crate::Format;
+    use crate::layout::coding::{Form, Packing};
 
     const PHP: Coding = Coding { form: Form::Handler(Format::Php), packing: Packing::Never };
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_500);
