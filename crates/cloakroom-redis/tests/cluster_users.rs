@@ -6,6 +6,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cloakroom::record::Version;
 use cloakroom::store::{Created, Ending, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind};
 use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
@@ -137,6 +138,62 @@ async fn whoever_had_logged_in_before_a_revocation_is_out_after_it() {
         listed.sort();
         assert_eq!(listed, alive, "who is alive is listed");
     }
+}
+
+/// A session whose id changes several times, fewer than are followed; ends with its last one.
+async fn on_the_move(store: RedisStore, key: StoreKey, mut version: Version) -> StoreKey {
+    let mut at = key;
+    for _ in 0..12 {
+        let to = requests::successor(at);
+        match store.rename(requests::rename(at, to, version, requests::data(&[]))).await.unwrap() {
+            Renamed::Renamed { snapshot, .. } => (at, version) = (to, snapshot.record.version),
+            Renamed::Ended(Ending::Revoked) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    at
+}
+
+async fn logged_in(store: &RedisStore, key: StoreKey, user: &UserId) -> Version {
+    let created = store.create(requests::create_for(key, requests::bind(user))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+    snapshot.record.version
+}
+
+/// Between the look at the index and the end of a session its id changes: the session ends under the next one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_c4_a_revocation_ends_a_session_whose_id_changes_meanwhile() {
+    let cluster = Cluster::start(Kind::Redis);
+    let (store, other) = (cluster.store(), cluster.store());
+    let user = requests::user("ann");
+    for round in 0..60_u64 {
+        let key = key_apart_from(&cluster, &index_of(&user));
+        let version = logged_in(&other, key, &user).await;
+        let moving = tokio::spawn(on_the_move(other.clone(), key, version));
+        tokio::time::sleep(Duration::from_micros(300 * (round % 10))).await;
+        store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
+        assert!(!is_live(&store, moving.await.unwrap()).await, "in round {round}");
+    }
+}
+
+/// A revocation that was written down, and then could not end anything, is asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_c4_a_revocation_that_is_repeated_ends_what_has_moved_since() {
+    let cluster = Cluster::start(Kind::Redis);
+    let (store, user) = (cluster.store(), requests::user("ann"));
+    let key = key_apart_from(&cluster, &index_of(&user));
+    let version = logged_in(&store, key, &user).await;
+    let home = node_of(&cluster, &name_of(&key));
+    let revoke = requests::revoke(&user, RevokeWhich::All);
+    home.raw("CONFIG SET min-replicas-to-write 9");
+    let told = store.revoke(revoke.clone()).await.unwrap_err();
+    assert_eq!(told.kind(), StoreErrorKind::Unknown, "{told}");
+    home.raw("CONFIG SET min-replicas-to-write 0");
+    let to = requests::successor(key);
+    let renamed = store.rename(requests::rename(key, to, version, requests::data(&[]))).await.unwrap();
+    assert!(matches!(renamed, Renamed::Renamed { .. }), "{renamed:?}");
+    assert_eq!(store.revoke(revoke).await.unwrap().count, 1);
+    assert!(!is_live(&store, to).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

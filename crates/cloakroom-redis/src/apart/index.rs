@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::store::{Loaded, StoreError, StoreErrorKind, Summary};
+use cloakroom::store::{Ending, Loaded, Snapshot, StoreError, StoreErrorKind, Summary};
 use cloakroom::{RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
@@ -24,6 +24,8 @@ use crate::together;
 const ANNOUNCED: Duration = Duration::from_secs(30);
 /// How long after it was decided a session may become a user's. Much shorter: the announcement came after that.
 pub(crate) const COMMITTED: Duration = Duration::from_secs(10);
+/// Ids of one line that are followed from one to the next, at most.
+pub(super) const MOST_HOPS: usize = 16;
 /// Sessions that are asked for at once.
 pub(super) const AT_ONCE: usize = 64;
 
@@ -40,6 +42,16 @@ pub(super) struct Sessions {
 }
 
 impl Sessions {
+    /// Counts in what was found there, once; whether it is a session of the user.
+    fn found(&mut self, user: &UserId, at: StoreKey, there: Loaded) -> bool {
+        let Loaded::Live(Snapshot { record, .. }) = there else { return false };
+        let is_theirs = record.user.as_ref() == Some(user);
+        if is_theirs && !self.alive.iter().any(|known| known.record_id == record.id) {
+            self.alive.push(Summary::of(at, &record));
+        }
+        is_theirs
+    }
+
     pub(super) fn has_leftovers(&self) -> bool {
         !self.leftovers.is_empty()
     }
@@ -109,7 +121,7 @@ impl Shared {
         for some in members.chunks(AT_ONCE) {
             let asked = some.iter().map(|member| async move {
                 match Names::of_member(member) {
-                    Some(key) => Some((key, self.load_at(deadline, key).await)),
+                    Some(key) => Some((key, self.load_wherever(deadline, key).await)),
                     None => None,
                 }
             });
@@ -119,13 +131,14 @@ impl Shared {
                     continue;
                 };
                 match found {
-                    Ok(Loaded::Live(snapshot)) if snapshot.record.user.as_ref() == Some(user) => {
-                        sessions.alive.push(Summary::of(key, &snapshot.record));
+                    Ok((at, there)) => {
+                        let is_here = sessions.found(user, at, there) && at == key;
+                        match announced.get(member) {
+                            _ if is_here => {}
+                            Some(record) => sessions.announced.push((key, *record)),
+                            None => sessions.leftovers.push(member.clone()),
+                        }
                     }
-                    Ok(_) => match announced.get(member) {
-                        Some(record) => sessions.announced.push((key, *record)),
-                        None => sessions.leftovers.push(member.clone()),
-                    },
                     // Trouble for itself, not for its user's other sessions. It stays: it may be looked into.
                     Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
                     Err(error) => return Err(error),
@@ -134,6 +147,23 @@ impl Shared {
         }
         sessions.alive.sort_by_key(|session| (session.created, session.record_id));
         Ok(sessions)
+    }
+
+    /// A session, also where its id has changed since the index was read: the next one was announced after that.
+    async fn load_wherever(
+        &self,
+        deadline: Deadline,
+        key: StoreKey,
+    ) -> Result<(StoreKey, Loaded), StoreError> {
+        let mut at = key;
+        for _ in 0..MOST_HOPS {
+            match self.load_at(deadline, at).await? {
+                Loaded::Ended(Ending::Moved { to, user_changed: false }) => at = to,
+                Loaded::Alias { successor, snapshot, .. } => return Ok((successor, Loaded::Live(snapshot))),
+                there => return Ok((at, there)),
+            }
+        }
+        Err(error::unavailable(&self.place, "holds a session whose id changes all the time"))
     }
 
     /// What is in the index or announced; of the announced, their records.

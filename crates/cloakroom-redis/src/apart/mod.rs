@@ -13,6 +13,8 @@
 //! announced after a revocation looked at the index, came after it. No counter for each user has to be compared for that: the
 //! marker does it, in the very step that it has to stop.
 //!
+//! A session whose id changes after the index was read is found where it went: what is under the old id says where.
+//!
 //! What is in the index and is not alive, nor announced, is a leftover; it is taken out by whoever sees it, and goes with the index
 //! at the latest, which has an expiry like everything else.
 //!

@@ -12,7 +12,7 @@ use cloakroom::store::{Ending, Revoke, RevokeWhich, Revoked, StoreError, StoreEr
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
-use super::index::AT_ONCE;
+use super::index::{AT_ONCE, MOST_HOPS};
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
@@ -22,8 +22,6 @@ use crate::shared::{Deadline, Shared, Spot};
 use crate::step::Wanted;
 use crate::together;
 
-/// Ids of one line that are followed from one to the next, at most.
-const MOST_HOPS: usize = 16;
 /// A target in a plan: key, record, and whether it was announced only.
 const TARGET: usize = StoreKey::LEN + 16 + 1;
 
