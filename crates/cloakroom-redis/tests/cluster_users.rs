@@ -176,6 +176,24 @@ async fn c2_c4_a_revocation_ends_a_session_whose_id_changes_meanwhile() {
     }
 }
 
+/// The same, held still: the index is as it was before the session went on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_c4_a_session_that_has_gone_on_since_the_index_was_read_is_found_where_it_is() {
+    let cluster = Cluster::start(Kind::Redis);
+    let (store, user) = (cluster.store(), requests::user("ann"));
+    let (index, announced) = (index_of(&user), announced_of(&user));
+    let key = key_apart_from(&cluster, &index);
+    let version = logged_in(&store, key, &user).await;
+    let to = requests::successor(key);
+    store.rename(requests::rename(key, to, version, requests::data(&[]))).await.unwrap();
+    let home = node_of(&cluster, &index);
+    until("the index is tidied", || home.raw(&format!("HLEN {announced}")).starts_with(":0")).await;
+    home.raw(&format!("ZADD {index} 9000000000000 {}", member(&key)));
+    home.raw(&format!("ZREM {index} {}", member(&to)));
+    assert_eq!(store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap().count, 1);
+    assert!(!is_live(&store, to).await);
+}
+
 /// A revocation that was written down, and then could not end anything, is asked again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c2_c4_a_revocation_that_is_repeated_ends_what_has_moved_since() {
