@@ -4,6 +4,8 @@ use std::fmt;
 
 use url::Host;
 
+use crate::digits::digits;
+
 /// A host, by name or address, and its port.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub(crate) struct HostPort {
@@ -21,11 +23,7 @@ impl HostPort {
         let behind_brackets = text.rfind(']').map_or(0, |at| at + 1);
         let (host, port) = match text.get(behind_brackets..)?.split_once(':') {
             None => (text, port),
-            // `parse` would take a sign.
-            Some((rest, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-                (text.get(..behind_brackets + rest.len())?, digits.parse().ok()?)
-            }
-            Some(_) => return None,
+            Some((rest, port)) => (text.get(..behind_brackets + rest.len())?, digits(port)?),
         };
         let host = Host::parse(host).ok()?.to_string();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();

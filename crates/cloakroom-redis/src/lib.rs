@@ -39,6 +39,7 @@ mod builder;
 mod cluster;
 #[cfg(feature = "config")]
 mod config;
+mod digits;
 mod durability;
 mod error;
 mod expiry;

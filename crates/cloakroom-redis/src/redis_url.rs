@@ -10,6 +10,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use crate::cluster::Seeds;
+use crate::digits::digits;
 use crate::group::Group;
 use crate::host::HostPort;
 
@@ -291,10 +292,7 @@ impl<'u> Parts<'u> {
 }
 
 fn database(text: &str) -> Result<u32, InvalidRedisUrl> {
-    match text.bytes().all(|b| b.is_ascii_digit()) {
-        true => text.parse().map_err(|_| InvalidRedisUrl::Database),
-        false => Err(InvalidRedisUrl::Database),
-    }
+    digits(text).ok_or(InvalidRedisUrl::Database)
 }
 
 fn decoded(text: &str) -> Result<String, InvalidRedisUrl> {

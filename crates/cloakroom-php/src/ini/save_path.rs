@@ -170,7 +170,9 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
     let port = match port.strip_prefix(':') {
         None if port.is_empty() => 6379,
         None => return None,
-        Some(port) => port.parse().ok()?,
+        // PHP takes no sign here; `parse` would.
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
+        Some(_) => return None,
     };
     (!host.is_empty()).then(|| (host.to_owned(), port))
 }
@@ -266,7 +268,9 @@ mod tests {
     #[test]
     fn what_names_no_server_is_refused() {
         assert_eq!(redis(" , "), Err(SavePathError::Empty));
-        for path in ["/var/lib/php", "tcp://", "http://h", "tcp://h:x", "tcp://[::1", "tcp://[::1]x"] {
+        for path in
+            ["/var/lib/php", "tcp://", "http://h", "tcp://h:x", "tcp://h:+1", "tcp://[::1", "tcp://[::1]x"]
+        {
             assert_eq!(redis(path), Err(SavePathError::Address(1)), "{path}");
         }
         assert_eq!(redis("tcp://h tcp://h?weight=x"), Err(SavePathError::Number(2, "weight")));

@@ -4,6 +4,7 @@
 use redis::Value;
 
 use super::slot::SLOTS;
+use crate::digits::digits;
 use crate::host::HostPort;
 
 /// Longest name of a host (RFC 1035 §2.3.4).
@@ -14,9 +15,9 @@ impl HostPort {
     /// `slot host:port`, as a redirection has it; told by the node at `asked`.
     pub(super) fn of_redirection(details: &str, asked: &HostPort) -> Option<Self> {
         let (slot, place) = details.split_once(' ')?;
-        slot.parse::<u16>().ok().filter(|slot| *slot < SLOTS)?;
+        digits::<u16>(slot).filter(|slot| *slot < SLOTS)?;
         let (host, port) = place.rsplit_once(':')?;
-        Self::told(host, port.parse().ok()?, asked)
+        Self::told(host, digits(port)?, asked)
     }
 
     /// A node that does not know its own host says nothing or `?`. Nothing means: the one that was asked.

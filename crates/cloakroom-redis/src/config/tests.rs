@@ -283,6 +283,7 @@ async fn what_is_wrong_is_told_with_its_place_and_no_value() {
             "near_cache_entries is zero",
         ),
         ("", &[("REDIS_PORT", "hush")], "environment variable REDIS_PORT"),
+        ("", &[("REDIS_PORT", "+6379")], "REDIS_PORT is not a whole number"),
         ("", &[("REDIS_URL", "rediss://hush@h?hush=1")], "environment variable REDIS_URL"),
     ] {
         let error = open(file, variables).await.unwrap_err();

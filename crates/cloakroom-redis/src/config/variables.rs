@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cloakroom::config::{Environment, OpenError};
 
 use crate::RedisUrl;
+use crate::digits::digits;
 
 /// The `REDIS_*` of an environment. `null` is how Laravel's `.env` says that there is none.
 pub(super) struct Variables<'e>(pub(super) &'e Environment);
@@ -20,7 +21,7 @@ impl Variables<'_> {
 
     pub(super) fn number<N: std::str::FromStr>(&self, name: &str) -> Result<Option<N>, OpenError> {
         let read = |text: &str| {
-            text.parse().map_err(|_| -> OpenError {
+            digits(text).ok_or_else(|| -> OpenError {
                 format!("environment variable {name} is not a whole number that fits").into()
             })
         };

@@ -18,7 +18,9 @@ pub(super) fn token(lease: &Lease) -> String {
 pub(super) fn held(token: Vec<u8>, until: Timestamp) -> Held {
     let told = std::str::from_utf8(&token).ok().and_then(|text| {
         let (owner, hold) = text.strip_prefix(OURS)?.split_once('-')?;
-        Some((u128::from_str_radix(owner, 16).ok()?, u64::from_str_radix(hold, 16).ok()?))
+        let (owner, hold) = (u128::from_str_radix(owner, 16).ok()?, u64::from_str_radix(hold, 16).ok()?);
+        // As we write it, and not another way to write the same.
+        (self::token(&Lease { owner: LeaseOwner(owner), hold, until }) == text).then_some((owner, hold))
     });
     let (owner, hold) = told.unwrap_or_else(|| {
         let digest = <[u8; 32]>::from(Sha256::digest(&token));
@@ -42,5 +44,10 @@ mod tests {
         assert!(!php.ours);
         assert_ne!(php.lease.owner, LeaseOwner(7));
         assert_eq!(php.lease, held(b"web-1|4711".to_vec(), Timestamp::NEVER).lease);
+        // What we would not write ourselves tells no owner.
+        for strange in ["cloakroom|rust-+7-+5", "cloakroom|rust-7-5", "cloakroom|rust-"] {
+            let held = held(strange.as_bytes().to_vec(), lease.until);
+            assert!(held.lease.owner != LeaseOwner(7) && held.lease.hold == 0, "{strange}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use redis::{RedisConnectionInfo, RedisError, Value};
 use tokio::sync::Notify;
 
 use super::table::{Said, Table};
+use crate::digits::digits;
 use crate::error;
 use crate::host::HostPort;
 use crate::pipe::{OnNews, Unanswered};
@@ -123,7 +124,7 @@ fn said(answer: Value) -> Result<Said, String> {
                 _ => None,
             };
             let at = match parts.as_slice() {
-                [host, port] => text(host).zip(text(port).and_then(|port| port.parse().ok())),
+                [host, port] => text(host).zip(text(port).and_then(|port| digits(&port))),
                 _ => None,
             };
             match at {

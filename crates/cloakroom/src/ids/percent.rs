@@ -12,9 +12,8 @@ pub(super) fn decode(value: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut rest = value;
     while let [byte, after @ ..] = rest {
         if *byte == b'%' {
-            let (digits, after) = after.split_at_checked(2)?;
-            let digits = std::str::from_utf8(digits).ok()?;
-            text.push(u8::from_str_radix(digits, 16).ok()?);
+            let [high, low, after @ ..] = after else { return None };
+            text.push(digit(*high)? << 4 | digit(*low)?);
             rest = after;
         } else {
             text.push(*byte);
@@ -22,6 +21,11 @@ pub(super) fn decode(value: &[u8]) -> Option<Cow<'_, [u8]>> {
         }
     }
     Some(Cow::Owned(text))
+}
+
+/// A hexadecimal digit (`u8::from_str_radix` would take a sign for the first of two).
+fn digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 /// Encodes what is not unreserved in an address (RFC 3986 §2.3), as PHP's `rawurlencode` does.
@@ -53,7 +57,7 @@ mod tests {
         }
         assert_eq!(encode("a+/=,"), "a%2B%2F%3D%2C");
         assert_eq!(decode(b"%2c%2C").as_deref(), Some(&b",,"[..]));
-        for wrong in ["%", "%2", "a%zz", "%\u{e4}"] {
+        for wrong in ["%", "%2", "a%zz", "%\u{e4}", "%+f", "%-0", "% 1", "%2+"] {
             assert_eq!(decode(wrong.as_bytes()), None, "{wrong}");
         }
     }
