@@ -38,7 +38,7 @@
 #![forbid(unsafe_code)]
 
 mod compression;
-#[cfg(any(feature = "amp", feature = "laravel"))]
+#[cfg(any(feature = "amp", feature = "laravel", feature = "layout"))]
 mod envelope;
 mod error;
 mod format;
@@ -59,6 +59,8 @@ mod value;
 pub use compression::{Compression, UnknownCompression};
 #[cfg(feature = "amp")]
 pub use envelope::Amp;
+#[cfg(feature = "layout")]
+pub use envelope::CacheEntry;
 #[cfg(feature = "laravel")]
 pub use envelope::{AppKey, Cipher, Encrypter, InvalidAppKey, Laravel};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError, ReadOnly, ValueError};

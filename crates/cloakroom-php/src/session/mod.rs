@@ -1,5 +1,7 @@
 //! A whole session: an ordered map of variables, in one of PHP's formats.
 
+#[cfg(feature = "layout")]
+pub(crate) mod nested;
 mod one;
 mod path;
 mod php;
@@ -106,8 +108,7 @@ impl Session {
                     // PHP refuses that too.
                     return Err(DecodeError::new(Wrong::NotASession, 4));
                 }
-                let mut source = text::Source::default();
-                source.end = read.end;
+                let mut source = text::Source { end: read.end, ..Default::default() };
                 let Document { shared, cells, objects, .. } = &read.doc;
                 if read.refers_to_root {
                     source.read_only = Some(ReadOnly::Root);
@@ -118,8 +119,8 @@ impl Session {
             }
             Format::Msgpack => {
                 let read = msgpack::read(&text, limits)?;
-                let mut source = text::Source::default();
-                source.read_only = read.refers.then_some(ReadOnly::MsgpackReferences);
+                let read_only = read.refers.then_some(ReadOnly::MsgpackReferences);
+                let source = text::Source { read_only, ..Default::default() };
                 (read.doc, read.extra, source, true)
             }
         };

@@ -14,7 +14,7 @@ pub(super) struct Raw {
     /// From its name
     at: u32,
     /// to the end of its value,
-    value: Span,
+    pub(super) value: Span,
     /// The number of its first value,
     first: u32,
     /// and how many there are in it.
@@ -22,7 +22,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    const fn holds(&self, slot: u32) -> bool {
+    pub(super) const fn holds(&self, slot: u32) -> bool {
         slot >= self.first && slot - self.first < self.slots
     }
 
@@ -36,7 +36,7 @@ impl Raw {
 pub(super) struct Source {
     /// One for each variable, in their order; `None` for what was changed.
     pub(super) raws: Vec<Option<Raw>>,
-    back_references: Vec<BackReference>,
+    pub(super) back_references: Vec<BackReference>,
     pub(super) read_only: Option<ReadOnly>,
     /// Where what PHP reads of the payload ends.
     pub(super) end: usize,
