@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use cloakroom::clock::Timestamp;
 use cloakroom_php::layout::{Change, DataChange, LockChange, Seen, View};
 
+use super::form::Form;
 use super::ground::Core;
 use super::intent::Intent;
-use super::kept::{self, Kept};
-use super::look::token;
+use super::kept::{self, Kept, token};
 use super::places::Target;
 use super::trouble::Trouble;
 use super::value::{self, For, Identity, Locked};
@@ -27,20 +27,19 @@ struct Hand<'v> {
     change: Option<&'v Change>,
     /// PHP's file, whose lock is held; or which is about to be removed under somebody else's.
     file: Option<Arc<Locked>>,
+    /// What is in it, where that was read.
+    bytes: Option<Vec<u8>>,
     kept: Option<Kept>,
 }
 
-/// What is changed beside the value.
-type Beside<'c> = Option<&'c (Vec<u8>, Timestamp)>;
-
 impl Core {
-    /// Makes the changes, if everything in the view is still as it was seen. `lifetime`: how long a session lives after it was used.
+    /// Makes the changes, if everything in the view is still as it was seen.
     pub(super) fn apply(
         &self,
         targets: &[Target],
         view: &View,
-        changes: &[Change],
-        lifetime: Duration,
+        mut changes: Vec<Change>,
+        form: Form,
         deadline: Instant,
         abandoned: &dyn Fn() -> bool,
     ) -> Result<bool, Trouble> {
@@ -50,21 +49,25 @@ impl Core {
         if abandoned() {
             return Err(Trouble::Abandoned);
         }
+        if form.tells_end() {
+            write_ends(&mut changes, view);
+        }
         let mut hands = Vec::with_capacity(targets.len());
         for (at, (target, seen)) in targets.iter().zip(&view.sessions).enumerate() {
             let change = changes.iter().find(|change| change.at == at);
-            match self.take(target, seen, change)? {
+            match self.take(target, form, seen, change)? {
                 Some(hand) => hands.push(hand),
                 None => return Ok(false),
             }
         }
-        self.make(&mut hands, lifetime).map(|()| true)
+        self.make(&mut hands, form).map(|()| true)
     }
 
     /// Takes hold of a session. `None`: it is not as it was seen.
     fn take<'v>(
         &self,
         target: &'v Target,
+        form: Form,
         seen: &'v Seen,
         change: Option<&'v Change>,
     ) -> Result<Option<Hand<'v>>, Trouble> {
@@ -73,17 +76,21 @@ impl Core {
             return Ok(None);
         }
         let kept = kept::look(&self.places, &target.key, now)?;
-        let is_same = kept.as_ref().map(|kept| &kept.bytes) == seen.beside.as_ref();
+        let is_same = kept.as_ref().and_then(Kept::beside) == seen.beside.as_ref();
         let leased = self.leases.of(&target.key, now);
+        let lease = leased.as_ref().map(|(_, lease)| *lease).or(kept.as_ref().and_then(|kept| kept.lease));
         let is_ours = seen.lock.as_ref().filter(|held| held.ours).map(|held| held.token.clone());
-        if !is_same || leased.as_ref().map(|(_, lease)| token(lease)) != is_ours {
+        if !is_same || lease.as_ref().map(token) != is_ours {
             return Ok(None);
         }
-        let mut hand = Hand { target, seen, change, file: None, kept };
+        let mut hand = Hand { target, seen, change, file: None, bytes: None, kept };
         let path = self.path(target);
         let Some(data) = &seen.data else {
-            let is_there = path.is_some_and(|path| path.symlink_metadata().is_ok());
-            return Ok((!is_there).then_some(hand));
+            // What mini has made and not written yet is no session.
+            let is_there = |path: PathBuf| {
+                path.symlink_metadata().is_ok_and(|there| !form.tells_end() || there.len() > 0)
+            };
+            return Ok((!path.is_some_and(is_there)).then_some(hand));
         };
         let Some(path) = path else { return Ok(None) };
         let by_others = seen.lock.as_ref().is_some_and(|held| !held.ours);
@@ -118,11 +125,17 @@ impl Core {
             // Nothing is written to it: it is enough that it is there, and what PHP may be writing is another version in any case.
             None => return Ok(path.symlink_metadata().is_ok().then_some(hand)),
         };
-        Ok((bytes == *data).then_some(hand))
+        let is_same = match form.read(bytes.clone(), now) {
+            Ok(Some((value, _))) => value == *data,
+            // It is looked at anew, which tells what is wrong with it.
+            Ok(None) | Err(_) => false,
+        };
+        hand.bytes = Some(bytes);
+        Ok(is_same.then_some(hand))
     }
 
     /// A session that is there is changed last: what takes its place is there by then.
-    fn make(&self, hands: &mut [Hand<'_>], lifetime: Duration) -> Result<(), Trouble> {
+    fn make(&self, hands: &mut [Hand<'_>], form: Form) -> Result<(), Trouble> {
         let new = |hand: &Hand<'_>| {
             hand.seen.data.is_none() && matches!(hand.change.map(|c| &c.data), Some(DataChange::Write(..)))
         };
@@ -135,11 +148,11 @@ impl Core {
             .and_then(|at| hands.get(at))
             .and_then(|hand| Some((hand.target.key, hand.target.file.clone()?)));
         let intent = match old.and_then(|at| hands.get(at)) {
-            Some(hand) => Some(self.intend(hand, heirs.clone(), lifetime)?),
+            Some(hand) => Some(self.intend(hand, form, heirs.clone())?),
             None => None,
         };
         if let Some(hand) = heir.and_then(|at| hands.get_mut(at))
-            && let Err(trouble) = self.begin(hand, lifetime)
+            && let Err(trouble) = self.begin(hand, form)
         {
             // Nothing was done to what was there.
             if let Some((key, file)) = &heirs {
@@ -156,9 +169,11 @@ impl Core {
         for (at, hand) in hands.iter().enumerate() {
             let Some(change) = hand.change else { continue };
             if Some(at) != old && Some(at) != heir {
-                self.set_beside(hand, change, lifetime)?;
+                self.set_beside(hand, form, change)?;
             }
-            self.lock(hand, change)?;
+            if !form.leases_beside() {
+                self.lock(hand, change)?;
+            }
         }
         Ok(())
     }
@@ -167,11 +182,11 @@ impl Core {
     fn intend(
         &self,
         hand: &Hand<'_>,
+        form: Form,
         heir: Option<(cloakroom::StoreKey, PathBuf)>,
-        lifetime: Duration,
     ) -> Result<Intent, Trouble> {
         let (Some(change), Some(old), Some(file)) =
-            (hand.change, hand.seen.data.as_ref(), hand.target.file.clone())
+            (hand.change, hand.bytes.as_ref().or(hand.seen.data.as_ref()), hand.target.file.clone())
         else {
             return Err(Trouble::NoName);
         };
@@ -182,17 +197,19 @@ impl Core {
         };
         let (new, used) = match &change.data {
             DataChange::Write(value, until) => {
+                let new = form.write(value, *until)?;
                 if let Some(locked) = &hand.file {
-                    value::reserve(locked, old.len() as u64, value.len() as u64)?;
+                    value::reserve(locked, old.len() as u64, new.len() as u64)?;
                 }
-                (Some(value.clone()), used(*until, lifetime))
+                (Some(new), form.modified(*until))
             }
             _ => (None, Timestamp::default()),
         };
-        let kept = kept_after(change.beside.as_ref(), hand);
-        let intent = Intent { kept, file, identity: Identity::of(&there), old: old.clone(), new, used, heir };
+        let kept = kept_after(change, form, hand);
+        let old = (!form.is_replaced()).then(|| old.clone());
+        let intent = Intent { kept, file, identity: Identity::of(&there), old, new, used, heir };
         let at = self.places.intent(&hand.target.key);
-        let written = kept::write(&at, &intent.encode(), intent.kept.until, self.flushes())
+        let written = kept::write(&at, &intent.encode(), intent.kept.due(), self.flushes())
             .and_then(|()| if self.flushes() { kept::sync_dir(&at) } else { Ok(()) });
         if let Err(error) = written {
             let _ = std::fs::remove_file(&at);
@@ -205,15 +222,20 @@ impl Core {
     fn carry_out(&self, hand: &Hand<'_>, intent: &Intent) -> Result<(), Trouble> {
         let key = &hand.target.key;
         let path = self.places.save_path.join(&intent.file);
-        match (&intent.new, &hand.file) {
-            (Some(new), Some(file)) => {
+        match (&intent.new, &intent.old, &hand.file) {
+            (Some(new), Some(old), Some(file)) => {
                 if let Err(error) = value::write_over(file, new) {
-                    return Err(self.take_back(key, file, &intent.old, error));
+                    return Err(self.take_back(key, file, old, error));
                 }
                 value::settle(file, intent.used, self.durability).map_err(Trouble::Half)?;
             }
-            (Some(_), None) => return Err(Trouble::Busy),
-            (None, file) => {
+            (Some(new), None, Some(file)) => {
+                let placed = value::replace(&path, file, new, intent.used, self.durability)
+                    .or_else(|error| std::fs::remove_file(self.places.intent(key)).and(Err(error)))?;
+                kept::sync_names(&path, &placed, self.durability).map_err(Trouble::Half)?;
+            }
+            (Some(_), _, None) => return Err(Trouble::Busy),
+            (None, _, file) => {
                 let opened = match file {
                     Some(_) => None,
                     None => value::open(&path, For::Writing)?,
@@ -245,18 +267,19 @@ impl Core {
     }
 
     /// A new session.
-    fn begin(&self, hand: &mut Hand<'_>, lifetime: Duration) -> Result<(), Trouble> {
-        let Some(Change { data: DataChange::Write(value, until), beside, .. }) = hand.change else {
+    fn begin(&self, hand: &mut Hand<'_>, form: Form) -> Result<(), Trouble> {
+        let Some(change @ Change { data: DataChange::Write(value, until), .. }) = hand.change else {
             return Ok(());
         };
+        let bytes = form.write(value, *until)?;
         let path = self.path(hand.target).ok_or(Trouble::NoName)?;
         // Its id was made this moment.
         let file = value::make(&path, self.mode)?.ok_or(Trouble::Busy)?;
-        let made = value::write_over(&file, value)
-            .and_then(|()| value::settle(&file, used(*until, lifetime), self.durability))
+        let made = value::write_over(&file, &bytes)
+            .and_then(|()| value::settle(&file, form.modified(*until), self.durability))
             .and_then(|()| kept::sync_names(&path, &file, self.durability))
             .and_then(|()| {
-                let kept = kept_after(beside.as_ref(), hand);
+                let kept = kept_after(change, form, hand);
                 kept::replace(&self.places, &hand.target.key, &kept, self.flushes())
             });
         if let Err(error) = made {
@@ -269,7 +292,7 @@ impl Core {
     }
 
     /// A session whose value stays, or is gone.
-    fn set_beside(&self, hand: &Hand<'_>, change: &Change, lifetime: Duration) -> Result<(), Trouble> {
+    fn set_beside(&self, hand: &Hand<'_>, form: Form, change: &Change) -> Result<(), Trouble> {
         if let (DataChange::Expire(until), Some(path)) = (&change.data, self.path(hand.target)) {
             let opened;
             let file = match &hand.file {
@@ -280,11 +303,11 @@ impl Core {
                 }
             };
             if let Some(file) = file {
-                file_under(file, used(*until, lifetime))?;
+                file_under(file, form.modified(*until))?;
             }
         }
-        if change.beside.is_some() {
-            let kept = kept_after(change.beside.as_ref(), hand);
+        if change.beside.is_some() || form.leases_beside() && change.lock != LockChange::Keep {
+            let kept = kept_after(change, form, hand);
             // That a session was used need not survive a power failure; that it ended must.
             let flush = self.flushes() && change.data == DataChange::Delete;
             kept::replace(&self.places, &hand.target.key, &kept, flush)?;
@@ -312,17 +335,27 @@ impl Core {
     }
 }
 
-/// When a session was last used that ends then.
-fn used(until: Timestamp, lifetime: Duration) -> Timestamp {
-    let lifetime = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_millis(until.as_millis().saturating_sub(lifetime))
+/// Where the file says when the session ends, another end is another file.
+fn write_ends(changes: &mut [Change], view: &View) {
+    for change in changes {
+        let data = view.sessions.get(change.at).and_then(|seen| seen.data.clone());
+        if let (DataChange::Expire(until), Some(data)) = (&change.data, data) {
+            change.data = DataChange::Write(data, *until);
+        }
+    }
 }
 
 /// What is to be beside a session: what was, where nothing is said.
-fn kept_after(change: Beside<'_>, hand: &Hand<'_>) -> Kept {
-    match (change, &hand.kept) {
-        (Some((bytes, until)), _) => Kept { bytes: bytes.clone(), until: *until },
-        (None, Some(kept)) => kept.clone(),
-        (None, None) => Kept { bytes: Vec::new(), until: Timestamp::default() },
+fn kept_after(change: &Change, form: Form, hand: &Hand<'_>) -> Kept {
+    let mut kept = hand.kept.clone().unwrap_or_default();
+    if let Some((bytes, until)) = &change.beside {
+        (kept.bytes, kept.until) = (bytes.clone(), *until);
     }
+    kept.lease = match change.lock {
+        _ if !form.leases_beside() || change.data == DataChange::Delete => None,
+        LockChange::Keep => kept.lease,
+        LockChange::Hold(lease) => Some(lease),
+        LockChange::Free => None,
+    };
+    kept
 }

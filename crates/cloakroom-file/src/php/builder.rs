@@ -14,7 +14,7 @@ use super::PhpFiles;
 use super::ground::Core;
 use super::leases::Leases;
 use super::places::{DIRS, Places};
-use crate::open::furnish;
+use crate::open::{furnish, make};
 use crate::stripes::Stripes;
 use crate::{Durability, OpenError, OpenErrorKind};
 
@@ -25,6 +25,7 @@ pub struct PhpFilesBuilder {
     pub(super) save_path: PathBuf,
     pub(super) depth: usize,
     pub(super) mode: u32,
+    pub(super) create: bool,
     pub(super) own: Option<PathBuf>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) durability: Durability,
@@ -39,6 +40,7 @@ impl PhpFilesBuilder {
             save_path,
             depth: 0,
             mode: 0o600,
+            create: false,
             own: None,
             clock: Arc::new(SystemClock),
             durability: Durability::default(),
@@ -62,6 +64,12 @@ impl PhpFilesBuilder {
     /// The mode of new files: the `MODE` of `session.save_path`. Default: 0600.
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode & 0o777;
+        self
+    }
+
+    /// Whether to make the directory where there is none, for this user alone, as mini does with its cache's. Default: it has to be there, as for PHP.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
         self
     }
 
@@ -117,6 +125,9 @@ impl PhpFilesBuilder {
             return Err(OpenError::new(OpenErrorKind::NotAPath, path));
         }
         let save_path = std::path::absolute(path).map_err(|error| OpenError::from_io(path, error))?;
+        if self.create {
+            make(&save_path).map_err(|error| OpenError::from_io(&save_path, error))?;
+        }
         match std::fs::metadata(&save_path) {
             Ok(there) => trust(&save_path, &there)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::PhpFilesBuilder;
+use super::form::Form;
 use super::leases::Leases;
 use super::places::{Places, Target};
 use super::purge::Round;
@@ -122,19 +123,19 @@ impl Ground for PhpFiles {
 
     async fn look(&self, deadline: Instant, layout: &Layout, ids: &[PlainId]) -> Result<View, StoreError> {
         let targets = self.targets(layout, ids.iter());
-        let lifetime = layout.lifetime();
+        let form = Form::of(layout);
         let looked = self.submit(move |core, _| {
-            let sighted = core.look(&targets, deadline)?;
+            let sighted = core.look(&targets, form, deadline)?;
             // Not before: what was read may have been written until now.
             Ok((sighted, core.clock.now()))
         });
         let (sighted, now) = looked.await?;
         let sessions = ids.iter().zip(sighted).map(|(id, there)| {
-            let used = there.data.as_ref().map_or(now, |(_, used)| *used);
+            let (data, ends) = there.data.unzip();
             Seen {
                 id: id.clone(),
-                data: there.data.map(|(bytes, _)| bytes),
-                idle_deadline: used.after(lifetime),
+                data,
+                idle_deadline: ends.unwrap_or_else(|| now.after(layout.lifetime())),
                 lock: there.lock,
                 beside: there.kept,
             }
@@ -151,16 +152,14 @@ impl Ground for PhpFiles {
         _: Matter,
     ) -> Result<bool, StoreError> {
         let targets = self.targets(layout, view.sessions.iter().map(|seen| &seen.id));
-        let (view, lifetime) = (view.clone(), layout.lifetime());
-        self.submit(move |core, abandoned| {
-            core.apply(&targets, &view, &changes, lifetime, deadline, abandoned)
-        })
-        .await
+        let (view, form) = (view.clone(), Form::of(layout));
+        self.submit(move |core, abandoned| core.apply(&targets, &view, changes, form, deadline, abandoned))
+            .await
     }
 
     async fn purge(&self, layout: &Layout, limit: usize) -> Result<Purged, StoreError> {
-        let (prefix, lifetime) = (layout.data_prefix().to_owned(), layout.lifetime());
-        self.submit(move |core, _| core.purge(&prefix, lifetime, limit)).await
+        let layout = layout.clone();
+        self.submit(move |core, _| core.purge(&layout, limit)).await
     }
 
     async fn now(&self) -> Result<Timestamp, StoreError> {

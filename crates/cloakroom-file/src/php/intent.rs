@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! what is to be beside (see `kept`) · rest
-//! rest = device (8) · inode (8) · when it was made (8) · file · old · new, or nothing · when it was used (8) · heir's key (35) · heir's file, or nothing · CRC-32 (4)
+//! rest = device (8) · inode (8) · when it was made (8) · file · old, or nothing · new, or nothing · when it was used (8) · heir's key (35) · heir's file, or nothing · CRC-32 (4)
 //! ```
 //!
 //! PHP's file is written over in place, which is not one step. Whoever finds an intent and gets the file's lock knows that its writer is
 //! dead, and by what is in the file how far it came: nothing was done, all of it, or a part. A part is completed. What PHP wrote since
-//! stands. When all is done the intent is renamed to what is beside the session: it begins with it.
+//! stands. Where another file takes the place of PHP's (mini's, see `form`), there are no parts: it is there, or it is not. When all is done the intent is renamed to what is beside the session: it begins with it.
 
 use std::path::{Path, PathBuf};
 
@@ -24,7 +24,8 @@ pub(super) struct Intent {
     /// PHP's file, below `session.save_path`.
     pub(super) file: PathBuf,
     pub(super) identity: Identity,
-    pub(super) old: Vec<u8>,
+    /// `None`: the file is replaced, and not written over.
+    pub(super) old: Option<Vec<u8>>,
     /// `None`: it is removed.
     pub(super) new: Option<Vec<u8>>,
     /// When it was last used, from then on.
@@ -50,7 +51,7 @@ const PAGE: usize = 4096;
 impl Intent {
     pub(super) fn encode(&self) -> Vec<u8> {
         use std::os::unix::ffi::OsStrExt as _;
-        let mut rest = Vec::with_capacity(self.old.len() + 256);
+        let mut rest = Vec::with_capacity(self.old.as_ref().map_or(0, Vec::len) + 256);
         rest.extend(self.identity.device.to_le_bytes());
         rest.extend(self.identity.inode.to_le_bytes());
         rest.extend(self.identity.born.to_le_bytes());
@@ -62,7 +63,7 @@ impl Intent {
             }
         };
         part(Some(self.file.as_os_str().as_bytes()));
-        part(Some(&self.old));
+        part(self.old.as_deref());
         part(self.new.as_deref());
         part(Some(&self.used.as_millis().to_le_bytes()));
         part(self.heir.as_ref().map(|(key, _)| &key.as_bytes()[..]));
@@ -99,7 +100,7 @@ impl Intent {
             Some(Some(bytes))
         };
         let file = path(part()??);
-        let old = part()??.to_vec();
+        let old = part()?.map(<[u8]>::to_vec);
         let new = part()?.map(<[u8]>::to_vec);
         let used = Timestamp::from_millis(u64::from_le_bytes(part()??.try_into().ok()?));
         let (heir, heirs_file) = (part()?, part()?);
@@ -112,18 +113,22 @@ impl Intent {
 
     /// By what is in PHP's file. Its lock must be held, if it is there.
     pub(super) fn course(&self, there: Option<(Identity, &[u8])>) -> Course {
-        match (&self.new, there) {
+        match (&self.new, &self.old, there) {
             // PHP ended the session.
-            (Some(_), None) => Course::Forget,
-            (None, None) => Course::Finish,
-            // Removed; and PHP began another one under its id.
-            (None, Some((identity, _))) if identity != self.identity => Course::Finish,
-            (None, Some(_)) => Course::Forget,
-            (Some(new), Some((_, bytes))) if bytes == new => Course::Finish,
-            (Some(_), Some((_, bytes))) if bytes == self.old => Course::Forget,
-            (Some(new), Some((_, bytes))) if is_torn(bytes, &self.old, new) => Course::Complete,
+            (Some(_), _, None) => Course::Forget,
+            (None, _, None) => Course::Finish,
+            // Removed, or replaced; and what PHP did since stands.
+            (None, _, Some((identity, _))) | (Some(_), None, Some((identity, _)))
+                if identity != self.identity =>
+            {
+                Course::Finish
+            }
+            (None, _, Some(_)) | (Some(_), None, Some(_)) => Course::Forget,
+            (Some(new), Some(_), Some((_, bytes))) if bytes == new => Course::Finish,
+            (Some(_), Some(old), Some((_, bytes))) if bytes == old => Course::Forget,
+            (Some(new), Some(old), Some((_, bytes))) if is_torn(bytes, old, new) => Course::Complete,
             // PHP wrote since.
-            (Some(_), Some(_)) => Course::Finish,
+            (Some(_), Some(_), Some(_)) => Course::Finish,
         }
     }
 }
@@ -156,10 +161,10 @@ mod tests {
 
     fn intent(old: &[u8], new: Option<&[u8]>) -> Intent {
         Intent {
-            kept: Kept { bytes: b"beside".to_vec(), until: Timestamp::from_millis(9) },
+            kept: Kept { bytes: b"beside".to_vec(), until: Timestamp::from_millis(9), lease: None },
             file: "a/b/sess_x".into(),
             identity: Identity { device: 1, inode: 2, born: 3 },
-            old: old.to_vec(),
+            old: Some(old.to_vec()),
             new: new.map(<[u8]>::to_vec),
             used: Timestamp::from_millis(5),
             heir: Some((StoreKey::from_bytes([3; 35]), "a/c/sess_y".into())),
@@ -169,7 +174,8 @@ mod tests {
     #[test]
     fn an_intent_is_read_as_it_was_written_and_not_at_all_when_cut_or_changed() {
         let alone = Intent { heir: None, ..intent(b"", None) };
-        for intent in [intent(b"n|i:1;", Some(b"n|i:2;")), intent(b"n|i:1;", None), alone] {
+        let replaced = Intent { old: None, ..intent(b"", Some(b"n|i:2;")) };
+        for intent in [intent(b"n|i:1;", Some(b"n|i:2;")), intent(b"n|i:1;", None), alone, replaced] {
             let file = intent.encode();
             assert_eq!(Intent::decode(&file), Some(intent.clone()));
             assert_eq!(Kept::decode(&file).unwrap().0, intent.kept, "it begins with what is to be beside");
@@ -227,5 +233,13 @@ mod tests {
         for another in [Identity { inode: 3, ..removal.identity }, Identity { born: 4, ..removal.identity }] {
             assert_eq!(removal.course(Some((another, b"n|i:1;"))), Course::Finish);
         }
+        // Whatever is in it: it has taken the place, or it has not.
+        let replaced = Intent { old: None, ..write };
+        let another = Identity { inode: 3, ..replaced.identity };
+        for bytes in [&b"n|i:1;user|i:7;"[..], b"n|i:2;user|i:7;", b"n|i:2;user|i:1;", b""] {
+            assert_eq!(replaced.course(Some((replaced.identity, bytes))), Course::Forget);
+            assert_eq!(replaced.course(Some((another, bytes))), Course::Finish);
+        }
+        assert_eq!(replaced.course(None), Course::Forget);
     }
 }

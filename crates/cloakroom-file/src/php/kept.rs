@@ -2,9 +2,10 @@
 //!
 //! ```text
 //! "CPK1" · kept until (8) · length (4) · bytes · CRC-32 of all that (4) · anything
+//! "CPK2" · kept until (8) · lease: owner (16), hold (8), until (8) · length (4) · …
 //! ```
 //!
-//! What follows is left over from an intent, see there.
+//! What follows is left over from an intent, see there. A lease is here where it is not the lock of PHP's file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,6 +14,8 @@ use std::path::Path;
 
 use cloakroom::StoreKey;
 use cloakroom::clock::Timestamp;
+use cloakroom::store::LeaseOwner;
+use cloakroom::store::protocol::Lease;
 
 use super::places::Places;
 use super::trouble::Trouble;
@@ -20,20 +23,25 @@ use crate::Durability;
 use crate::files::file_under;
 
 const MAGIC: &[u8; 4] = b"CPK1";
+const WITH_LEASE: &[u8; 4] = b"CPK2";
 /// A file longer than this is none of ours.
 const MOST: u64 = 4 * super::value::MOST;
 
 /// Bytes, and until when they are kept.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
     pub(super) until: Timestamp,
+    pub(super) lease: Option<Lease>,
 }
 
 impl Kept {
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = MAGIC.to_vec();
+        let mut out = self.lease.map_or(MAGIC, |_| WITH_LEASE).to_vec();
         out.extend(self.until.as_millis().to_le_bytes());
+        if let Some(lease) = &self.lease {
+            out.extend(token(lease));
+        }
         out.extend(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
         out.extend(&self.bytes);
         out.extend(crc32fast::hash(&out).to_le_bytes());
@@ -42,15 +50,58 @@ impl Kept {
 
     /// And what follows. `None`: it was never written to its end, or is damaged.
     pub(super) fn decode(file: &[u8]) -> Option<(Kept, &[u8])> {
-        let (until, rest) = file.strip_prefix(MAGIC)?.split_first_chunk::<8>()?;
+        let (magic, rest) = file.split_first_chunk::<4>()?;
+        let (until, rest) = rest.split_first_chunk::<8>()?;
+        let (lease, rest) = match magic {
+            MAGIC => (None, rest),
+            WITH_LEASE => {
+                let (owner, rest) = rest.split_first_chunk::<16>()?;
+                let (hold, rest) = rest.split_first_chunk::<8>()?;
+                let (until, rest) = rest.split_first_chunk::<8>()?;
+                let lease = Lease {
+                    owner: LeaseOwner(u128::from_le_bytes(*owner)),
+                    hold: u64::from_le_bytes(*hold),
+                    until: Timestamp::from_millis(u64::from_le_bytes(*until)),
+                };
+                (Some(lease), rest)
+            }
+            _ => return None,
+        };
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (bytes, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*len)).ok()?)?;
         let (sum, rest) = rest.split_first_chunk::<4>()?;
-        let summed = file.get(..MAGIC.len() + 8 + 4 + bytes.len())?;
+        let summed = file.get(..file.len() - rest.len() - sum.len())?;
         let until = Timestamp::from_millis(u64::from_le_bytes(*until));
         (crc32fast::hash(summed) == u32::from_le_bytes(*sum))
-            .then(|| (Kept { bytes: bytes.to_vec(), until }, rest))
+            .then(|| (Kept { bytes: bytes.to_vec(), until, lease }, rest))
     }
+
+    /// What is left of it by now.
+    fn at(mut self, now: Timestamp) -> Option<Kept> {
+        self.lease = self.lease.filter(|lease| now < lease.until);
+        if self.until <= now {
+            self.bytes.clear();
+        }
+        (!self.bytes.is_empty() || self.lease.is_some()).then_some(self)
+    }
+
+    /// What is kept beside the session.
+    pub(super) fn beside(&self) -> Option<&Vec<u8>> {
+        Some(&self.bytes).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// When the file may be removed.
+    pub(super) fn due(&self) -> Timestamp {
+        self.lease.map_or(self.until, |lease| self.until.max(lease.until))
+    }
+}
+
+/// What stands for a lease: when it is compared, and here.
+pub(super) fn token(lease: &Lease) -> Vec<u8> {
+    let mut token = lease.owner.0.to_le_bytes().to_vec();
+    token.extend(lease.hold.to_le_bytes());
+    token.extend(lease.until.as_millis().to_le_bytes());
+    token
 }
 
 /// What is in a file of ours. `None`: there is none.
@@ -71,13 +122,13 @@ pub(super) fn look(places: &Places, key: &StoreKey, now: Timestamp) -> Result<Op
         // As if it were not there: PHP's value stands on its own.
         tracing::error!(session = ?key, "what was beside a session of PHP's is damaged and is not used");
     }
-    Ok(kept.filter(|kept| now < kept.until))
+    Ok(kept.and_then(|kept| kept.at(now)))
 }
 
 /// Puts something beside a session, in place of what was there. The lock on its directory must be held. `flush`: it must be on the disk.
 pub(super) fn replace(places: &Places, key: &StoreKey, kept: &Kept, flush: bool) -> io::Result<()> {
     let unfinished = places.unfinished(key);
-    let placed = write(&unfinished, &kept.encode(), kept.until, flush)
+    let placed = write(&unfinished, &kept.encode(), kept.due(), flush)
         .and_then(|()| std::fs::rename(&unfinished, places.kept(key)));
     if placed.is_err() {
         // What cannot be removed now is purged later.
@@ -118,17 +169,34 @@ mod tests {
 
     #[test]
     fn what_is_beside_is_read_as_it_was_written_and_not_at_all_when_cut_or_changed() {
-        let kept = Kept { bytes: b"anything".to_vec(), until: Timestamp::from_millis(77) };
-        let file = kept.encode();
-        let longer = [&file[..], b"more"].concat();
-        assert_eq!(Kept::decode(&longer), Some((kept.clone(), &b"more"[..])));
-        for len in 0..file.len() {
-            assert!(Kept::decode(&file[..len]).is_none(), "cut to {len}");
+        for lease in [None, Some(LEASE)] {
+            let kept = Kept { bytes: b"anything".to_vec(), until: Timestamp::from_millis(77), lease };
+            let file = kept.encode();
+            let longer = [&file[..], b"more"].concat();
+            assert_eq!(Kept::decode(&longer), Some((kept.clone(), &b"more"[..])));
+            for len in 0..file.len() {
+                assert!(Kept::decode(&file[..len]).is_none(), "cut to {len}");
+            }
+            for at in 0..file.len() {
+                let mut file = file.clone();
+                file[at] ^= 1;
+                assert!(Kept::decode(&file).is_none(), "changed at {at}");
+            }
         }
-        for at in 0..file.len() {
-            let mut file = file.clone();
-            file[at] ^= 1;
-            assert!(Kept::decode(&file).is_none(), "changed at {at}");
-        }
+    }
+
+    const LEASE: Lease = Lease { owner: LeaseOwner(7), hold: 3, until: Timestamp::from_millis(90) };
+
+    #[test]
+    fn a_lease_and_what_is_beside_end_each_at_its_own_time() {
+        let kept = Kept { bytes: b"b".to_vec(), until: Timestamp::from_millis(77), lease: Some(LEASE) };
+        assert_eq!(kept.due(), LEASE.until);
+        let at = |millis| kept.clone().at(Timestamp::from_millis(millis));
+        assert_eq!(at(76), Some(kept.clone()));
+        assert_eq!(at(77), Some(Kept { bytes: Vec::new(), ..kept.clone() }));
+        assert_eq!(at(90), None);
+        let without = Kept { lease: None, ..kept };
+        assert_eq!(without.clone().at(Timestamp::from_millis(76)), Some(without.clone()));
+        assert_eq!(without.at(Timestamp::from_millis(77)), None);
     }
 }

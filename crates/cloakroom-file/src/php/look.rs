@@ -9,8 +9,9 @@ use cloakroom::store::LeaseOwner;
 use cloakroom::store::protocol::Lease;
 use cloakroom_php::layout::Held;
 
+use super::form::Form;
 use super::ground::Core;
-use super::kept;
+use super::kept::{self, token};
 use super::places::Target;
 use super::trouble::Trouble;
 use super::value::{self, For, Identity, Locked, Still};
@@ -19,7 +20,7 @@ use crate::stripes::Set;
 /// What is there.
 #[derive(Default)]
 pub(super) struct Sighted {
-    /// The value, and when it was last used.
+    /// The value, and when it ends.
     pub(super) data: Option<(Vec<u8>, Timestamp)>,
     pub(super) kept: Option<Vec<u8>>,
     pub(super) lock: Option<Held>,
@@ -36,7 +37,12 @@ enum Glance {
 
 impl Core {
     /// What is under these, in this order. No step of ours is between the first and the last.
-    pub(super) fn look(&self, targets: &[Target], deadline: Instant) -> Result<Vec<Sighted>, Trouble> {
+    pub(super) fn look(
+        &self,
+        targets: &[Target],
+        form: Form,
+        deadline: Instant,
+    ) -> Result<Vec<Sighted>, Trouble> {
         let all = targets.iter().fold(Set::default(), |set, target| set.and(Set::entry(&target.key)));
         let mut pause = Duration::from_micros(50);
         // A session alone is read without a lock of ours, unless this process has PHP's.
@@ -45,9 +51,11 @@ impl Core {
             let held = if under_lock { Some(self.stripes.lock(all, deadline)?) } else { None };
             let mut sighted = Vec::with_capacity(targets.len());
             for target in targets {
-                match self.glance(target, held.is_some())? {
+                match self.glance(target, form, held.is_some())? {
                     // Perhaps a step of another process of ours, which is through in a moment: it has our lock as well.
-                    Glance::Sighted(there) if held.is_none() && there.lock.is_some() => {
+                    Glance::Sighted(there)
+                        if held.is_none() && there.lock.as_ref().is_some_and(|lock| !lock.ours) =>
+                    {
                         under_lock = true;
                         continue 'again;
                     }
@@ -74,14 +82,14 @@ impl Core {
     }
 
     /// One look at one session, without waiting for anybody. `alone`: no other step of ours is at it meanwhile.
-    fn glance(&self, target: &Target, alone: bool) -> Result<Glance, Trouble> {
+    fn glance(&self, target: &Target, form: Form, alone: bool) -> Result<Glance, Trouble> {
         let now = self.clock.now();
         let Some(path) = self.path(target) else { return self.without_value(target, now) };
         if alone && let Some((file, lease)) = self.leases.of(&target.key, now) {
             let there = file.metadata()?;
             if value::is_at(&there, &path)? {
                 // PHP is kept out by the lock, we by our own.
-                return self.sighted(target, &file, Some(ours(lease)));
+                return self.sighted(target, form, &file, Some(ours(lease)));
             }
             // Removed by PHP's garbage collection, or by hand: there is nothing left to hold a lease on.
             self.leases.free(&target.key);
@@ -96,33 +104,47 @@ impl Core {
             if !value::is_at(&file.metadata()?, &path)? {
                 return Ok(Glance::Wait);
             }
-            return self.sighted(target, &file, None);
+            return self.sighted(target, form, &file, None);
+        }
+        if form.leases_beside() {
+            // Somebody writes it, which takes a moment.
+            return Ok(Glance::Wait);
         }
         let Some(still) = Still::of(&file)? else { return Ok(Glance::Wait) };
         let held = by_somebody(Identity::of(&there));
-        match self.sighted(target, &file, Some(held))? {
+        match self.sighted(target, form, &file, Some(held))? {
             Glance::Sighted(sighted) if still.holds(&file)? => Ok(Glance::Sighted(sighted)),
             // Of ours, and at it.
             _ => Ok(Glance::Wait),
         }
     }
 
-    fn sighted(&self, target: &Target, file: &File, lock: Option<Held>) -> Result<Glance, Trouble> {
+    fn sighted(
+        &self,
+        target: &Target,
+        form: Form,
+        file: &File,
+        lock: Option<Held>,
+    ) -> Result<Glance, Trouble> {
         let bytes = value::read(file)?;
-        let used = value::modified(&file.metadata()?);
-        if self.is_intended(target)? {
-            return Ok(Glance::Unfinished);
+        let modified = value::modified(&file.metadata()?);
+        match self.without_value(target, self.clock.now())? {
+            Glance::Sighted(beside) => {
+                let data = form.read(bytes, modified)?;
+                Ok(Glance::Sighted(Sighted { data, lock: lock.or(beside.lock), ..beside }))
+            }
+            unfinished => Ok(unfinished),
         }
-        let kept = kept::look(&self.places, &target.key, self.clock.now())?;
-        Ok(Glance::Sighted(Sighted { data: Some((bytes, used)), kept: kept.map(|kept| kept.bytes), lock }))
     }
 
+    /// What is beside.
     fn without_value(&self, target: &Target, now: Timestamp) -> Result<Glance, Trouble> {
         if self.is_intended(target)? {
             return Ok(Glance::Unfinished);
         }
-        let kept = kept::look(&self.places, &target.key, now)?.map(|kept| kept.bytes);
-        Ok(Glance::Sighted(Sighted { kept, ..Sighted::default() }))
+        let kept = kept::look(&self.places, &target.key, now)?;
+        let lock = kept.as_ref().and_then(|kept| kept.lease).map(ours);
+        Ok(Glance::Sighted(Sighted { data: None, kept: kept.and_then(|kept| kept.beside().cloned()), lock }))
     }
 
     fn is_intended(&self, target: &Target) -> Result<bool, Trouble> {
@@ -145,17 +167,9 @@ impl Core {
     }
 }
 
-/// A lock that this process holds.
+/// A lease of this process, or one that is kept beside.
 fn ours(lease: Lease) -> Held {
     Held { lease, ours: true, token: token(&lease) }
-}
-
-/// What stands for a lease when it is compared.
-pub(super) fn token(lease: &Lease) -> Vec<u8> {
-    let mut token = lease.owner.0.to_le_bytes().to_vec();
-    token.extend(lease.hold.to_le_bytes());
-    token.extend(lease.until.as_millis().to_le_bytes());
-    token
 }
 
 /// A lock that PHP holds, or another process of ours: nobody can tell, nor until when.

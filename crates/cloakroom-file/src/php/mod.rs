@@ -1,4 +1,4 @@
-//! Sessions of a running PHP application that keeps them in files (`session.save_handler = files`, PHP's default).
+//! Sessions of a running PHP application that keeps them in files: `session.save_handler = files`, PHP's default, or mini with its cache in files.
 //!
 //! ```no_run
 //! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,9 +34,25 @@
 //!
 //! Reading takes the lock for as long as it takes to read. While somebody holds it, a value that has been as it is for a while
 //! is read all the same; one that is being changed is waited for.
+//!
+//! # mini
+//!
+//! ```no_run
+//! # async fn f() -> Result<(), Box<dyn std::error::Error>> {
+//! use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
+//!
+//! // Below PHP's sys_get_temp_dir(). mini makes it when it is first needed.
+//! let files = PhpFiles::builder("/tmp/mini-cache").create(true).open().await?;
+//! let store = PhpFileStore::new(files, Layout::mini().user_variable("user_id"));
+//! # Ok(()) }
+//! ```
+//!
+//! A file there is an entry of a cache, which says itself when it ends. mini has its lock for as long as it writes, and reads without one. So a file that is
+//! written here takes the place of the one before, and a lease is kept beside.
 
 mod apply;
 mod builder;
+mod form;
 mod ground;
 mod ini;
 mod intent;

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use cloakroom::{PlainId, StoreKey};
-use cloakroom_php::layout::Layout;
+use cloakroom_php::CacheEntry;
+use cloakroom_php::layout::{InFile, Layout};
 
 use crate::layout;
 
@@ -31,7 +32,20 @@ pub(super) struct Target {
 
 impl Places {
     pub(super) fn target(&self, layout: &Layout, id: &PlainId) -> Target {
-        Target { key: id.key(), file: file_of(self.depth, id.expose(), &layout.data_name(id)) }
+        let name = layout.data_name(id);
+        let file = match layout.in_file() {
+            InFile::Session => file_of(self.depth, id.expose(), &name),
+            InFile::CacheEntry => Some(CacheEntry::file_name(&name).into()),
+        };
+        Target { key: id.key(), file }
+    }
+
+    /// How many levels of directories there are for this layout's files.
+    pub(super) fn depth_of(&self, layout: &Layout) -> usize {
+        match layout.in_file() {
+            InFile::Session => self.depth,
+            InFile::CacheEntry => 0,
+        }
     }
 
     pub(super) fn dir(&self, n: usize) -> PathBuf {

@@ -1,13 +1,17 @@
 //! Removing what is over: PHP's files as PHP's own garbage collection does, and what is beside them.
 
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cloakroom::StoreKey;
 use cloakroom::clock::Timestamp;
 use cloakroom::store::Purged;
+use cloakroom_php::CacheEntry;
+use cloakroom_php::layout::{InFile, Layout};
 
+use super::form;
 use super::ground::Core;
 use super::places::{DIRS, dirs_of_php, intended};
 use super::trouble::Trouble;
@@ -28,7 +32,7 @@ pub(super) struct Round {
 
 impl Core {
     /// Removes up to `limit` sessions and remnants that are past their time.
-    pub(super) fn purge(&self, prefix: &str, lifetime: Duration, limit: usize) -> Result<Purged, Trouble> {
+    pub(super) fn purge(&self, layout: &Layout, limit: usize) -> Result<Purged, Trouble> {
         let mut round = self.round.lock();
         let mut removed = 0;
         while round.next < DIRS {
@@ -42,7 +46,7 @@ impl Core {
             }
             through?;
         }
-        let through = self.purge_php(prefix, lifetime, limit, &mut removed)?;
+        let through = self.purge_php(Over(layout), limit, &mut removed)?;
         if through {
             round.next = 0;
         }
@@ -79,17 +83,8 @@ impl Core {
 
     /// As PHP does, in directories of any depth. Where this user may not list them, they are left to whoever tidies up for PHP (on Debian a
     /// timer of root's).
-    fn purge_php(
-        &self,
-        prefix: &str,
-        lifetime: Duration,
-        limit: usize,
-        removed: &mut usize,
-    ) -> Result<bool, Trouble> {
-        if prefix.is_empty() {
-            return Ok(true);
-        }
-        let dirs = match dirs_of_php(&self.places.save_path, self.places.depth) {
+    fn purge_php(&self, over: Over<'_>, limit: usize, removed: &mut usize) -> Result<bool, Trouble> {
+        let dirs = match dirs_of_php(&self.places.save_path, self.places.depth_of(over.0)) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => return Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(Trouble::Gone),
             dirs => dirs?,
@@ -101,30 +96,33 @@ impl Core {
             };
             for file in files {
                 let file = file?;
-                if !file.file_name().to_string_lossy().starts_with(prefix) {
+                let (path, name) = (file.path(), file.file_name());
+                let name = name.to_string_lossy();
+                let is_abandoned = name.starts_with(value::FRESH) && value::is_abandoned(&path);
+                if !is_abandoned && !over.is_named(&name) {
                     continue;
                 }
                 if *removed >= limit {
                     return Ok(false);
                 }
-                *removed += usize::from(self.remove_if_over(&file.path(), lifetime)?);
+                let gone = if is_abandoned { remove(&path)? } else { self.remove_if_over(&path, over)? };
+                *removed += usize::from(gone);
             }
         }
         Ok(true)
     }
 
-    fn remove_if_over(&self, path: &Path, lifetime: Duration) -> Result<bool, Trouble> {
+    fn remove_if_over(&self, path: &Path, over: Over<'_>) -> Result<bool, Trouble> {
         let now = self.clock.now();
-        let is_over = |used: Timestamp| used.after(lifetime) <= now;
         match path.symlink_metadata() {
-            Ok(there) if there.is_file() && is_over(value::modified(&there)) => {}
+            Ok(there) if there.is_file() && over.may_be(&there, now) => {}
             _ => return Ok(false),
         }
         // Not one that somebody is at, nor another user's.
         let Ok(Some(file)) = value::open(path, For::Reading) else { return Ok(false) };
         let Some(file) = Locked::try_new(file)? else { return Ok(false) };
         let there = file.metadata()?;
-        if !is_over(value::modified(&there)) || !value::is_at(&there, path)? {
+        if !over.is(&file, &there, now)? || !value::is_at(&there, path)? {
             return Ok(false);
         }
         match std::fs::remove_file(path) {
@@ -159,6 +157,45 @@ impl Core {
     fn patience(&self) -> Instant {
         let now = Instant::now();
         now.checked_add(self.busy_timeout).unwrap_or(now)
+    }
+}
+
+/// Which files of PHP's are over.
+#[derive(Clone, Copy)]
+struct Over<'l>(&'l Layout);
+
+impl Over<'_> {
+    fn is_named(self, name: &str) -> bool {
+        let prefix = self.0.data_prefix();
+        match self.0.in_file() {
+            InFile::Session => !prefix.is_empty() && name.starts_with(prefix),
+            // A digest does not tell whether it is of a session: what is over is so for mini, whatever it is.
+            InFile::CacheEntry => {
+                name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+            }
+        }
+    }
+
+    /// Whether it is worth opening.
+    fn may_be(self, there: &Metadata, now: Timestamp) -> bool {
+        match self.0.in_file() {
+            InFile::Session => value::modified(there).after(self.0.lifetime()) <= now,
+            // Of ours it is when the entry ends, of mini's when it was written.
+            InFile::CacheEntry => value::modified(there) <= now,
+        }
+    }
+
+    fn is(self, file: &File, there: &Metadata, now: Timestamp) -> Result<bool, Trouble> {
+        if !self.may_be(there, now) {
+            return Ok(false);
+        }
+        match self.0.in_file() {
+            InFile::Session => Ok(true),
+            InFile::CacheEntry => {
+                let ends = CacheEntry::ends(&value::tail(file, there.len())?);
+                Ok(ends.is_some_and(|second| form::is_over(second, now)))
+            }
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl Core {
         let beside = intent.kept.encode().len() as u64;
         if let Ok(file) = std::fs::OpenOptions::new().write(true).open(place) {
             let _ = file.set_len(beside);
-            let _ = crate::files::file_under(&file, intent.kept.until);
+            let _ = crate::files::file_under(&file, intent.kept.due());
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use cloakroom::store::{StoreError, StoreErrorKind};
+use cloakroom_php::{DecodeError, EncodeError};
 
 use crate::error::advice;
 
@@ -18,6 +19,10 @@ pub(super) enum Trouble {
     Busy,
     /// A session's file is none that PHP would use.
     Strange(&'static str),
+    /// A session's file is no entry of a cache.
+    Unreadable(DecodeError),
+    /// A session can be no entry of a cache.
+    Unwritable(EncodeError),
     /// A session has so many bytes.
     TooLarge(u64),
     /// The directory for ids that begin so is missing.
@@ -78,6 +83,14 @@ impl Trouble {
                 StoreErrorKind::Corrupt,
                 format!("a session's file in {place} was left as it is: {what}"),
             ),
+            Trouble::Unreadable(why) => StoreError::new(
+                StoreErrorKind::Corrupt,
+                format!("a session that PHP stored in {place} cannot be read: {why}; it was left as it is"),
+            ),
+            Trouble::Unwritable(why) => StoreError::new(
+                StoreErrorKind::Refused,
+                format!("a session was not written in {place}, for PHP could not read it so: {why}"),
+            ),
             Trouble::TooLarge(len) => unavailable(format!(
                 "a session in {place} has {len} bytes: at most {} can be shared",
                 super::value::MOST
@@ -87,7 +100,7 @@ impl Trouble {
                  be there (its mod_files.sh makes them)"
             )),
             Trouble::Gone => unavailable(format!(
-                "PHP's session.save_path {place} is gone: put it back, and the store goes on by itself"
+                "the directory of PHP's sessions {place} is gone: put it back, and the store goes on by itself"
             )),
             Trouble::OwnGone => unavailable(format!(
                 "what is kept beside PHP's sessions in {place} is gone, or something else is in its place: put it back and \
@@ -113,6 +126,7 @@ mod tests {
 
     #[test]
     fn every_trouble_says_where_and_what_to_do() {
+        let unreadable = cloakroom_php::CacheEntry::decode(b"").unwrap_err();
         let io = |kind| Trouble::Io(io::Error::from(kind));
         for (trouble, advice) in [
             (io(io::ErrorKind::StorageFull), "make room"),
@@ -121,6 +135,8 @@ mod tests {
             (Trouble::Half(io::Error::other("bad sector")), "not known"),
             (Trouble::Busy, "session_write_close()"),
             (Trouble::Strange("it is a symbolic link"), "symbolic link"),
+            (Trouble::Unreadable(unreadable), "left as it is"),
+            (Trouble::Unwritable(EncodeError::Unverified), "not written"),
             (Trouble::TooLarge(99), "99 bytes"),
             (Trouble::NoFolder, "mod_files.sh"),
             (Trouble::Gone, "put it back"),

@@ -1,7 +1,7 @@
 //! PHP's file of a session: opened without being led elsewhere, read whole, written over in place.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
@@ -119,7 +119,15 @@ pub(super) fn read(file: &File) -> Result<Vec<u8>, Trouble> {
     }
 }
 
-/// When it was last used.
+/// The last bytes of a file of this length, as many as say when an entry of a cache ends.
+pub(super) fn tail(file: &File, len: u64) -> Result<Vec<u8>, Trouble> {
+    const ENOUGH: u64 = 64;
+    let mut bytes = vec![0; len.min(ENOUGH) as usize];
+    file.read_exact_at(&mut bytes, len.saturating_sub(ENOUGH))?;
+    Ok(bytes)
+}
+
+/// Its time of modification: when it was last used, or when it ends.
 pub(super) fn modified(there: &Metadata) -> Timestamp {
     millis(there.mtime(), there.mtime_nsec())
 }
@@ -134,6 +142,41 @@ fn millis(seconds: i64, nanos: i64) -> Timestamp {
 pub(super) fn write_over(file: &File, new: &[u8]) -> io::Result<()> {
     file.write_all_at(new, 0)?;
     file.set_len(new.len() as u64)
+}
+
+/// What the names of files begin with that are about to take the place of one of PHP's. No application looks at names that begin with a point.
+pub(super) const FRESH: &str = ".cloakroom-new-";
+
+/// Puts a file with this value in place of another one, whose lock is held.
+pub(super) fn replace(
+    path: &Path,
+    old: &File,
+    new: &[u8],
+    used: Timestamp,
+    durability: Durability,
+) -> io::Result<File> {
+    let fresh = path.with_file_name(format!("{FRESH}{:016x}", cloakroom::OpId::generate().as_u64()));
+    let written = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+        file.write_all(new)?;
+        // Whoever could read the one can read the other.
+        file.set_permissions(old.metadata()?.permissions())?;
+        settle(&file, used, durability)?;
+        std::fs::rename(&fresh, path)?;
+        Ok(file)
+    };
+    written().inspect_err(|_| {
+        // What cannot be removed now is purged later.
+        let _ = std::fs::remove_file(&fresh);
+    })
+}
+
+/// Whether a process was killed while it wrote this file: that takes no minute.
+pub(super) fn is_abandoned(fresh: &Path) -> bool {
+    const LONG: Duration = Duration::from_secs(60);
+    fresh
+        .symlink_metadata()
+        .is_ok_and(|there| millis(there.ctime(), there.ctime_nsec()).until(wall_clock()) > LONG)
 }
 
 /// Notes when it was last used, and flushes what was written.

@@ -3,6 +3,8 @@
 #![cfg(all(target_os = "linux", feature = "php"))]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod mini;
+
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -24,11 +26,17 @@ static LAYER: LazyLock<FileLayer> =
 /// A directory of sessions, as PHP left it.
 struct Place {
     dir: tempfile::TempDir,
+    name: String,
 }
 
 impl Place {
     fn new(value: &str) -> Self {
-        let place = Place { dir: tempfile::tempdir().unwrap() };
+        Self::of(format!("sess_{ID}"), value)
+    }
+
+    /// With this file of PHP's.
+    fn of(name: String, value: &str) -> Self {
+        let place = Place { dir: tempfile::tempdir().unwrap(), name };
         std::fs::create_dir(place.sessions()).unwrap();
         std::fs::write(place.file(), value).unwrap();
         place
@@ -39,7 +47,7 @@ impl Place {
     }
 
     fn file(&self) -> PathBuf {
-        self.sessions().join(format!("sess_{ID}"))
+        self.sessions().join(&self.name)
     }
 
     fn value(&self) -> Option<String> {
@@ -88,25 +96,32 @@ impl Place {
     }
 }
 
-struct Service(SessionManager);
+struct Service {
+    sessions: SessionManager,
+    id: &'static str,
+}
 
 impl Service {
     async fn on(dir: &Path) -> Self {
-        let layout = Layout::php_files().user_variable("user_id");
+        Self::with(dir, Layout::php_files().user_variable("user_id"), ID).await
+    }
+
+    async fn with(dir: &Path, layout: Layout, id: &'static str) -> Self {
         let config = layout.session_config();
         let files = PhpFiles::open(dir).await.unwrap();
-        Service(SessionManager::new(PhpFileStore::new(files, layout), config).unwrap())
+        let sessions = SessionManager::new(PhpFileStore::new(files, layout), config).unwrap();
+        Service { sessions, id }
     }
 
     fn request(&self) -> SessionHandle {
-        let request = Request::builder().header("cookie", format!("PHPSESSID={ID}"));
-        self.0.open(&request.body(()).unwrap(), None)
+        let request = Request::builder().header("cookie", format!("PHPSESSID={}", self.id));
+        self.sessions.open(&request.body(()).unwrap(), None)
     }
 
     async fn visit<T>(&self, handler: impl AsyncFnOnce(&Session) -> T) -> T {
         let handle = self.request();
         let answer = handler(&handle.open().await.unwrap()).await;
-        let closed = self.0.close(&handle, StatusCode::OK, &mut HeaderMap::new()).await;
+        let closed = self.sessions.close(&handle, StatusCode::OK, &mut HeaderMap::new()).await;
         assert!(!matches!(closed, cloakroom::Outcome::Failed(_)), "{closed:?}");
         answer
     }
@@ -153,8 +168,11 @@ fn child() {
     let Some((scenario, path)) = role() else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let service = Service::on(&path).await;
-        match scenario.as_str() {
+        let service = match scenario.strip_prefix(mini::IS) {
+            Some(_) => mini::service(&path).await,
+            None => Service::on(&path).await,
+        };
+        match scenario.strip_prefix(mini::IS).unwrap_or(&scenario) {
             "full disk" => full_disk(&service).await,
             "flushes fail" => flushes_fail(&service).await,
             "read-only" => read_only(&service).await,

@@ -31,5 +31,5 @@ pub use ground::{Change, DataChange, Ground, Held, LockChange, Matter, Seen, Vie
 pub use moving::{Moving, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use named::LaravelApp;
-pub use scheme::{Layout, LayoutError};
+pub use scheme::{InFile, Layout, LayoutError};
 pub use store::PhpSessions;

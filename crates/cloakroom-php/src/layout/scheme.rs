@@ -55,6 +55,16 @@ pub struct Layout {
     pub(super) ini: Ini,
     /// Whether PHP's keys never expire.
     pub(super) endless: bool,
+    pub(super) in_file: InFile,
+}
+
+/// What a file has of a session, where the sessions are in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InFile {
+    /// The value. Its time of modification is when it was last used.
+    Session,
+    /// A [`CacheEntry`](crate::CacheEntry), in a file named by the digest of the key.
+    CacheEntry,
 }
 
 /// What of php.ini's settings for sessions holds for a layout.
@@ -318,6 +328,11 @@ impl Layout {
                 PlainIds::enveloped(self.ids.clone(), std::sync::Arc::new(encrypter.clone()))
             }
         }
+    }
+
+    /// What a file has of a session, where the sessions are in files.
+    pub fn in_file(&self) -> InFile {
+        self.in_file
     }
 
     /// The name under which PHP has a session. The id is a secret, and so is this: never log it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::{CookieConfig, CookieLifetime, IdRules, Secure};
 
 use crate::layout::coding::Form;
-use crate::layout::scheme::{InCookie, Ini, Layout, LayoutError, LockAt};
+use crate::layout::scheme::{InCookie, InFile, Ini, Layout, LayoutError, LockAt};
 
 /// 36 random bytes as base64url.
 const IDS: IdRules = IdRules { alphabet: BASE64URL, length: 48, accepted: BASE64URL, lengths: 48..=48 };
@@ -36,6 +36,7 @@ impl Layout {
             in_cookie: InCookie::Id,
             ini: Ini::Nothing,
             endless: false,
+            in_file: InFile::Session,
         }
     }
 

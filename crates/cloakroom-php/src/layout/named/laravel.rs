@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::{CookieConfig, CookieLifetime, IdEnvelope, IdRules, Secure};
 
 use crate::layout::coding::Form;
-use crate::layout::scheme::{InCookie, Ini, LETTERS_AND_DIGITS, Layout, LockAt};
+use crate::layout::scheme::{InCookie, InFile, Ini, LETTERS_AND_DIGITS, Layout, LockAt};
 use crate::{Encrypter, Laravel};
 
 /// What the class `Illuminate\Auth\SessionGuard` is called in the names of variables: its SHA-1.
@@ -144,6 +144,7 @@ impl Layout {
             in_cookie: if app.plain_cookie { InCookie::Id } else { InCookie::Encrypted(app.encrypter) },
             ini: Ini::Nothing,
             endless: false,
+            in_file: InFile::Session,
         }
     }
 }

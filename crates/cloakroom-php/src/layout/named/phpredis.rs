@@ -6,7 +6,7 @@ use cloakroom::IdRules;
 
 use crate::Format;
 use crate::layout::coding::{Coding, Form, Packing};
-use crate::layout::scheme::{ACCEPTED, InCookie, Ini, Layout, LockAt, UP_TO_V, php_cookie};
+use crate::layout::scheme::{ACCEPTED, InCookie, InFile, Ini, Layout, LockAt, UP_TO_V, php_cookie};
 
 impl Layout {
     /// phpredis' own session handler: `session.save_handler = redis`, on one server or spread over several.
@@ -26,6 +26,7 @@ impl Layout {
             in_cookie: InCookie::Id,
             ini: Ini::All,
             endless: false,
+            in_file: InFile::Session,
         }
     }
 }

@@ -6,7 +6,7 @@ use cloakroom::{CookieConfig, CookieLifetime, IdRules, SameSite, Secure};
 
 use crate::Format;
 use crate::layout::coding::Form;
-use crate::layout::scheme::{HEXADECIMAL, InCookie, Ini, Layout, LockAt};
+use crate::layout::scheme::{HEXADECIMAL, InCookie, InFile, Ini, Layout, LockAt};
 
 /// 128 random bytes.
 const IDS: IdRules =
@@ -35,6 +35,7 @@ impl Layout {
             in_cookie: InCookie::Id,
             ini: Ini::Nothing,
             endless: true,
+            in_file: InFile::Session,
         }
     }
 }
