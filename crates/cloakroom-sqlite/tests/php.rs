@@ -127,7 +127,7 @@ fn a_cache_of_another_application_is_refused_and_left_as_it_is() {
 #[cfg(unix)]
 #[test]
 fn a_file_that_somebody_else_may_have_put_there_is_refused() {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
     let dir = tempfile::tempdir().unwrap();
     let (file, link) = (dir.path().join("mini-cache.sqlite3"), dir.path().join("link.sqlite3"));
@@ -140,4 +140,9 @@ fn a_file_that_somebody_else_may_have_put_there_is_refused() {
     assert!(error.to_string().contains("remove it"), "{error}");
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
     drop(PhpCache::open(&file).unwrap());
+    // Only root can give files away.
+    if file.metadata().unwrap().uid() == 0 {
+        chown(&file, Some(12_345), None).unwrap();
+        assert_eq!(PhpCache::open(&file).unwrap_err().kind(), OpenErrorKind::NotTrusted);
+    }
 }
