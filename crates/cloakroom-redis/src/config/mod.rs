@@ -11,6 +11,8 @@ use cloakroom::{NearCache, NearCacheBuilder};
 mod php;
 mod server;
 mod variables;
+#[cfg(any(not(feature = "php"), test))]
+mod without_php;
 
 use self::variables::Variables;
 use crate::redis_url::TlsFiles;
@@ -61,6 +63,8 @@ const KEYS: &[&str] = &[
     "moving",
 ];
 const LAYOUT: &str = "layout";
+/// The layout that is none of PHP's.
+const NATIVE: &str = "native";
 const EXPIRED_EVENTS: &str = "expired_events";
 const WAIT_REPLICAS: &str = "wait_replicas";
 const WAIT_DISK: &str = "wait_disk";
@@ -230,33 +234,13 @@ fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Opened, Op
         return php::open(connection, variables, application);
     }
     #[cfg(not(feature = "php"))]
-    if let Some(key) = of_php(connection, variables)? {
-        let why = "is for sessions of a PHP application, which this program was built without (feature php)";
-        return Err(connection.refuse(key, why).into());
-    }
+    without_php::refuse(connection, variables)?;
     let store = settings(connection, variables, this_machine())?.build()?;
     let store: Arc<dyn Store> = match near_cache(connection, &store)? {
         Some(cache) => Arc::new(cache.build()),
         None => Arc::new(store),
     };
     Ok(store.into())
-}
-
-/// The setting that asks for a PHP application's sessions, if one does.
-#[cfg(not(feature = "php"))]
-fn of_php(connection: &Connection, variables: &Variables<'_>) -> Result<Option<&'static str>, OpenError> {
-    let over = |name: &str| if has_variables(connection) { variables.text(name) } else { Ok(None) };
-    let layout = match over("REDIS_LAYOUT")? {
-        Some(layout) => Some(layout),
-        None => connection.text(LAYOUT)?,
-    };
-    match layout {
-        Some("native") => return Ok(None),
-        Some(_) => return Ok(Some(LAYOUT)),
-        None => {}
-    }
-    let ini = over("REDIS_PHP_INI")?.is_some() || connection.list("php_ini")?.is_some();
-    Ok(ini.then_some("php_ini"))
 }
 
 /// The settings of the cache that the table asks for.

@@ -14,7 +14,7 @@ mod servers;
 
 use self::servers::Place;
 use super::variables::Variables;
-use super::{LAYOUT, NEAR, has_variables, settings, this_machine};
+use super::{LAYOUT, NATIVE, NEAR, has_variables, settings, this_machine};
 use crate::php::{Layout, LayoutError, MovingStore, PhpServer, PhpSettings, PhpStore, Stage, UnknownStage};
 
 const INI: &str = "php_ini";
@@ -29,8 +29,6 @@ const COOKIE: &str = "session_name";
 const USER: &str = "user_variable";
 const MOVING: &str = "moving";
 
-/// The layout that is none of PHP's.
-const NATIVE: &str = "native";
 /// The layout of `session.save_handler = redis`, and so the one of a php.ini.
 const PHPREDIS: &str = "phpredis";
 /// The layout of sessions that are in no server.

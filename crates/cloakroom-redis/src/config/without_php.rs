@@ -1,0 +1,90 @@
+//! A program that was built without PHP's layouts says so where one is asked for, and does not open a store of another kind.
+
+use cloakroom::config::{Connection, OpenError};
+
+use super::variables::Variables;
+use super::{LAYOUT, NATIVE, has_variables};
+
+const INI: &str = "php_ini";
+const WHY: &str = "asks for the sessions of a PHP application, which this program was built without: build it with cloakroom-redis' \
+                   feature php, or leave the setting out";
+
+/// Refuses what asks for a PHP application's sessions.
+pub(super) fn refuse(connection: &Connection, variables: &Variables<'_>) -> Result<(), OpenError> {
+    let over = |name: &str| match has_variables(connection) {
+        true => variables.text(name),
+        false => Ok(None),
+    };
+    let by_variable = |name: &str| Err(format!("environment variable {name} {WHY}").into());
+    match (over("REDIS_LAYOUT")?, connection.text(LAYOUT)?) {
+        (Some(NATIVE), _) | (None, Some(NATIVE)) => return Ok(()),
+        (Some(_), _) => return by_variable("REDIS_LAYOUT"),
+        (None, Some(_)) => return Err(connection.refuse(LAYOUT, WHY).into()),
+        (None, None) => {}
+    }
+    if over("REDIS_PHP_INI")?.is_some() {
+        return by_variable("REDIS_PHP_INI");
+    }
+    match connection.list(INI)? {
+        Some(_) => Err(connection.refuse(INI, WHY).into()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom::config::{Configuration, Driver, Drivers, Environment, Opened};
+
+    use super::super::{KEYS, NAME, this_machine};
+    use super::*;
+
+    /// As the driver of such a program does. In one, the driver itself.
+    async fn open(file: &str, variables: &[(&str, &str)]) -> Result<(), String> {
+        let env = Environment::of(variables.iter().copied());
+        let read =
+            Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
+        let of_env = env.clone();
+        let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
+            let refused = refuse(&connection, &Variables(&of_env));
+            async move {
+                refused?;
+                let store: std::sync::Arc<dyn cloakroom::store::Store> =
+                    std::sync::Arc::new(this_machine().build()?);
+                Ok(Opened::from(store))
+            }
+        });
+        let driver = if cfg!(feature = "php") { driver } else { super::super::driver(&env) };
+        let opened = Drivers::none().with(driver).open(&read).await;
+        opened.map(drop).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn without_the_feature_whoever_asks_for_phps_sessions_is_told_where_and_what_to_do() {
+        const TABLE: &str = "[connections.redis]\n";
+        let table = |line: &str| format!("{TABLE}{line}\n");
+        let env = ("SESSION_DRIVER", "redis");
+        for (file, variables, told) in [
+            (
+                table("php_ini = [\"/etc/php/8.2/fpm/php.ini\"]"),
+                vec![],
+                "c.toml:2:11: connections.redis.php_ini ",
+            ),
+            (table("layout = \"phpredis\""), vec![], "c.toml:2:10: connections.redis.layout "),
+            (table(""), vec![("REDIS_LAYOUT", "symfony")], "environment variable REDIS_LAYOUT "),
+            (String::new(), vec![env, ("REDIS_PHP_INI", "/x")], "environment variable REDIS_PHP_INI "),
+            // A variable switches off what stands in a file, and nothing else does.
+            (table("layout = \"phpredis\""), vec![("REDIS_LAYOUT", "null")], "connections.redis.layout "),
+        ] {
+            let error = open(&file, &variables).await.unwrap_err();
+            assert!(error.contains(told) && error.contains("feature php"), "{error}");
+            assert!(!error.contains("phpredis") && !error.contains("/x"), "{error}");
+        }
+        for (file, variables) in [
+            (table(""), vec![]),
+            (table("layout = \"native\"\nphp_ini = [\"x\"]"), vec![]),
+            (table("layout = \"phpredis\""), vec![("REDIS_LAYOUT", "native")]),
+        ] {
+            open(&file, &variables).await.unwrap();
+        }
+    }
+}
