@@ -7,6 +7,8 @@ use cloakroom::config::{Connection, Driver, Environment, OpenError, Opened};
 use cloakroom::store::Store;
 use cloakroom::{NearCache, NearCacheBuilder};
 
+#[cfg(feature = "laravel")]
+mod laravel;
 #[cfg(feature = "php")]
 mod php;
 mod server;
@@ -61,6 +63,17 @@ const KEYS: &[&str] = &[
     "session_name",
     "user_variable",
     "moving",
+    // Of a Laravel application.
+    "app_key",
+    "app_key_file",
+    "app_previous_keys",
+    "app_cipher",
+    "laravel_13",
+    "session_serialization",
+    "session_encrypt",
+    "expire_on_close",
+    "plain_cookie",
+    "guard",
 ];
 const LAYOUT: &str = "layout";
 /// The layout that is none of PHP's.
@@ -107,6 +120,10 @@ const PORT: u16 = 6379;
 /// | `gc_maxlifetime` | `REDIS_GC_MAXLIFETIME` | a whole number of seconds, as in php.ini |
 /// | `user_variable` | `REDIS_USER_VARIABLE` | the name in `$_SESSION` of who is logged in |
 /// | `moving` | `REDIS_MOVING` | `"prepare"`, `"move"`, `"done"`: from PHP's layout to this store's own, as in [`MovingStore`](crate::php::MovingStore) |
+/// | `app_key`, `app_previous_keys` | `APP_KEY`, `APP_PREVIOUS_KEYS` | with `layout = "laravel"` (feature `laravel`): the application's key and its previous ones. A table can name other variables, `{ env = "NAME" }`; the keys themselves it must not hold |
+/// | `app_key_file` | `REDIS_APP_KEY_FILE` | in place of both: a file with the key in its first line, and previous ones in further lines |
+/// | `app_cipher`, `session_serialization`, `session_encrypt`, `expire_on_close`, `guard` | `REDIS_APP_CIPHER` and so on | as in Laravel's configuration: `"aes-256-cbc"`, `"php"`, `false`, `false` and `"web"` unless told |
+/// | `laravel_13`, `plain_cookie` | `REDIS_LARAVEL_13`, `REDIS_PLAIN_COOKIE` | as [`LaravelApp::since_13`](crate::php::LaravelApp::since_13) and [`LaravelApp::plain_cookie`](crate::php::LaravelApp::plain_cookie) |
 ///
 /// With a layout of PHP's the sessions have a configuration of their own:
 /// [`Drivers::open_with_config`](cloakroom::config::Drivers::open_with_config).

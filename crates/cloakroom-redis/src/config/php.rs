@@ -24,13 +24,20 @@ const HANDLER: &str = "serialize_handler";
 const COMPRESSION: &str = "php_compression";
 const LENGTH: &str = "sid_length";
 const BITS: &str = "sid_bits_per_character";
-const LIFETIME: &str = "gc_maxlifetime";
+pub(super) const LIFETIME: &str = "gc_maxlifetime";
 const COOKIE: &str = "session_name";
 const USER: &str = "user_variable";
 const MOVING: &str = "moving";
 
 /// The layout of `session.save_handler = redis`, and so the one of a php.ini.
 const PHPREDIS: &str = "phpredis";
+/// The layout that begins with a key.
+const LARAVEL: &str = "laravel";
+/// What is said of a Laravel application.
+#[cfg(feature = "laravel")]
+const OF_LARAVEL: &[&str] = super::laravel::KEYS;
+#[cfg(not(feature = "laravel"))]
+const OF_LARAVEL: &[&str] = &[];
 /// The layout of sessions that are in no server.
 const FILES: &str = "php-files";
 /// The layout of sessions that are in mini's cache.
@@ -50,14 +57,19 @@ pub(super) fn application(
     connection: &Connection,
     variables: &Variables<'_>,
 ) -> Result<Option<Application>, OpenError> {
-    let said = Said { connection, variables: has_variables(connection).then_some(variables) };
+    let said = Said {
+        connection,
+        variables: has_variables(connection).then_some(variables),
+        #[cfg(feature = "laravel")]
+        environment: variables,
+    };
     let (layout, ini) = (said.text(LAYOUT)?, said.list(INI)?);
     let mut application = match (layout, ini) {
         // Switched off, with what belongs to it where it is.
         (Some(NATIVE), _) => return Ok(None),
         (None, None) => {
             let rest = [SERVERS, PREFIX, HANDLER, COMPRESSION, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
-            let mut given = rest.iter().filter(|key| said.is_there(key));
+            let mut given = rest.iter().chain(OF_LARAVEL).filter(|key| said.is_there(key));
             return match given.next() {
                 Some(key) => Err(said.refuse(key, "stands without a layout or php_ini")),
                 None => Ok(None),
@@ -73,6 +85,12 @@ pub(super) fn application(
     };
     if let Some(place) = elsewhere {
         return Err(said.refuse(LAYOUT, &format!("is of sessions {place}, and this is the driver redis")));
+    }
+    if application.layout.name() != LARAVEL
+        && let Some(key) = OF_LARAVEL.iter().find(|key| said.is_there(key))
+    {
+        let why = format!("belongs to the layout {LARAVEL}, and this is {}", application.layout.name());
+        return Err(said.refuse(key, &why));
     }
     if let Some((place, layout)) = servers::told(&said, &application.layout)? {
         (application.place, application.layout) = (place, layout);
@@ -125,6 +143,15 @@ pub(super) fn open(
 }
 
 fn named(said: &Said<'_>, name: &str) -> Result<Layout, OpenError> {
+    if name == LARAVEL {
+        #[cfg(feature = "laravel")]
+        return super::laravel::layout(said);
+        #[cfg(not(feature = "laravel"))]
+        return Err(said.refuse(
+            LAYOUT,
+            "is of a Laravel application, which this program was built without: build it with cloakroom-redis' feature laravel",
+        ));
+    }
     name.parse().map_err(|error| said.wrong(LAYOUT, &error))
 }
 
@@ -203,9 +230,12 @@ fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {
 }
 
 /// What is said of one connection: its table, and the environment over it where it is that connection's.
-struct Said<'a> {
-    connection: &'a Connection,
+pub(super) struct Said<'a> {
+    pub(super) connection: &'a Connection,
     variables: Option<&'a Variables<'a>>,
+    /// What is the application's own, whichever connection it is about.
+    #[cfg(feature = "laravel")]
+    environment: &'a Variables<'a>,
 }
 
 /// `sid_length` is `REDIS_SID_LENGTH`.
@@ -222,14 +252,17 @@ impl Said<'_> {
         !matches!((self.connection.text(key), self.variable(key)), (Ok(None), Ok(None)))
     }
 
-    fn text(&self, key: &str) -> Result<Option<&str>, OpenError> {
+    pub(super) fn text(&self, key: &str) -> Result<Option<&str>, OpenError> {
         match self.variable(key)? {
             Some(text) => Ok(Some(text)),
             None => Ok(self.connection.text(key)?),
         }
     }
 
-    fn number<N: std::str::FromStr + TryFrom<u64>>(&self, key: &str) -> Result<Option<N>, OpenError> {
+    pub(super) fn number<N: std::str::FromStr + TryFrom<u64>>(
+        &self,
+        key: &str,
+    ) -> Result<Option<N>, OpenError> {
         let over = self.variables.map_or(Ok(None), |variables| variables.number(&variable(key)))?;
         match over {
             Some(number) => Ok(Some(number)),
@@ -245,6 +278,22 @@ impl Said<'_> {
         Compression::of_setting(setting).map(Some).map_err(unknown)
     }
 
+    /// A switch, which is off where nothing is said.
+    #[cfg(feature = "laravel")]
+    pub(super) fn flag(&self, key: &str) -> Result<bool, OpenError> {
+        let over = self.variables.map_or(Ok(None), |variables| variables.flag(&variable(key)))?;
+        Ok(match over {
+            Some(on) => on,
+            None => self.connection.flag(key)?.unwrap_or(false),
+        })
+    }
+
+    /// A variable of the application's own.
+    #[cfg(feature = "laravel")]
+    pub(super) fn environment(&self, name: &str) -> Result<Option<&str>, OpenError> {
+        self.environment.text(name)
+    }
+
     fn list(&self, key: &str) -> Result<Option<Vec<&str>>, OpenError> {
         match self.variable(key)? {
             Some(text) => Ok(Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())),
@@ -253,7 +302,7 @@ impl Said<'_> {
     }
 
     /// The error for what was said, where it was said. `why` does not repeat it.
-    fn refuse(&self, key: &str, why: &str) -> OpenError {
+    pub(super) fn refuse(&self, key: &str, why: &str) -> OpenError {
         match self.variable(key) {
             Ok(Some(_)) | Err(_) => format!("environment variable {} {why}", variable(key)).into(),
             Ok(None) => self.connection.refuse(key, why).into(),
@@ -263,7 +312,8 @@ impl Said<'_> {
     fn wrong(&self, key: &str, error: &LayoutError) -> OpenError {
         let why = match error {
             LayoutError::Name(_) => {
-                let known: Vec<&str> = [NATIVE].into_iter().chain(Layout::names()).collect();
+                let laravel = cfg!(feature = "laravel").then_some(LARAVEL);
+                let known: Vec<&str> = [NATIVE].into_iter().chain(Layout::names()).chain(laravel).collect();
                 format!("is no layout; accepted: {}", known.join(", "))
             }
             LayoutError::SerializeHandler(_) => {
@@ -277,4 +327,4 @@ impl Said<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -98,6 +98,17 @@ impl Connection {
         })
     }
 
+    /// Text that must not stand in the file: it is given as `{ env = "NAME" }`.
+    ///
+    /// # Errors
+    /// It stands there, or the variable is not set.
+    pub fn secret(&self, key: &str) -> Result<Option<&str>, ConfigError> {
+        self.get(key, "{ env = \"NAME\" }", |held| match held {
+            Held::Variable(text) => Ok(text.as_str()),
+            _ => Err("must not stand in the file".into()),
+        })
+    }
+
     /// A whole number.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub struct InvalidAppKey;
 
 impl std::fmt::Debug for AppKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "AppKey(AES-{})", self.0.len() * 8)
+        write!(f, "AppKey(AES-{})", self.bits())
     }
 }
 
@@ -44,6 +44,11 @@ impl PartialEq for AppKey {
 impl Eq for AppKey {}
 
 impl AppKey {
+    /// How long it is, in bits: 128 or 256.
+    pub fn bits(&self) -> usize {
+        self.0.len() * 8
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -3,7 +3,10 @@ use cloakroom::config::{Configuration, Driver, Drivers, Environment};
 use super::*;
 
 /// What is made of a file and an environment: the layout and the configuration, or the error.
-async fn application(file: &str, variables: &[(&str, &str)]) -> Result<Option<Application>, String> {
+pub(in super::super) async fn application(
+    file: &str,
+    variables: &[(&str, &str)],
+) -> Result<Option<Application>, String> {
     let env = Environment::of(variables.iter().copied());
     let read = Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
     let (tell, told) = std::sync::mpsc::channel();
@@ -20,7 +23,7 @@ async fn application(file: &str, variables: &[(&str, &str)]) -> Result<Option<Ap
 }
 
 /// The same through the driver itself.
-async fn config(file: &str, variables: &[(&str, &str)]) -> Result<String, String> {
+pub(in super::super) async fn config(file: &str, variables: &[(&str, &str)]) -> Result<String, String> {
     let env = Environment::of(variables.iter().copied());
     let read = Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
     let opened = Drivers::none().with(crate::driver(&env)).open_with_config(&read).await;
