@@ -10,7 +10,7 @@ use cloakroom::{
     Secure, SessionConfig, Transport, TrustedProxies,
 };
 
-use cloakroom_redis::php::Layout;
+use cloakroom_redis::php::{Cipher, Encrypter, LaravelApp, Layout};
 
 use crate::store::StoreUrl;
 
@@ -96,7 +96,8 @@ struct Options {
     /// What becomes of a key that was read, changed by another request, and then written
     #[arg(long, value_enum, default_value = "refuse")]
     on_conflict: OnConflictWord,
-    /// How sessions are laid out in the store: native, or as a PHP application has them
+    /// How sessions are laid out in the store: native, or as a PHP application has them (php-files and mini in file:PATH, mini in sqlite:PATH, the others
+    /// in Redis; laravel with its key in APP_KEY)
     #[arg(long, default_value = "native")]
     layout: String,
     /// The session format of a PHP layout
@@ -196,8 +197,9 @@ enum TransportWord {
 /// Where the probe's imaginary PHP application keeps who is logged in.
 const USER_VARIABLE: &str = "user";
 
-/// Layouts of sessions that are not in Redis, or that a name is not enough for.
-const ELSEWHERE: [&str; 3] = ["php-files", "mini", "laravel"];
+/// The layout that begins with the application's key, which is taken from where Laravel has it.
+const LARAVEL: &str = "laravel";
+const APP_KEY: &str = "APP_KEY";
 
 impl Options {
     fn into_setup(self) -> Result<Setup, Refused> {
@@ -250,15 +252,16 @@ impl Options {
             }
             return Ok(None);
         }
-        if ELSEWHERE.contains(&name) {
-            return Err(Refused::option("--layout", &format!("{name} is not served by the probe")));
-        }
-        let mut layout: Layout = name.parse().map_err(|_| {
-            let known: Vec<&str> = Layout::names().filter(|name| !ELSEWHERE.contains(name)).collect();
+        let known = || {
+            let known: Vec<&str> = Layout::names().chain([LARAVEL]).collect();
             Refused::option("--layout", &format!("must be one of native, {}", known.join(", ")))
-        })?;
-        if !matches!(self.store, StoreUrl::Redis(_)) {
-            return Err(Refused::option("--layout", &format!("{name} needs a store in Redis")));
+        };
+        let mut layout: Layout = match name {
+            LARAVEL => laravel()?,
+            name => name.parse().map_err(|_| known())?,
+        };
+        if let Some(place) = self.store.is_no_place_of(name) {
+            return Err(Refused::option("--layout", &format!("{name} needs a store {place}")));
         }
         if self.near_cache {
             return Err(Refused::option("--near-cache", "is for sessions that are not PHP's as well"));
@@ -276,7 +279,8 @@ impl Options {
                 read.ok_or_else(|| Refused::option("--id-format", "is LENGTH,BITS: 26,5"))?;
             layout = layout.sid(length, bits).map_err(|error| Refused::start("--id-format", &error))?;
         }
-        Ok(Some(layout.user_variable(USER_VARIABLE)))
+        // Laravel's guard has a variable of its own.
+        Ok(Some(if name == LARAVEL { layout } else { layout.user_variable(USER_VARIABLE) }))
     }
 
     fn sessions(&self, mode: Mode, layout: Option<&Layout>) -> Result<SessionConfig, Refused> {
@@ -335,11 +339,23 @@ impl Options {
         if let Some(domain) = &self.domain {
             cookie = cookie.domain(domain);
         }
-        if let Some(lifetime) = self.cookie_lifetime.filter(|d| !d.is_zero()) {
-            cookie = cookie.lifetime(CookieLifetime::Persistent(lifetime));
+        if let Some(lifetime) = self.cookie_lifetime {
+            cookie = cookie.lifetime(match lifetime {
+                Duration::ZERO => CookieLifetime::BrowserSession,
+                lifetime => CookieLifetime::Persistent(lifetime),
+            });
         }
         cookie
     }
+}
+
+/// As an application of Laravel's begins.
+fn laravel() -> Result<Layout, Refused> {
+    let key = std::env::var(APP_KEY).map_err(|_| {
+        Refused::option("--layout", "laravel needs the application's key in the environment variable APP_KEY")
+    })?;
+    let key = key.parse().map_err(|error| Refused::start(APP_KEY, &error))?;
+    Ok(Layout::laravel(LaravelApp::new(Encrypter::new(Cipher::Cbc, key, []))))
 }
 
 /// Seconds, with or without a fraction.

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use cloakroom::store::Store;
 use cloakroom::{MemoryStore, NearCache};
 use cloakroom_file::FileStore;
+use cloakroom_file::php::{PhpFileStore, PhpFiles};
 use cloakroom_redis::php::{Layout, PhpServer, PhpStore};
 use cloakroom_redis::{InvalidRedisUrl, RedisBuilder, RedisStore, RedisUrl};
 use cloakroom_sqlite::SqliteStore;
+use cloakroom_sqlite::php::{PhpCache, PhpCacheStore};
 
 use crate::options::Refused;
 
@@ -60,6 +62,22 @@ impl StoreUrl {
             StoreUrl::Redis(_) => true,
         }
     }
+
+    /// Where a PHP application with this layout keeps its sessions, if that is somewhere else.
+    pub(crate) fn is_no_place_of(&self, layout: &str) -> Option<&'static str> {
+        let place = match layout {
+            PHP_FILES => "in files: file:PATH",
+            MINI => "in SQLite or in files: sqlite:PATH or file:PATH",
+            _ => "in Redis",
+        };
+        let fits = match self {
+            StoreUrl::Memory => false,
+            StoreUrl::Sqlite(_) => layout == MINI,
+            StoreUrl::File(_) => matches!(layout, PHP_FILES | MINI),
+            StoreUrl::Redis(_) => !matches!(layout, PHP_FILES | MINI),
+        };
+        (!fits).then_some(place)
+    }
 }
 
 /// An open store.
@@ -69,22 +87,49 @@ pub(crate) enum OpenStore {
     File(FileStore),
     Redis(RedisStore),
     Near(NearCache<RedisStore>),
-    Php(PhpStore),
+    Php(Arc<dyn Store>),
 }
+
+/// mini's layout is in its cache, and that in a file of SQLite or in many.
+const MINI: &str = "mini";
+/// PHP's own, in files.
+const PHP_FILES: &str = "php-files";
 
 pub(crate) async fn open(
     url: &StoreUrl,
     near_cache: bool,
     layout: Option<Layout>,
 ) -> Result<OpenStore, Refused> {
-    match (url, layout) {
-        (StoreUrl::Redis(url), Some(layout)) => {
-            let server = PhpServer::new(RedisBuilder::new(url.clone()));
-            let server = server.map_err(|error| Refused::start("the store cannot be opened", &error))?;
-            Ok(OpenStore::Php(PhpStore::new(server, layout)))
-        }
-        (url, _) => open_own(url, near_cache).await,
+    match layout {
+        Some(layout) => open_php(url, layout).await.map(OpenStore::Php),
+        None => open_own(url, near_cache).await,
     }
+}
+
+/// Sessions where a PHP application has them.
+async fn open_php(url: &StoreUrl, layout: Layout) -> Result<Arc<dyn Store>, Refused> {
+    match url {
+        StoreUrl::Redis(url) => {
+            let server = PhpServer::new(RedisBuilder::new(url.clone())).map_err(|error| failed(&error))?;
+            Ok(Arc::new(PhpStore::new(server, layout)))
+        }
+        StoreUrl::File(path) => {
+            // PHP has its directory; mini makes one.
+            let files = PhpFiles::builder(path).create(layout.name() == MINI).open().await;
+            Ok(Arc::new(PhpFileStore::new(files.map_err(|error| failed(&error))?, layout)))
+        }
+        StoreUrl::Sqlite(path) => {
+            let cache = PhpCache::open(path).map_err(|error| failed(&error))?;
+            Ok(Arc::new(PhpCacheStore::new(cache, layout)))
+        }
+        StoreUrl::Memory => {
+            Err(Refused::Start("no PHP application keeps sessions in this memory".to_owned()))
+        }
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> Refused {
+    Refused::start("the store cannot be opened", error)
 }
 
 /// Sessions in a layout of our own.
@@ -93,16 +138,16 @@ async fn open_own(url: &StoreUrl, near_cache: bool) -> Result<OpenStore, Refused
         StoreUrl::Memory => Ok(OpenStore::Memory(MemoryStore::new())),
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path).await;
-            store.map(OpenStore::Sqlite).map_err(|error| Refused::start("the store cannot be opened", &error))
+            store.map(OpenStore::Sqlite).map_err(|error| failed(&error))
         }
         StoreUrl::File(path) => {
             let store = FileStore::open(path).await;
-            store.map(OpenStore::File).map_err(|error| Refused::start("the store cannot be opened", &error))
+            store.map(OpenStore::File).map_err(|error| failed(&error))
         }
         // Connects when a session is first asked for.
         StoreUrl::Redis(url) => {
             let store = RedisBuilder::new(url.clone()).build();
-            let store = store.map_err(|error| Refused::start("the store cannot be opened", &error))?;
+            let store = store.map_err(|error| failed(&error))?;
             Ok(match near_cache {
                 true => OpenStore::Near(NearCache::new(store)),
                 false => OpenStore::Redis(store),
@@ -120,7 +165,7 @@ impl OpenStore {
             OpenStore::File(store) => Arc::new(store.clone()),
             OpenStore::Redis(store) => Arc::new(store.clone()),
             OpenStore::Near(store) => Arc::new(store.clone()),
-            OpenStore::Php(store) => Arc::new(store.clone()),
+            OpenStore::Php(store) => Arc::clone(store),
         }
     }
 

@@ -215,7 +215,7 @@ async fn s44_destroying_twice_is_fine(place: Place) {
 async fn c2_a_put_of_the_value_it_saw_is_gone_after_a_logout(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let late = visitor.start("/slow-put/seed/1?ms=100").await;
+    let late = visitor.start("/slow-put/seed/1?ms=400").await;
     visitor.get("/destroy").await.ok();
     late.response().await.refused(410, "gone");
 }

@@ -1,7 +1,8 @@
 //! The process: what it refuses, how it ends, what survives it.
 
-use crate::harness::probe::refused;
-use crate::harness::{Place, Visitor, across_processes, everywhere, in_parallel, sleep_ms};
+use crate::harness::phps_layout::PhpsLayout;
+use crate::harness::probe::{command, refused};
+use crate::harness::{Place, Visitor, across_processes, everywhere, in_parallel, run, sleep_ms};
 
 everywhere! { it_stops_cleanly_when_asked_to }
 
@@ -99,6 +100,9 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
         (&["--framework", "actix"][..], "not built"),
         (&["--framework", "rails"], "axum"),
         (&["--layout", "phpredis"], "needs a store in Redis"),
+        (&["--layout", "php-files"], "needs a store in files: file:PATH"),
+        (&["--layout", "mini"], "needs a store in SQLite or in files"),
+        (&["--layout", "laravel"], "needs a store in Redis"),
         (&["--layout", "nonsense"], "native"),
         (&["--php-serializer", "igbinary"], "needs a PHP layout"),
         (&["--near-cache"], "a store on a server that tells of changes"),
@@ -133,6 +137,9 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
     ] {
         refused(&[&php[..], option].concat(), why);
     }
+    refused(&["--store", "redis://127.0.0.1:1", "--layout", "php-files"], "needs a store in files");
+    refused(&["--store", "sqlite:x.db", "--layout", "php-files"], "needs a store in files");
+    refused(&["--store", "file:/nonexistent", "--layout", "php-files"], "session.save_path");
     for (store, why) in [
         ("rediss://127.0.0.1?insecure=1", "ca, certificate and key"),
         ("rediss://127.0.0.1?ca=/nowhere/ca.pem", "/nowhere/ca.pem cannot be read"),
@@ -156,6 +163,29 @@ fn what_is_not_built_or_makes_no_sense_is_refused_with_one_line() {
         refused(&["--store", store], why);
     }
     refused(&[], "--store");
+}
+
+/// The layouts that the other cases do not run on.
+#[test]
+fn a_session_is_kept_in_minis_cache_on_sqlite_and_where_laravel_has_it() {
+    for (layout, place) in [(PhpsLayout::MINI, Place::SQLITE_AXUM), (PhpsLayout::LARAVEL, Place::REDIS_HYPER)]
+    {
+        run(async {
+            let probe = Place { php: Some(layout), ..place }.start(&[]);
+            let visitor = probe.logged_in("ann").await;
+            visitor.get("/set/n/7").await.ok();
+            let another = probe.start_again(&[]);
+            let there = Visitor::presenting(another.address, &visitor.cookie().unwrap());
+            assert_eq!(there.get("/get/n").await.number(), 7);
+            there.get("/destroy").await.ok();
+            assert!(!visitor.is_alive().await);
+        });
+    }
+    let mut command = command();
+    command.env_remove("APP_KEY").args(["--store", "redis://127.0.0.1:1", "--layout", "laravel"]);
+    let output = command.output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().contains("APP_KEY"));
 }
 
 #[test]

@@ -47,11 +47,19 @@ macro_rules! everywhere {
             fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
             #[test]
             fn php_axum() {
-                run_on_phps_layout(stringify!($case), || super::$case(Place::PHP_AXUM));
+                run_on_phps_layout(stringify!($case), Place::PHP_AXUM, super::$case);
             }
             #[test]
             fn igbinary_hyper() {
-                run_on_phps_layout(stringify!($case), || super::$case(Place::IGBINARY_HYPER));
+                run_on_phps_layout(stringify!($case), Place::IGBINARY_HYPER, super::$case);
+            }
+            #[test]
+            fn php_files_axum() {
+                run_on_phps_layout(stringify!($case), Place::PHP_FILES_AXUM, super::$case);
+            }
+            #[test]
+            fn mini_hyper() {
+                run_on_phps_layout(stringify!($case), Place::MINI_HYPER, super::$case);
             }
         }
     )* };

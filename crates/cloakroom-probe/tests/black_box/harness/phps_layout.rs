@@ -3,13 +3,15 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::run;
 use super::servers::Server;
+use super::{Place, Probe, run};
 
 const LISTS: &str = "PHP keeps no list of a user's sessions: they are neither listed nor revoked nor counted";
 const NUMBERS: &str = "a name that is an integer is refused: PHP drops such variables";
 const SHOWN: &str = "who is logged in is a variable like any other, and is shown among them";
-const IDS: &str = "ids are PHP's: 26 characters, of 32 that there are";
+const BEYOND: &str =
+    "what PHP has none of is refused: integers beyond 64 bits, and in most formats names that are integers";
+const IDS: &str = "ids are PHP's: 26 characters, of 32 that there are; or 64 hexadecimal digits";
 
 const LOOKED_UP: &str = "some of what is no id of ours may be one of PHP's, and is looked up";
 
@@ -24,7 +26,7 @@ const WITHOUT: &[(&str, &str)] = &[
     ("s48_the_cap_holds_under_parallel_logins", LISTS),
     ("every_route_answers_as_in_memory", LISTS),
     ("m03_keys_keep_their_order_of_insertion", NUMBERS),
-    ("c13_hostile_keys_and_values_are_clear_errors_or_kept_as_they_are", NUMBERS),
+    ("c13_hostile_keys_and_values_are_clear_errors_or_kept_as_they_are", BEYOND),
     ("c4_nothing_from_before_a_login_is_planted_in_the_authenticated_session", SHOWN),
     ("login_over_another_user_starts_empty_and_over_nobody_keeps_the_data", SHOWN),
     ("s09_a_malformed_cookie_is_no_session_no_error_and_no_store_call", LOOKED_UP),
@@ -32,22 +34,56 @@ const WITHOUT: &[(&str, &str)] = &[
     ("s04_the_id_says_nothing_of_its_owner", IDS),
 ];
 
-/// What the probe is told besides: PHP's format; and what the cases count on, where they say nothing themselves: the cookie's name and a
-/// session's size, which PHP has otherwise by default.
-pub fn flags<'a>(format: &'a str, given: &[&str]) -> Vec<&'a str> {
-    let mut flags = vec!["--layout", "phpredis", "--php-serializer", format];
-    // Without TLS for good there is no prefix.
-    let name = if given.contains(&"never") { "id" } else { "__Host-id" };
-    for (flag, value) in [("--cookie-name", name), ("--max-bytes", "65536")] {
-        if !given.contains(&flag) {
-            flags.extend([flag, value]);
-        }
-    }
-    flags
+/// Which layout, and in which format where it has a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PhpsLayout {
+    name: &'static str,
+    format: Option<&'static str>,
 }
 
-/// Sessions of PHP's in which this user is logged in.
-pub fn sessions_with(server: &Server, user: &str) -> usize {
+impl PhpsLayout {
+    pub const PHPREDIS: Self = PhpsLayout { name: "phpredis", format: Some("php") };
+    pub const IGBINARY: Self = PhpsLayout { name: "phpredis", format: Some("igbinary") };
+    pub const FILES: Self = PhpsLayout { name: "php-files", format: Some("php") };
+    pub const MINI: Self = PhpsLayout { name: "mini", format: None };
+    pub const LARAVEL: Self = PhpsLayout { name: "laravel", format: None };
+
+    /// What the probe is told besides: layout and format; and what the cases count on, where they say nothing themselves: the cookie's name, how long a
+    /// browser keeps it, and a session's size, which PHP applications have otherwise by default.
+    pub fn flags(self, given: &[&str]) -> Vec<&'static str> {
+        let mut flags = vec!["--layout", self.name];
+        flags.extend(self.format.into_iter().flat_map(|format| ["--php-serializer", format]));
+        // Without TLS for good there is no prefix.
+        let name = if given.contains(&"never") { "id" } else { "__Host-id" };
+        for (flag, value) in [("--cookie-name", name), ("--cookie-lifetime", "0"), ("--max-bytes", "65536")] {
+            if !given.contains(&flag) {
+                flags.extend([flag, value]);
+            }
+        }
+        flags
+    }
+
+    /// Why it cannot pass a case, if it cannot.
+    fn why_not(self, case: &str) -> Option<&'static str> {
+        // `serialize()` has any name.
+        let keeps_numbers = self == Self::MINI;
+        let why = WITHOUT.iter().find(|(name, _)| *name == case).map(|(_, why)| *why);
+        why.filter(|why| *why != NUMBERS || !keeps_numbers)
+    }
+
+    /// Sessions of PHP's in which this user is logged in.
+    pub fn sessions_with(self, probe: &Probe, user: &str) -> usize {
+        if self.name == "phpredis" {
+            return in_redis(probe.server(), user);
+        }
+        let files = std::fs::read_dir(probe.dir.path().join("sessions")).unwrap();
+        let files = files.map(|file| file.unwrap().path()).filter(|path| path.is_file());
+        let user = format!("\"{user}\"");
+        files.filter(|path| std::fs::read_to_string(path).unwrap_or_default().contains(&user)).count()
+    }
+}
+
+fn in_redis(server: &Server, user: &str) -> usize {
     let script = "local n = 0 for _, key in ipairs(redis.call('KEYS', 'PHPREDIS_SESSION:*')) do \
                   local value = redis.call('GET', key) \
                   if not string.find(key, '_LOCK$') and (string.find(value, ARGV[1], 1, true) or string.find(value, ARGV[2], 1, true)) \
@@ -59,10 +95,11 @@ pub fn sessions_with(server: &Server, user: &str) -> usize {
 }
 
 /// Runs a case on PHP's layout: it passes, or it is known why it cannot.
-pub fn run_on_phps_layout<F: Future<Output = ()>>(case: &str, make: impl Fn() -> F) {
-    match WITHOUT.iter().find(|(name, _)| *name == case) {
+pub fn run_on_phps_layout<F: Future<Output = ()>>(case: &str, place: Place, make: impl Fn(Place) -> F) {
+    let make = || make(place);
+    match place.php.and_then(|layout| layout.why_not(case)) {
         None => run(make()),
-        Some((_, why)) => {
+        Some(why) => {
             let passed = catch_unwind(AssertUnwindSafe(|| run(make())));
             assert!(passed.is_err(), "PHP's layout can do it after all, although {why}");
         }

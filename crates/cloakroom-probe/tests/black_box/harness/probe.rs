@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::phps_layout::PhpsLayout;
 use super::servers::cluster::Cluster;
 use super::servers::proxy::Proxy;
 use super::servers::sentinels::Group;
 use super::servers::{Kind, Server};
-use super::{Request, Response, Visitor, phps_layout, signal, sleep_ms};
+use super::{Request, Response, Visitor, signal, sleep_ms};
 
 /// A store behind a framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,8 @@ pub struct Place {
     pub framework: &'static str,
     /// Behind a near cache.
     pub near_cache: bool,
-    /// In the layout of phpredis, in this format.
-    pub php: Option<&'static str>,
+    /// In the layout of a PHP application, in this format.
+    pub php: Option<PhpsLayout>,
 }
 
 impl Place {
@@ -51,8 +52,10 @@ impl Place {
         Place { store: "cluster", framework: "hyper", near_cache: false, php: None };
     pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
     /// Where a PHP application keeps its sessions.
-    pub const PHP_AXUM: Place = Place { php: Some("php"), ..Place::REDIS_AXUM };
-    pub const IGBINARY_HYPER: Place = Place { php: Some("igbinary"), ..Place::REDIS_HYPER };
+    pub const PHP_AXUM: Place = Place { php: Some(PhpsLayout::PHPREDIS), ..Place::REDIS_AXUM };
+    pub const IGBINARY_HYPER: Place = Place { php: Some(PhpsLayout::IGBINARY), ..Place::REDIS_HYPER };
+    pub const PHP_FILES_AXUM: Place = Place { php: Some(PhpsLayout::FILES), ..Place::FILE_AXUM };
+    pub const MINI_HYPER: Place = Place { php: Some(PhpsLayout::MINI), ..Place::FILE_HYPER };
 
     /// Starts a probe here, on a free port, over an empty store.
     pub fn start(self, flags: &[&str]) -> Probe {
@@ -85,7 +88,12 @@ impl Place {
             true => tempfile::tempdir_in(memory),
             false => tempfile::tempdir(),
         };
-        let mut data = Data { dir: Arc::new(dir.unwrap()), server, group: None, cluster: None };
+        let dir = dir.unwrap();
+        if self.php == Some(PhpsLayout::FILES) {
+            // PHP has it.
+            std::fs::create_dir(dir.path().join("sessions")).unwrap();
+        }
+        let mut data = Data { dir: Arc::new(dir), server, group: None, cluster: None };
         if self.store == "sentinel" {
             let mut group = Group::alone(Kind::Redis);
             data.server = Some(Arc::new(group.servers.remove(0)));
@@ -145,7 +153,7 @@ impl Place {
         let mut child = command
             .args(["--store", store, "--framework", self.framework])
             .args(self.near_cache.then_some("--near-cache"))
-            .args(self.php.into_iter().flat_map(|format| phps_layout::flags(format, flags)))
+            .args(self.php.into_iter().flat_map(|layout| layout.flags(flags)))
             .args(flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -167,6 +175,8 @@ pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom-probe"));
     // Panics on purpose need no pages of explanation.
     command.env("RUST_BACKTRACE", "0").env_remove("RUST_LOG").stdin(Stdio::null());
+    // Of a Laravel application that does not exist.
+    command.env("APP_KEY", "base64:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
     command
 }
 
@@ -224,8 +234,8 @@ impl Probe {
 
     /// How many live sessions a user has; seen from a session that is made to look, or in the store where nothing lists them.
     pub async fn sessions_of(&self, user: &str) -> usize {
-        if self.place.php.is_some() {
-            return super::phps_layout::sessions_with(self.server(), user);
+        if let Some(layout) = self.place.php {
+            return layout.sessions_with(self, user);
         }
         let devices = self.logged_in(user).await.get("/devices").await.json();
         devices.as_array().unwrap().len() - 1
