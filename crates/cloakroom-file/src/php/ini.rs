@@ -1,11 +1,10 @@
 //! From php.ini to a store: the settings that PHP has for its sessions are the ones to share them by.
 
-use std::fmt;
 use std::path::Path;
 
 use cloakroom::SessionConfig;
-use cloakroom_php::ini::{IniError, PhpIni, SaveHandler, SavePathError, SessionIni};
-use cloakroom_php::layout::{Layout, LayoutError};
+use cloakroom_php::ini::{PhpIni, SaveHandler, SessionIni};
+use cloakroom_php::layout::{Layout, PhpSettingsError};
 
 use super::PhpFilesBuilder;
 
@@ -36,56 +35,6 @@ pub struct PhpSettings {
     pub config: SessionConfig,
 }
 
-/// Why sessions with these settings cannot be shared.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PhpSettingsError {
-    /// A file cannot be read.
-    Ini(IniError),
-    /// `session.save_handler` is not `files`, but this.
-    SaveHandler(String),
-    /// `session.save_path` cannot be read.
-    SavePath(SavePathError),
-    /// `session.save_path` names no directory.
-    NoFolder,
-    /// One of the settings does not do.
-    Layout(LayoutError),
-}
-
-impl fmt::Display for PhpSettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PhpSettingsError::Ini(error) => error.fmt(f),
-            PhpSettingsError::SaveHandler(name) => write!(
-                f,
-                "session.save_handler is {name}: here sessions are shared that PHP keeps in files (session.save_handler = files); \
-                 cloakroom-redis is for those in Redis"
-            ),
-            PhpSettingsError::SavePath(error) => error.fmt(f),
-            PhpSettingsError::NoFolder => f.write_str(
-                "session.save_path is not set in these files: PHP then has the directory that it was built with (on Debian \
-                 /var/lib/php/sessions), which no file tells; `php -i` does: set session.save_path to it in php.ini, or name it \
-                 with PhpFiles::builder",
-            ),
-            PhpSettingsError::Layout(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PhpSettingsError {}
-
-impl From<IniError> for PhpSettingsError {
-    fn from(error: IniError) -> Self {
-        PhpSettingsError::Ini(error)
-    }
-}
-
-impl From<LayoutError> for PhpSettingsError {
-    fn from(error: LayoutError) -> Self {
-        PhpSettingsError::Layout(error)
-    }
-}
-
 impl PhpSettings {
     /// Reads the files as PHP does: see [`PhpIni::read`]. What is in them and loses sessions is told by `cloakroom doctor`.
     ///
@@ -102,15 +51,8 @@ impl PhpSettings {
     /// # Errors
     /// [`PhpSettingsError`]: which setting has to change.
     pub fn of(php: &SessionIni) -> Result<Self, PhpSettingsError> {
-        let other = |name: &str| Err(PhpSettingsError::SaveHandler(name.to_owned()));
-        match &php.save_handler {
-            SaveHandler::Files => {}
-            SaveHandler::Redis => return other("redis"),
-            SaveHandler::RedisCluster => return other("rediscluster"),
-            SaveHandler::Other(name) => return other(name),
-            _ => return other("one that this version does not know"),
-        }
-        let files = php.folder().map_err(PhpSettingsError::SavePath)?;
+        PhpSettingsError::unless_kept_by(SaveHandler::Files, php)?;
+        let files = php.folder()?;
         if files.folder.is_empty() {
             return Err(PhpSettingsError::NoFolder);
         }

@@ -65,11 +65,11 @@ mod recover;
 mod trouble;
 mod value;
 
-pub use cloakroom_php::layout::{Layout, LayoutError, Stage, UnknownStage};
+pub use cloakroom_php::layout::{Layout, LayoutError, PhpSettingsError, Stage, UnknownStage};
 
 pub use builder::PhpFilesBuilder;
 pub use ground::PhpFiles;
-pub use ini::{PhpSettings, PhpSettingsError};
+pub use ini::PhpSettings;
 
 /// A PHP application's sessions in files.
 pub type PhpFileStore = cloakroom_php::layout::PhpSessions<PhpFiles>;

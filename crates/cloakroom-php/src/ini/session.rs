@@ -26,6 +26,18 @@ pub enum SaveHandler {
     Other(String),
 }
 
+impl SaveHandler {
+    /// Its name in `session.save_handler`.
+    pub fn name(&self) -> &str {
+        match self {
+            SaveHandler::Files => "files",
+            SaveHandler::Redis => "redis",
+            SaveHandler::RedisCluster => "rediscluster",
+            SaveHandler::Other(name) => name,
+        }
+    }
+}
+
 /// What PHP is set to do with sessions.
 ///
 /// `Debug` shows no `save_path`: there may be a password in it.

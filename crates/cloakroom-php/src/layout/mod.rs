@@ -23,6 +23,7 @@ mod named;
 mod picture;
 mod record;
 mod scheme;
+mod settings;
 mod store;
 mod values;
 mod variables;
@@ -32,4 +33,5 @@ pub use moving::{Moving, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use named::LaravelApp;
 pub use scheme::{InFile, Layout, LayoutError};
+pub use settings::PhpSettingsError;
 pub use store::PhpSessions;

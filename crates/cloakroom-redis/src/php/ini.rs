@@ -1,12 +1,11 @@
 //! From php.ini to a store: the settings that PHP has for its sessions are the ones to share them by.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use cloakroom::SessionConfig;
-use cloakroom_php::ini::{Address, IniError, PhpIni, RedisServer, SaveHandler, SavePathError, SessionIni};
-use cloakroom_php::layout::{Layout, LayoutError};
+use cloakroom_php::ini::{Address, PhpIni, RedisServer, SaveHandler, SessionIni};
+use cloakroom_php::layout::{Layout, PhpSettingsError};
 
 use crate::{RedisBuilder, RedisUrl};
 
@@ -37,61 +36,6 @@ pub struct PhpSettings {
     pub config: SessionConfig,
 }
 
-/// Why sessions with these settings cannot be shared.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PhpSettingsError {
-    /// A file cannot be read.
-    Ini(IniError),
-    /// `session.save_handler` is not `redis`, but this.
-    SaveHandler(String),
-    /// `session.save_path` cannot be read.
-    SavePath(SavePathError),
-    /// `session.save_path` names so many servers, and phpredis locks.
-    LockOnServers(usize),
-    /// `session.save_path` has servers with different prefixes.
-    Prefixes,
-    /// One of the settings does not do.
-    Layout(LayoutError),
-}
-
-impl fmt::Display for PhpSettingsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PhpSettingsError::Ini(error) => error.fmt(f),
-            PhpSettingsError::SaveHandler(name) => write!(
-                f,
-                "session.save_handler is {name}: sessions can be shared where phpredis keeps them (session.save_handler = redis)"
-            ),
-            PhpSettingsError::SavePath(error) => error.fmt(f),
-            PhpSettingsError::LockOnServers(count) => write!(
-                f,
-                "session.save_path names {count} servers and redis.session.locking_enabled is on: phpredis frees locks on the wrong \
-                 server, and sessions stay locked; name one server in session.save_path (better, for without locks PHP loses \
-                 changes), or write redis.session.locking_enabled = 0"
-            ),
-            PhpSettingsError::Prefixes => f.write_str(
-                "session.save_path has servers with different prefixes: give all of them the same prefix",
-            ),
-            PhpSettingsError::Layout(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PhpSettingsError {}
-
-impl From<IniError> for PhpSettingsError {
-    fn from(error: IniError) -> Self {
-        PhpSettingsError::Ini(error)
-    }
-}
-
-impl From<LayoutError> for PhpSettingsError {
-    fn from(error: LayoutError) -> Self {
-        PhpSettingsError::Layout(error)
-    }
-}
-
 impl PhpSettings {
     /// Reads the files as PHP does: see [`PhpIni::read`]. What is in them and loses sessions is told by `cloakroom doctor`.
     ///
@@ -106,15 +50,8 @@ impl PhpSettings {
     /// # Errors
     /// [`PhpSettingsError`]: which setting has to change.
     pub fn of(php: &SessionIni) -> Result<Self, PhpSettingsError> {
-        let other = |name: &str| Err(PhpSettingsError::SaveHandler(name.to_owned()));
-        match &php.save_handler {
-            SaveHandler::Redis => {}
-            SaveHandler::Files => return other("files"),
-            SaveHandler::RedisCluster => return other("rediscluster"),
-            SaveHandler::Other(name) => return other(name),
-            _ => return other("one that this version does not know"),
-        }
-        let servers = php.servers().map_err(PhpSettingsError::SavePath)?;
+        PhpSettingsError::unless_kept_by(SaveHandler::Redis, php)?;
+        let servers = php.servers()?;
         if servers.len() > 1 && php.lock.enabled {
             return Err(PhpSettingsError::LockOnServers(servers.len()));
         }

@@ -43,11 +43,11 @@ mod servers;
 mod spread;
 
 pub use cloakroom_php::Compression;
-pub use cloakroom_php::layout::{Layout, LayoutError, Stage, UnknownStage};
+pub use cloakroom_php::layout::{Layout, LayoutError, PhpSettingsError, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use cloakroom_php::{AppKey, Cipher, Encrypter, InvalidAppKey, layout::LaravelApp};
 
-pub use ini::{PhpSettings, PhpSettingsError};
+pub use ini::PhpSettings;
 pub use server::PhpServer;
 pub use servers::PhpServers;
 
