@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
-use cloakroom::config::{Connection, Driver, OpenError};
+use cloakroom::config::{Connection, Driver, OpenError, Opened};
 use cloakroom::store::Store;
 
 use crate::{Durability, FileStore};
 
+#[cfg(feature = "php")]
+mod php;
+
 const PATH: &str = "path";
 const DURABILITY: &str = "durability";
+const LAYOUT: &str = "layout";
+const INI: &str = "php_ini";
+const USER: &str = "user_variable";
+/// The layout that is none of PHP's.
+const NATIVE: &str = "native";
 
 /// The driver `file` (`files` is the same), for [`Drivers`](cloakroom::config::Drivers).
 ///
@@ -16,6 +24,12 @@ const DURABILITY: &str = "durability";
 /// |---|---|
 /// | `path` | the directory; must be told |
 /// | `durability` | `full` (the default) or `process-crash`: see [`Durability`] |
+/// | `layout` | the sessions of a PHP application (feature `php`): `"php-files"`, where PHP has them in `path`, or `"mini"`, whose cache in files that is; `"native"` |
+/// | `php_ini` | a list of files and folders, in place of `path`: PHP's own files as PHP is set to have them |
+/// | `user_variable` | the name in `$_SESSION` of who is logged in |
+///
+/// With a layout of PHP's the sessions have a configuration of their own:
+/// [`Drivers::open_with_config`](cloakroom::config::Drivers::open_with_config).
 ///
 /// ```
 /// use cloakroom::config::{Configuration, Drivers, Environment};
@@ -31,17 +45,76 @@ const DURABILITY: &str = "durability";
 /// # }
 /// ```
 pub fn driver() -> Driver {
-    Driver::new("file", &[PATH, DURABILITY], |connection: Connection| async move {
-        let path = connection.text(PATH)?.ok_or_else(|| {
-            connection.refuse(PATH, "is missing: name the directory that is to hold the sessions")
-        })?;
-        let durability = match connection.text(DURABILITY)? {
-            None | Some("full") => Durability::Full,
-            Some("process-crash") => Durability::ProcessCrash,
-            Some(_) => return Err(connection.refuse(DURABILITY, "can be full or process-crash").into()),
+    let keys = &[PATH, DURABILITY, LAYOUT, INI, USER];
+    Driver::new("file", keys, |connection: Connection| async move { open(&connection).await })
+        .aliases(&["files"])
+}
+
+async fn open(connection: &Connection) -> Result<Opened, OpenError> {
+    #[cfg(feature = "php")]
+    if let Some(application) = php::application(connection)? {
+        return php::open(connection, application).await;
+    }
+    #[cfg(not(feature = "php"))]
+    refuse_php(connection)?;
+    let store = FileStore::builder(path(connection)?).durability(durability(connection)?).open().await?;
+    Ok((Arc::new(store) as Arc<dyn Store>).into())
+}
+
+fn path(connection: &Connection) -> Result<&str, OpenError> {
+    let path = connection.text(PATH)?;
+    path.ok_or_else(|| connection.refuse(PATH, "is missing: name the directory of the sessions").into())
+}
+
+fn durability(connection: &Connection) -> Result<Durability, OpenError> {
+    match connection.text(DURABILITY)? {
+        None | Some("full") => Ok(Durability::Full),
+        Some("process-crash") => Ok(Durability::ProcessCrash),
+        Some(_) => Err(connection.refuse(DURABILITY, "can be full or process-crash").into()),
+    }
+}
+
+/// Where this program was built without PHP's layouts: refuses the setting that asks for one.
+#[cfg(any(not(feature = "php"), test))]
+fn refuse_php(connection: &Connection) -> Result<(), OpenError> {
+    let asks = match connection.text(LAYOUT)? {
+        Some(NATIVE) => None,
+        Some(_) => Some(LAYOUT),
+        None => connection.list(INI)?.map(|_| INI),
+    };
+    let why = "asks for the sessions of a PHP application, which this program was built without: build it with cloakroom-file's feature \
+               php, or leave the setting out";
+    asks.map_or(Ok(()), |key| Err(connection.refuse(key, why).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use cloakroom::config::{Configuration, Drivers, Environment};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_the_feature_whoever_asks_for_phps_files_is_told_where_and_what_to_do() {
+        let open = async |line: &str| {
+            let env = Environment::of([("SESSION_DRIVER", "file")]);
+            let read =
+                Configuration::parse("c.toml", format!("[connections.file]\n{line}\n").as_bytes(), &env);
+            let driver = Driver::new("file", &[LAYOUT, INI], |connection: Connection| async move {
+                refuse_php(&connection)?;
+                Err::<Opened, OpenError>("it is let through".into())
+            });
+            let opened = Drivers::none().with(driver).open(&read.unwrap()).await;
+            opened.map(drop).map_err(|error| error.to_string())
         };
-        let store = FileStore::builder(path).durability(durability).open().await?;
-        Ok::<Arc<dyn Store>, OpenError>(Arc::new(store))
-    })
-    .aliases(&["files"])
+        for (line, told) in [
+            ("layout = \"mini\"", "c.toml:2:10: connections.file.layout asks for"),
+            ("php_ini = [\"x\"]", "c.toml:2:11: connections.file.php_ini asks for"),
+        ] {
+            let error = open(line).await.unwrap_err();
+            assert!(error.contains(told) && error.contains("feature php"), "{error}");
+        }
+        for line in ["layout = \"native\"", ""] {
+            assert!(open(line).await.unwrap_err().contains("let through"), "{line}");
+        }
+    }
 }

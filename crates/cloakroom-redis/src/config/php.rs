@@ -80,7 +80,7 @@ pub(super) fn application(
     };
     let elsewhere = match application.layout.name() {
         FILES => Some("in files"),
-        MINI => Some("in a cache on SQLite"),
+        MINI => Some("in a cache on SQLite or in files"),
         _ => None,
     };
     if let Some(place) = elsewhere {
