@@ -39,6 +39,7 @@ pub(super) struct Source {
     pub(super) back_references: Vec<BackReference>,
     pub(super) read_only: Option<ReadOnly>,
     /// Where what PHP reads of the payload ends.
+    #[cfg_attr(not(feature = "layout"), expect(dead_code, reason = "layouts ask where it ends"))]
     pub(super) end: usize,
 }
 

@@ -116,6 +116,7 @@ pub struct Document {
 
 impl Document {
     /// Whether it is a tree of arrays and scalars: no objects, no enums, and nothing that is tied to something else.
+    #[cfg(feature = "layout")]
     pub(crate) fn is_plain(&self) -> bool {
         self.objects.is_empty() && self.cells.is_empty()
     }

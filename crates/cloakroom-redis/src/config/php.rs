@@ -57,12 +57,7 @@ pub(super) fn application(
     connection: &Connection,
     variables: &Variables<'_>,
 ) -> Result<Option<Application>, OpenError> {
-    let said = Said {
-        connection,
-        variables: has_variables(connection).then_some(variables),
-        #[cfg(feature = "laravel")]
-        environment: variables,
-    };
+    let said = Said::of(connection, variables);
     let (layout, ini) = (said.text(LAYOUT)?, said.list(INI)?);
     let mut application = match (layout, ini) {
         // Switched off, with what belongs to it where it is.
@@ -130,7 +125,7 @@ pub(super) fn open(
             }
         }
         Place::Spread { servers, key } => {
-            let said = Said { connection, variables: has_variables(connection).then_some(variables) };
+            let said = Said::of(connection, variables);
             let php = PhpStore::new(servers::spread(&said, variables, servers, key)?, layout);
             let new = servers::beside(&said, variables, key, moving.is_some())?;
             match (moving, new) {
@@ -243,7 +238,16 @@ fn variable(key: &str) -> String {
     format!("REDIS_{}", key.to_ascii_uppercase())
 }
 
-impl Said<'_> {
+impl<'a> Said<'a> {
+    fn of(connection: &'a Connection, variables: &'a Variables<'a>) -> Self {
+        Said {
+            connection,
+            variables: has_variables(connection).then_some(variables),
+            #[cfg(feature = "laravel")]
+            environment: variables,
+        }
+    }
+
     fn variable(&self, key: &str) -> Result<Option<&str>, OpenError> {
         self.variables.map_or(Ok(None), |variables| variables.text(&variable(key)))
     }
