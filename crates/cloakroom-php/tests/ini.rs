@@ -80,6 +80,16 @@ fn each_setting_that_loses_or_exposes_is_told_with_the_line_to_write() {
         ("session.save_path = \"tcp://10.0.0.9\"", Risk, "session.save_path = \"tls://HOST:PORT\""),
         ("session.save_path = \"/var/lib/php\"", Loses, "session.save_path = \"tcp://127.0.0.1:6379\""),
         ("session.save_handler = rediscluster", Loses, "session.save_handler = redis"),
+        (
+            "session.save_handler = rediscluster\nsession.save_path = \"seed[]=a:7000&failover=error\"",
+            Loses,
+            "session.save_path = \"seed[]=HOST:PORT&seed[]=HOST:PORT\"",
+        ),
+        (
+            "session.save_handler = rediscluster\nsession.save_path = \"tcp://a:7000\"",
+            Loses,
+            "session.save_path = \"seed[]=HOST:PORT&seed[]=HOST:PORT\"",
+        ),
         ("session.save_handler = memcached", Note, "session.save_handler = redis"),
         ("session.serialize_handler = wddx", Note, "session.serialize_handler = php_serialize"),
         ("redis.session.compression = brotli", Risk, "redis.session.compression = none"),

@@ -48,9 +48,12 @@ pub enum BuildError {
     CertificatesWithoutTls,
     /// What TLS needs is not there.
     Tls(TlsError),
-    /// PHP's sessions in a cluster: a session and its lock lie in different slots there, and phpredis does not lock.
+    /// PHP's sessions in a cluster, where one server or several are asked for.
     #[cfg(feature = "php")]
     PhpInCluster,
+    /// Writes to PHP's sessions in a cluster that are to be waited for: that is not built yet.
+    #[cfg(feature = "php")]
+    PhpDurabilityInCluster,
     /// Servers for PHP's sessions of which none has a weight, or too much of it.
     #[cfg(feature = "php")]
     PhpWeights,
@@ -78,8 +81,13 @@ impl fmt::Display for BuildError {
             BuildError::Tls(error) => error.fmt(f),
             #[cfg(feature = "php")]
             BuildError::PhpInCluster => f.write_str(
-                "PHP's sessions can be shared on one server only, not in a cluster: a session and its lock lie in different slots \
-                 there, so that phpredis does not lock, and nothing can be compared and written in one step",
+                "PHP's sessions in a cluster are opened by PhpServers, with the cluster alone in it: not among other servers, and not \
+                 by PhpServer, from which they could be moved",
+            ),
+            #[cfg(feature = "php")]
+            BuildError::PhpDurabilityInCluster => f.write_str(
+                "writes to PHP's sessions in a cluster cannot be waited for until replicas or disks have them; that is not built yet: \
+                 leave out the durability (wait_replicas, wait_disk)",
             ),
             #[cfg(feature = "php")]
             BuildError::PhpWeights => f.write_str(
@@ -111,6 +119,12 @@ impl From<InvalidRedisUrl> for BuildError {
 }
 
 impl RedisBuilder {
+    /// Whether it is for a cluster.
+    #[cfg(all(feature = "php", feature = "config"))]
+    pub(crate) fn is_cluster(&self) -> bool {
+        matches!(self.url.address, crate::redis_url::Address::Cluster(_))
+    }
+
     /// The settings for the server at this URL.
     pub fn new(url: RedisUrl) -> Self {
         RedisBuilder {

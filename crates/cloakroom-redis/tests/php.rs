@@ -283,13 +283,6 @@ async fn flash_messages_and_csrf_tokens_stay_out_of_phps_value() {
     assert_eq!(told, ["Added."]);
 }
 
-#[test]
-fn a_cluster_has_no_lock_to_share() {
-    let cluster = cloakroom_redis::RedisStore::builder("redis-cluster://a,b").unwrap();
-    let refused = PhpServer::new(cluster).err().unwrap();
-    assert!(refused.to_string().contains("not in a cluster"), "{refused}");
-}
-
 /// The cookie that a response sets tells the new id, whichever of the two the request came with; and no lock is left on either.
 #[tokio::test]
 async fn s30_an_old_id_in_its_grace_is_told_the_new_one() {

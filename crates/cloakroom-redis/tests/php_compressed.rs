@@ -45,7 +45,7 @@ async fn a_visitor_is_served_by_both_where_phpredis_compresses() {
             shop.php(&format!("do=set&key=text&value=%22{}%22", long()), &mut id);
             let key = format!("PHPREDIS_SESSION:{}", id.as_ref().unwrap());
             let is_short = || {
-                let told = shop.server.raw(&format!("STRLEN {key}"));
+                let told = shop.server().raw(&format!("STRLEN {key}"));
                 let length: usize = told.strip_prefix(':').unwrap().lines().next().unwrap().parse().unwrap();
                 assert!((20..300).contains(&length), "{by}: {length}");
             };

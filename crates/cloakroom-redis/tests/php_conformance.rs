@@ -12,6 +12,7 @@ use std::time::Duration;
 use cloakroom::store::Store;
 use cloakroom_redis::php::{Layout, PhpServers, PhpStore};
 use cloakroom_testing::conformance::Subject;
+use support::cluster::Cluster;
 use support::{Kind, Server};
 use terms::{InPhpsTerms, Known, USER, conforms};
 
@@ -74,6 +75,27 @@ async fn the_layout_of_phpredis_passes_in_igbinary() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_layout_of_phpredis_passes_spread_over_two_servers() {
     passes_on(2, Layout::phpredis, &[]).await;
+}
+
+/// All cases on one cluster, with a prefix each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_layout_of_phpredis_passes_in_a_cluster() {
+    let cluster = tokio::task::spawn_blocking(|| Arc::new(Cluster::start(Kind::Redis))).await.unwrap();
+    let subject = || {
+        let (builder, known) = (cluster.builder().prefix(cluster.prefix()), Arc::<Mutex<Known>>::default());
+        let layout = Layout::phpredis().in_cluster().unwrap().prefix(cluster.prefix()).user_variable(USER);
+        let open = move || -> Arc<dyn Store> {
+            let inner = PhpStore::new(PhpServers::new([(builder.clone(), 1)]).unwrap(), layout.clone());
+            Arc::new(InPhpsTerms::new(Arc::new(inner), &known))
+        };
+        let first = open();
+        let second = move || {
+            let store = open();
+            async move { store }
+        };
+        async move { Subject::new(first).second_handle(second).tick(Duration::from_millis(800)) }
+    };
+    conforms(subject, &[], &[]).await;
 }
 
 #[cfg(feature = "php-compression")]

@@ -146,7 +146,7 @@ async fn several_servers_of_the_configuration_are_where_php_finds_its_sessions()
     use cloakroom::config::{Configuration, Drivers, Environment};
 
     let shop = spread();
-    let weighed = shop.servers().zip([1, 3, 2]);
+    let weighed = shop.servers().iter().zip([1, 3, 2]);
     let listed: Vec<String> = weighed
         .map(|(server, weight)| format!("tcp://127.0.0.1:{}?weight={weight}", server.port()))
         .collect();
@@ -194,12 +194,12 @@ async fn c4_visitors_are_served_by_both_on_several_servers_and_their_ids_lead_fr
         .await;
         assert_eq!(shop.php("do=read&key=n", &mut id), n.to_string());
         let key = format!("PHPREDIS_SESSION:{}", old.as_ref().unwrap());
-        assert!(shop.servers().all(|server| server.raw(&format!("EXISTS {key}")).starts_with(":0")));
+        assert!(shop.servers().iter().all(|server| server.raw(&format!("EXISTS {key}")).starts_with(":0")));
         // A late logout on the old id ends the new one, wherever it is.
         if n == 10 {
             shop.rust(&mut old, async |session| session.destroy().await.unwrap()).await;
         }
     }
-    assert!(shop.servers().all(|server| !server.raw("DBSIZE").starts_with(":0")), "one has nothing");
+    assert!(shop.servers().iter().all(|server| !server.raw("DBSIZE").starts_with(":0")), "one has nothing");
     shop.is_content();
 }

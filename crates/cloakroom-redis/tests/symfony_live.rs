@@ -48,7 +48,7 @@ async fn flash_messages_of_symfonys_and_emptied_bags_are_as_symfony_has_them() {
         let mut id = None;
         shop.php("do=set&key=n&value=1&flash=1", &mut id);
         if format == "igbinary" {
-            let told = shop.server.raw(&format!(
+            let told = shop.server().raw(&format!(
                 "EVAL \"return string.find(redis.call('GET',KEYS[1]),string.char(0x25,0x14),1,true) and 1 or 0\" 1 sf_s{}",
                 id.as_deref().unwrap()
             ));

@@ -118,6 +118,14 @@ impl Judge<'_> {
                  what the earlier one changed",
                 "redis",
             );
+            if self.session.cluster().is_ok_and(|cluster| cluster.reads_replicas) {
+                self.add(
+                    Severity::Loses,
+                    "session.save_path",
+                    "has a failover that reads from replicas: what they do not have yet is overwritten",
+                    "\"seed[]=HOST:PORT&seed[]=HOST:PORT\"",
+                );
+            }
         }
         if *handler != SaveHandler::Redis {
             return;
@@ -347,6 +355,9 @@ impl Judge<'_> {
         self.compressing();
         let (path, change) = match self.session.save_handler {
             SaveHandler::Redis => (self.session.servers().map(drop), "\"tcp://127.0.0.1:6379\""),
+            SaveHandler::RedisCluster => {
+                (self.session.cluster().map(drop), "\"seed[]=HOST:PORT&seed[]=HOST:PORT\"")
+            }
             SaveHandler::Files => (self.session.folder().map(drop), "\"/var/lib/php/sessions\""),
             _ => return,
         };

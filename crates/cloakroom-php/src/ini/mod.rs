@@ -21,12 +21,14 @@
 //! Sources: PHP's manual on the [session settings](https://www.php.net/manual/en/session.configuration.php), phpredis' on its
 //! [locking](https://github.com/phpredis/phpredis#session-locking).
 
+mod cluster_path;
 mod findings;
 mod read;
 mod save_path;
 mod session;
 mod syntax;
 
+pub use cluster_path::ClusterPath;
 pub use findings::{Finding, Severity};
 pub use read::{IniError, MAX_FILE_BYTES, PhpIni};
 pub use save_path::{Address, FilesPath, RedisServer, SavePathError};

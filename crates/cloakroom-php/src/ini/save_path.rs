@@ -12,6 +12,11 @@ pub enum SavePathError {
     /// There is no server in it.
     #[error("session.save_path names no server: write session.save_path = \"tcp://127.0.0.1:6379\"")]
     Empty,
+    /// There is no node of a cluster in it.
+    #[error(
+        "session.save_path names no node of the cluster: write session.save_path = \"seed[]=HOST:PORT&seed[]=HOST:PORT\""
+    )]
+    Seeds,
     /// Not the form of an address.
     #[error(
         "server {0} of session.save_path is none: write tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH, with \
@@ -160,7 +165,7 @@ fn server(at: usize, url: &str) -> Result<RedisServer, SavePathError> {
     })
 }
 
-fn host_and_port(text: &str) -> Option<(String, u16)> {
+pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']')?,
         None => {
@@ -178,7 +183,7 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
 }
 
 /// `auth=PASSWORD`, `auth[]=USER&auth[]=PASSWORD`, or `auth[user]=USER&auth[pass]=PASSWORD`.
-fn auth(options: &[(String, String)]) -> (Option<String>, Option<String>) {
+pub(super) fn auth(options: &[(String, String)]) -> (Option<String>, Option<String>) {
     let named = |names: &[&str]| {
         options.iter().find(|(key, _)| names.contains(&key.as_str())).map(|(_, value)| value.clone())
     };

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::cluster_path::{self, ClusterPath};
 use super::findings::{self, Finding, Severity};
 use super::read::PhpIni;
 use super::save_path::{self, FilesPath, RedisServer, SavePathError};
@@ -208,6 +209,14 @@ impl SessionIni {
     /// When the path is not of that form.
     pub fn servers(&self) -> Result<Vec<RedisServer>, SavePathError> {
         save_path::redis(&self.save_path)
+    }
+
+    /// The cluster of `session.save_path`, where phpredis keeps the sessions in one.
+    ///
+    /// # Errors
+    /// When the path names no node.
+    pub fn cluster(&self) -> Result<ClusterPath, SavePathError> {
+        cluster_path::cluster(&self.save_path)
     }
 
     /// The folder of `session.save_path`, where PHP's own handler keeps the sessions.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cloakroom::{CacheLimiter, CookieConfig, CookieLifetime, SameSite, Secure, SessionConfig};
 
-use super::coding::Packing;
-use super::scheme::{Ini, Layout, LayoutError};
+use super::error::LayoutError;
+use super::scheme::{Ini, Layout};
 use crate::ini::SessionIni;
 
 impl Layout {
@@ -27,7 +27,7 @@ impl Layout {
                 .serialize_handler(php.format.map_or("", |format| format.name()))?
                 .gc_maxlifetime(php.lifetime)?;
         }
-        if layout.coding.packing != Packing::Never {
+        if layout.is_by_phpredis() {
             layout = layout.compression(php.compression)?;
         }
         let layout = layout

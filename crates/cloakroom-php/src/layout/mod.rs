@@ -15,6 +15,7 @@
 mod bags;
 mod beside;
 mod coding;
+mod error;
 mod ground;
 mod ini;
 mod moment;
@@ -28,10 +29,11 @@ mod store;
 mod values;
 mod variables;
 
+pub use error::LayoutError;
 pub use ground::{Change, DataChange, Ground, Held, LockChange, Matter, Seen, View};
 pub use moving::{Moving, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use named::LaravelApp;
-pub use scheme::{InFile, Layout, LayoutError};
+pub use scheme::{InFile, Layout};
 pub use settings::PhpSettingsError;
 pub use store::PhpSessions;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::scheme::LayoutError;
+use super::error::LayoutError;
 use crate::ini::{IniError, SaveHandler, SavePathError, SessionIni};
 
 /// Why sessions with these settings cannot be shared.
@@ -48,7 +48,7 @@ impl fmt::Display for PhpSettingsError {
             PhpSettingsError::SaveHandler { found, wanted } => write!(
                 f,
                 "session.save_handler is {}, and this store is for session.save_handler = {}: cloakroom-file shares what PHP keeps in \
-                 files, cloakroom-redis what phpredis keeps on servers (redis)",
+                 files, cloakroom-redis what phpredis keeps on servers (redis) or in a cluster (rediscluster)",
                 found.name(),
                 wanted.name()
             ),

@@ -15,7 +15,9 @@ mod servers;
 use self::servers::Place;
 use super::variables::Variables;
 use super::{LAYOUT, NATIVE, NEAR, has_variables, settings, this_machine};
-use crate::php::{Layout, LayoutError, MovingStore, PhpServer, PhpSettings, PhpStore, Stage, UnknownStage};
+use crate::php::{
+    Layout, LayoutError, MovingStore, PhpServer, PhpServers, PhpSettings, PhpStore, Stage, UnknownStage,
+};
 
 const INI: &str = "php_ini";
 const SERVERS: &str = "php_servers";
@@ -118,10 +120,20 @@ pub(super) fn open(
     let store: Arc<dyn Store> = match place {
         Place::Table(server) => {
             let redis = settings(connection, variables, *server)?;
-            let php = PhpStore::new(PhpServer::new(redis.clone())?, layout);
             match moving {
-                None => Arc::new(php),
-                Some(stage) => Arc::new(MovingStore::new(php, Arc::new(redis.build()?), stage)),
+                None if redis.is_cluster() => {
+                    let refused = |error| connection.refuse(LAYOUT, &format!("is refused: {error}"));
+                    let layout = layout.in_cluster().map_err(refused)?;
+                    Arc::new(PhpStore::new(PhpServers::new([(redis, 1)])?, layout))
+                }
+                Some(_) if redis.is_cluster() => {
+                    return Err(connection.refuse(MOVING, "is not built for a cluster yet").into());
+                }
+                None => Arc::new(PhpStore::new(PhpServer::new(redis)?, layout)),
+                Some(stage) => {
+                    let php = PhpStore::new(PhpServer::new(redis.clone())?, layout);
+                    Arc::new(MovingStore::new(php, Arc::new(redis.build()?), stage))
+                }
             }
         }
         Place::Spread { servers, key } => {

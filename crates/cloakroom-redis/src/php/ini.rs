@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cloakroom::SessionConfig;
-use cloakroom_php::ini::{Address, PhpIni, RedisServer, SaveHandler, SessionIni};
+use cloakroom_php::ini::{Address, ClusterPath, PhpIni, RedisServer, SaveHandler, SavePathError, SessionIni};
 use cloakroom_php::layout::{Layout, PhpSettingsError};
 
 use crate::{RedisBuilder, RedisUrl};
@@ -25,7 +25,7 @@ use crate::{RedisBuilder, RedisUrl};
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PhpSettings {
-    /// `session.save_path`: where each server is, as whom, which database; and its weight.
+    /// `session.save_path`: where each server is, as whom, which database; and its weight. Or one cluster, with the weight 1.
     pub servers: Vec<(RedisBuilder, u32)>,
     /// Prefix, format, ids and lifetime.
     pub layout: Layout,
@@ -50,6 +50,9 @@ impl PhpSettings {
     /// # Errors
     /// [`PhpSettingsError`]: which setting has to change.
     pub fn of(php: &SessionIni) -> Result<Self, PhpSettingsError> {
+        if php.save_handler == SaveHandler::RedisCluster {
+            return Self::of_cluster(php);
+        }
         PhpSettingsError::unless_kept_by(SaveHandler::Redis, php)?;
         let servers = php.servers()?;
         if servers.len() > 1 && php.lock.enabled {
@@ -77,6 +80,41 @@ pub(crate) fn placed(
     Ok((servers.iter().map(|server| (builder(server), server.weight)).collect(), layout))
 }
 
+impl PhpSettings {
+    fn of_cluster(php: &SessionIni) -> Result<Self, PhpSettingsError> {
+        let path = php.cluster().map_err(PhpSettingsError::SavePath)?;
+        let (layout, config) = Layout::phpredis().with_ini(php)?;
+        let mut layout = layout.in_cluster()?;
+        if let Some(prefix) = &path.prefix {
+            layout = layout.prefix(prefix);
+        }
+        Ok(PhpSettings { servers: vec![(of_cluster(&path)?, 1)], layout, config })
+    }
+}
+
+fn of_cluster(path: &ClusterPath) -> Result<RedisBuilder, PhpSettingsError> {
+    let url = RedisUrl::at_cluster(path.seeds.iter().cloned());
+    let url = url.map_err(|_| PhpSettingsError::SavePath(SavePathError::Seeds))?;
+    let builder = RedisBuilder::new(if path.tls { url.over_tls() } else { url });
+    Ok(with_login(builder, path.user.as_deref(), path.password.as_deref(), path.timeout))
+}
+
+fn with_login(
+    mut builder: RedisBuilder,
+    user: Option<&str>,
+    password: Option<&str>,
+    timeout: Duration,
+) -> RedisBuilder {
+    if let Some(user) = user {
+        builder = builder.user(user);
+    }
+    if let Some(password) = password {
+        builder = builder.password(password);
+    }
+    // Zero is for ever in PHP.
+    if timeout > Duration::ZERO { builder.connect_timeout(timeout) } else { builder }
+}
+
 fn builder(server: &RedisServer) -> RedisBuilder {
     let url = match &server.address {
         Address::Unix(path) => RedisUrl::at_socket(path),
@@ -85,18 +123,8 @@ fn builder(server: &RedisServer) -> RedisBuilder {
             if *tls { url.over_tls() } else { url }
         }
     };
-    let mut builder = RedisBuilder::new(url).database(server.database);
-    if let Some(user) = &server.user {
-        builder = builder.user(user);
-    }
-    if let Some(password) = &server.password {
-        builder = builder.password(password);
-    }
-    // Zero is for ever in PHP.
-    if server.timeout > Duration::ZERO {
-        builder = builder.connect_timeout(server.timeout);
-    }
-    builder
+    let builder = RedisBuilder::new(url).database(server.database);
+    with_login(builder, server.user.as_deref(), server.password.as_deref(), server.timeout)
 }
 
 #[cfg(test)]
@@ -140,11 +168,29 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_taken_over() {
+        let path = "session.save_path = \"seed[]=a:7000&seed[]=b:7001&auth[]=web&auth[]=hush\"\n";
+        let php =
+            of(&format!("session.save_handler = rediscluster\nredis.session.locking_enabled = 1\n{path}"))
+                .unwrap();
+        assert_eq!(php.servers[0].0.url.to_string(), "redis-cluster://a:7000,b:7001");
+        assert_eq!(php.layout.data_prefix(), "PHPREDIS_CLUSTER_SESSION:");
+        assert!(!format!("{php:?}").contains("hush"));
+        let path = path.replace("&auth", "&prefix=shop:&auth");
+        let php = of(&format!("session.save_handler = rediscluster\n{path}")).unwrap();
+        assert_eq!(php.layout.data_prefix(), "shop:");
+    }
+
+    #[test]
     fn what_cannot_be_shared_is_refused_with_the_setting_to_change() {
         for (text, told) in [
             ("", "session.save_handler is files"),
             ("session.save_handler = memcached\n", "session.save_handler is memcached"),
             ("session.save_handler = redis\n", "names no server"),
+            (
+                "session.save_handler = rediscluster\nsession.save_path = \"tcp://a\"\n",
+                "names no node of the cluster",
+            ),
             (
                 "session.save_handler = redis\nsession.save_path = \"tcp://a,tcp://b\"\nredis.session.locking_enabled = 1\n",
                 "redis.session.locking_enabled = 0",

@@ -5,11 +5,12 @@ use std::time::Instant;
 
 use cloakroom::PlainId;
 use cloakroom::clock::Timestamp;
-use cloakroom::store::StoreError;
+use cloakroom::store::{StoreError, StoreErrorKind};
 use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Matter, Seen, View};
 use redis::Value;
 
 use super::lock;
+use crate::cluster::tag_beside;
 use crate::durability::Write;
 use crate::error::{self, Effect};
 use crate::invocation::{Evaluated, Invocation};
@@ -31,13 +32,23 @@ impl PhpServer {
     /// The builder's prefix is that of our own keys, beside PHP's; the layout has PHP's.
     ///
     /// # Errors
-    /// [`BuildError`]: which setting does not fit.
+    /// [`BuildError`]: which setting does not fit; a cluster is [`PhpServers`](super::PhpServers).
     pub fn new(server: RedisBuilder) -> Result<Self, BuildError> {
-        let shared = server.build()?.into_shared();
-        if shared.nodes.cluster().is_some() {
-            return Err(BuildError::PhpInCluster);
+        let server = Self::anywhere(server)?;
+        if server.is_cluster() { Err(BuildError::PhpInCluster) } else { Ok(server) }
+    }
+
+    /// One server or a cluster. In a cluster it is not asked for ids of different slots at once.
+    pub(super) fn anywhere(server: RedisBuilder) -> Result<Self, BuildError> {
+        let server = PhpServer { shared: server.build()?.into_shared() };
+        if server.is_cluster() && server.confirms(Matter::Identity) {
+            return Err(BuildError::PhpDurabilityInCluster);
         }
-        Ok(PhpServer { shared })
+        Ok(server)
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        self.shared.nodes.cluster().is_some()
     }
 
     /// What is under a key, as PHP wrote it: for looking at one. Nothing is changed, no lock is asked for.
@@ -57,13 +68,27 @@ impl PhpServer {
         }
     }
 
-    /// The keys of a session: PHP's value, the lock (ours, where PHP takes none), what is beside.
+    /// The keys of a session: PHP's value, the lock (ours, where PHP takes none), what is beside. In a cluster all are in one slot.
     fn keys_of(&self, layout: &Layout, id: &PlainId) -> [String; 3] {
         let digest = data_encoding::BASE64URL_NOPAD.encode(id.key().as_bytes());
-        let beside = format!("{}php:{digest}", self.shared.names.prefix());
-        let lock = layout.lock_name(id);
-        let lock = lock.unwrap_or_else(|| format!("{}php-lock:{digest}", self.shared.names.prefix()));
-        [layout.data_name(id), lock, beside]
+        let data = layout.data_name(id);
+        let tag = if self.is_cluster() { tag_beside(data.as_bytes()) } else { String::new() };
+        let ours = |what: &str| format!("{}{what}:{tag}{digest}", self.shared.names.prefix());
+        let lock = layout.lock_name(id).unwrap_or_else(|| ours("php-lock"));
+        [data, lock, ours("php")]
+    }
+
+    /// A lock of PHP's would be in another slot than the session.
+    fn fits(&self, layout: &Layout, ids: &[PlainId]) -> Result<(), StoreError> {
+        if !self.is_cluster() || ids.iter().all(|id| layout.lock_name(id).is_none()) {
+            return Ok(());
+        }
+        let why = format!(
+            "the PHP layout {} is one for single servers, and {} is a cluster: take it with Layout::in_cluster",
+            layout.name(),
+            self.shared.place
+        );
+        Err(StoreError::new(StoreErrorKind::Refused, why))
     }
 }
 
@@ -131,6 +156,7 @@ impl Ground for PhpServer {
     }
 
     async fn look(&self, deadline: Instant, layout: &Layout, ids: &[PlainId]) -> Result<View, StoreError> {
+        self.fits(layout, ids)?;
         let names: Vec<String> = ids.iter().flat_map(|id| self.keys_of(layout, id)).collect();
         let script = Invocation::new(&scripts::PHP_LOOK, &names);
         let answer =

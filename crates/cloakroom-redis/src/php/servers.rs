@@ -1,4 +1,4 @@
-//! Several servers, over which phpredis spreads sessions by their ids.
+//! Several servers, over which phpredis spreads sessions by their ids; or a cluster, which spreads them itself.
 
 use std::time::Instant;
 
@@ -11,7 +11,8 @@ use super::server::PhpServer;
 use super::spread::Spread;
 use crate::{BuildError, RedisBuilder};
 
-/// The servers of a PHP application whose `session.save_path` names several, each with its weight; or one.
+/// The servers of a PHP application whose `session.save_path` names several, each with its weight; or one; or a cluster
+/// (`session.save_handler = rediscluster`), which is one with any weight.
 ///
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
@@ -24,12 +25,25 @@ use crate::{BuildError, RedisBuilder};
 /// # Ok(()) }
 /// ```
 ///
-/// A session is on the server that its id's first four bytes choose, as phpredis has it, so everything about one id is one step on one server,
+/// On several, a session is on the server that its id's first four bytes choose, as phpredis has it, so everything about one id is one step on one server,
 /// as with [`PhpServer`]. A change of id may lead to another server and is two steps then: the session is under the new id before it ends under the old one.
 /// `docs/guarantees.md` says what that means. The servers' clocks have to agree: a new session's deadlines are taken from the clock of the
 /// old one's server.
 ///
-/// phpredis must not lock there (`redis.session.locking_enabled = 0`): it frees locks on the wrong server, so that they stay until they
+/// In a cluster everything about one id is in one slot, and the layout is one [`in_cluster`](Layout::in_cluster): phpredis takes no lock there. A
+/// change of id leads to another slot and is two steps, as between servers.
+///
+/// ```no_run
+/// # fn f() -> Result<(), Box<dyn std::error::Error>> {
+/// use cloakroom_redis::{RedisStore, php::{Layout, PhpServers, PhpStore}};
+///
+/// // session.save_path = "seed[]=a:6379&seed[]=b:6379"
+/// let cluster = RedisStore::builder("redis-cluster://a,b")?;
+/// let store = PhpStore::new(PhpServers::new([(cluster, 1)])?, Layout::phpredis().in_cluster()?);
+/// # Ok(()) }
+/// ```
+///
+/// phpredis must not lock on several servers (`redis.session.locking_enabled = 0`): it frees locks on the wrong server, so that they stay until they
 /// expire. [`PhpSettings`](super::PhpSettings) refuses it.
 #[derive(Debug)]
 pub struct PhpServers(Spread<PhpServer>);
@@ -39,11 +53,17 @@ impl PhpServers {
     /// nothing yet.
     ///
     /// # Errors
-    /// [`BuildError`]: which setting does not fit, or that there is no server with a weight.
+    /// [`BuildError`]: which setting does not fit, that there is no server with a weight, or that there is a cluster among several.
     pub fn new(servers: impl IntoIterator<Item = (RedisBuilder, u32)>) -> Result<Self, BuildError> {
-        let server = |(server, weight)| Ok((PhpServer::new(server)?, weight));
-        let servers = servers.into_iter().map(server).collect::<Result<Vec<_>, BuildError>>()?;
-        Spread::over(servers).map(PhpServers).ok_or(BuildError::PhpWeights)
+        let server = |(server, weight)| Ok((PhpServer::anywhere(server)?, weight));
+        let mut servers = servers.into_iter().map(server).collect::<Result<Vec<_>, BuildError>>()?;
+        match servers.pop_if(|(server, _)| server.is_cluster()) {
+            Some((cluster, _)) if servers.is_empty() => Ok(PhpServers(Spread::over_slots(cluster))),
+            None if !servers.iter().any(|(server, _)| server.is_cluster()) => {
+                Spread::over(servers).map(PhpServers).ok_or(BuildError::PhpWeights)
+            }
+            _ => Err(BuildError::PhpInCluster),
+        }
     }
 }
 

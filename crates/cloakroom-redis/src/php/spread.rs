@@ -8,14 +8,22 @@ use cloakroom::store::{StoreError, StoreErrorKind};
 use cloakroom_php::layout::{Change, DataChange, Ground, Layout, LockChange, Matter, Seen, View};
 
 use super::lock;
+use crate::cluster::slot_of;
 use crate::together;
 
-/// Places with their weights. There is at least one, and the weights are not all nothing.
+/// Places, and how sessions are shared out among them.
 #[derive(Debug)]
 pub(super) struct Spread<G> {
-    grounds: Vec<(G, u32)>,
-    total: u32,
+    shares: Shares<G>,
     place: String,
+}
+
+#[derive(Debug)]
+enum Shares<G> {
+    /// By weights. There is at least one, and they are not all nothing.
+    Weights { grounds: Vec<(G, u32)>, total: u32 },
+    /// By the slots of a cluster, which is one place that takes one slot at a time.
+    Slots(G),
 }
 
 /// What a change is in one of the places.
@@ -39,20 +47,20 @@ impl<G: Ground> Spread<G> {
         let total = grounds.iter().try_fold(0u32, |sum, (_, weight)| sum.checked_add(*weight))?;
         let places: Vec<&str> = grounds.iter().map(|(ground, _)| ground.place()).collect();
         let place = places.join(", ");
-        (total > 0).then_some(Spread { grounds, total, place })
+        (total > 0).then_some(Spread { shares: Shares::Weights { grounds, total }, place })
     }
 
-    /// As phpredis chooses: the first four bytes of the id (not of the key) modulo all weights, counted from the last server on.
-    fn at(&self, id: &PlainId) -> usize {
-        let first = id.expose().as_bytes().first_chunk::<4>().copied().unwrap_or_default();
-        let mut position = u32::from_le_bytes(first) % self.total.max(1);
-        for (at, (_, weight)) in self.grounds.iter().enumerate().rev() {
-            if position < *weight {
-                return at;
-            }
-            position -= weight;
+    pub(super) fn over_slots(cluster: G) -> Self {
+        let place = cluster.place().to_owned();
+        Spread { shares: Shares::Slots(cluster), place }
+    }
+
+    /// Which share a session is in.
+    fn at(&self, layout: &Layout, id: &PlainId) -> usize {
+        match &self.shares {
+            Shares::Weights { grounds, total } => by_weight(grounds, *total, id),
+            Shares::Slots(_) => usize::from(slot_of(layout.data_name(id).as_bytes())),
         }
-        0
     }
 
     /// The one for what no id says. There is one; an error costs less than a panic.
@@ -60,20 +68,31 @@ impl<G: Ground> Spread<G> {
         self.ground(0)
     }
 
+    pub(super) fn grounds(&self) -> impl Iterator<Item = &G> {
+        let (weighed, cluster) = match &self.shares {
+            Shares::Weights { grounds, .. } => (grounds.as_slice(), None),
+            Shares::Slots(cluster) => (Default::default(), Some(cluster)),
+        };
+        weighed.iter().map(|(ground, _)| ground).chain(cluster)
+    }
+
     fn ground(&self, at: usize) -> Result<&G, StoreError> {
-        let ground = self.grounds.get(at).map(|(ground, _)| ground);
+        let ground = match &self.shares {
+            Shares::Weights { grounds, .. } => grounds.get(at).map(|(ground, _)| ground),
+            Shares::Slots(cluster) => Some(cluster),
+        };
         ground.ok_or_else(|| StoreError::new(StoreErrorKind::Unavailable, "there is no server"))
     }
 
     /// What is changed in each place, in the order in which it is to be made. A place where nothing changes is not asked: what was seen there is what
     /// an ended session left behind, which stays as it is.
-    fn parts(&self, view: &View, changes: Vec<Change>) -> Vec<Part> {
+    fn parts(&self, layout: &Layout, view: &View, changes: Vec<Change>) -> Vec<Part> {
         let mut parts: Vec<(Turn, Part)> = Vec::new();
         for change in changes {
             let Some(seen) = view.sessions.get(change.at) else { continue };
-            let (ground, turn) = (self.at(&seen.id), turn_of(seen, &change));
+            let (ground, turn) = (self.at(layout, &seen.id), turn_of(seen, &change));
             let at = parts.iter().position(|(_, part)| part.ground == ground).unwrap_or_else(|| {
-                parts.push((turn, self.seen_at(ground, view)));
+                parts.push((turn, self.seen_at(layout, ground, view)));
                 parts.len() - 1
             });
             let Some((first, part)) = parts.get_mut(at) else { continue };
@@ -88,16 +107,16 @@ impl<G: Ground> Spread<G> {
     }
 
     /// Every place that something was seen in, where nothing changes.
-    fn places(&self, view: &View) -> Vec<Part> {
-        let mut grounds: Vec<usize> = view.sessions.iter().map(|seen| self.at(&seen.id)).collect();
+    fn places(&self, layout: &Layout, view: &View) -> Vec<Part> {
+        let mut grounds: Vec<usize> = view.sessions.iter().map(|seen| self.at(layout, &seen.id)).collect();
         grounds.sort_unstable();
         grounds.dedup();
-        grounds.into_iter().map(|ground| self.seen_at(ground, view)).collect()
+        grounds.into_iter().map(|ground| self.seen_at(layout, ground, view)).collect()
     }
 
     /// What of this is in that place.
-    fn seen_at(&self, ground: usize, view: &View) -> Part {
-        let here = view.sessions.iter().filter(|seen| self.at(&seen.id) == ground).cloned();
+    fn seen_at(&self, layout: &Layout, ground: usize, view: &View) -> Part {
+        let here = view.sessions.iter().filter(|seen| self.at(layout, &seen.id) == ground).cloned();
         let view = View { now: view.now, sessions: here.collect() };
         Part { ground, view, changes: Vec::new() }
     }
@@ -135,7 +154,7 @@ impl<G: Ground> Spread<G> {
     ) -> Result<View, StoreError> {
         let mut groups: Vec<(usize, Vec<PlainId>)> = Vec::new();
         for id in ids {
-            let at = self.at(id);
+            let at = self.at(layout, id);
             match groups.iter_mut().find(|(ground, _)| *ground == at) {
                 Some((_, here)) => here.push(id.clone()),
                 None => groups.push((at, vec![id.clone()])),
@@ -160,7 +179,8 @@ impl<G: Ground> Spread<G> {
         changes: Vec<Change>,
         matter: Matter,
     ) -> Result<bool, StoreError> {
-        let parts = if changes.is_empty() { self.places(view) } else { self.parts(view, changes) };
+        let parts =
+            if changes.is_empty() { self.places(layout, view) } else { self.parts(layout, view, changes) };
         let (mut made, mut undurable): (Vec<Part>, _) = (Vec::new(), None);
         let mut left = u32::try_from(parts.len()).unwrap_or(u32::MAX);
         for part in parts {
@@ -190,7 +210,7 @@ impl<G: Ground> Spread<G> {
     }
 
     pub(super) fn confirms(&self, matter: Matter) -> bool {
-        self.grounds.iter().any(|(ground, _)| ground.confirms(matter))
+        self.grounds().any(|ground| ground.confirms(matter))
     }
 
     pub(super) async fn now(&self) -> Result<Timestamp, StoreError> {
@@ -202,6 +222,19 @@ impl<G: Ground> Spread<G> {
 fn share(deadline: Instant, parts: u32) -> Instant {
     let now = Instant::now();
     now + deadline.saturating_duration_since(now) / parts.max(1)
+}
+
+/// As phpredis chooses: the first four bytes of the id (not of the key) modulo all weights, counted from the last server on.
+fn by_weight<G>(grounds: &[(G, u32)], total: u32, id: &PlainId) -> usize {
+    let first = id.expose().as_bytes().first_chunk::<4>().copied().unwrap_or_default();
+    let mut position = u32::from_le_bytes(first) % total.max(1);
+    for (at, (_, weight)) in grounds.iter().enumerate().rev() {
+        if position < *weight {
+            return at;
+        }
+        position -= weight;
+    }
+    0
 }
 
 fn turn_of(seen: &Seen, change: &Change) -> Turn {

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom::{Locking, Session, SessionManager};
+use cloakroom_redis::RedisBuilder;
 use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpServers, PhpStore, Stage};
 use http::Request;
 
 use super::both::{self, Both};
 use super::fpm::Fpm;
+use crate::support::cluster::Cluster;
 use crate::support::{Kind, Server};
 
 /// How PHP keeps its sessions, and what they are here.
@@ -27,7 +29,7 @@ pub struct Setup<'s> {
     pub cookie: &'s str,
     /// Whether PHP's keys have no expiry.
     pub endless: bool,
-    /// One for each server that the sessions are spread over.
+    /// One for each server that the sessions are spread over. None: they are in a cluster.
     pub weights: &'s [u32],
     pub settings: Vec<(&'s str, &'s str)>,
 }
@@ -48,12 +50,16 @@ impl Setup<'_> {
     }
 }
 
+/// Where the sessions are.
+enum Place {
+    Servers(Vec<Server>),
+    Cluster(Cluster),
+}
+
 /// A PHP application and a service of ours, and the servers that both have their sessions in.
 pub struct Shop {
     both: Both,
-    /// The first of them, and most often the only one.
-    pub server: Server,
-    others: Vec<Server>,
+    place: Place,
     weights: Vec<u32>,
     layout: Layout,
     prefix: String,
@@ -68,44 +74,92 @@ impl Deref for Shop {
     }
 }
 
+impl Place {
+    fn start(weights: &[u32]) -> Self {
+        match weights {
+            [] => Place::Cluster(Cluster::start(Kind::Redis)),
+            _ => Place::Servers(weights.iter().map(|_| Server::start(Kind::Redis)).collect()),
+        }
+    }
+
+    /// As PHP is told of it.
+    fn save_path(&self, weights: &[u32]) -> String {
+        let at = |server: &Server| format!("127.0.0.1:{}", server.port());
+        match self {
+            Place::Cluster(cluster) => {
+                let seeds = cluster.primaries().iter().map(|node| format!("seed[]={}", at(node)));
+                seeds.collect::<Vec<_>>().join("&")
+            }
+            Place::Servers(servers) => match servers.as_slice() {
+                [only] => format!("tcp://{}", at(only)),
+                several => {
+                    let weighed = several.iter().zip(weights);
+                    let each =
+                        weighed.map(|(server, weight)| format!("tcp://{}?weight={weight}", at(server)));
+                    each.collect::<Vec<_>>().join(",")
+                }
+            },
+        }
+    }
+
+    /// As we are.
+    fn shares(&self, weights: &[u32]) -> Vec<(RedisBuilder, u32)> {
+        match self {
+            Place::Cluster(cluster) => vec![(cluster.builder(), 1)],
+            Place::Servers(servers) => {
+                servers.iter().zip(weights).map(|(server, weight)| (server.builder(), *weight)).collect()
+            }
+        }
+    }
+}
+
 impl Shop {
     pub fn open(setup: Setup<'_>) -> Arc<Self> {
-        let mut servers: Vec<Server> = setup.weights.iter().map(|_| Server::start(Kind::Redis)).collect();
-        let shares = servers.iter().zip(setup.weights);
-        let address = |(server, weight): (&Server, &u32)| match servers.len() {
-            1 => format!("tcp://127.0.0.1:{}", server.port()),
-            _ => format!("tcp://127.0.0.1:{}?weight={weight}", server.port()),
-        };
-        let save_path = shares.map(address).collect::<Vec<_>>().join(",");
+        let place = Place::start(setup.weights);
+        let save_path = place.save_path(setup.weights);
         let mut settings = vec![("session.save_path", save_path.as_str()), ("serialize_precision", "-1")];
         settings.extend(setup.settings);
         let php = Fpm::start(&both::page(setup.begins), setup.cookie, &settings);
         let layout = setup.layout.user_variable("user_id");
         let config = both::patient(layout.session_config(), layout.locking());
-        let shares = servers.iter().zip(setup.weights).map(|(server, weight)| (server.builder(), *weight));
-        let store = PhpStore::new(PhpServers::new(shares).unwrap(), layout.clone());
+        let store = PhpStore::new(PhpServers::new(place.shares(setup.weights)).unwrap(), layout.clone());
         let rust = SessionManager::new(store, config).unwrap();
-        let others = servers.split_off(1);
-        let server = servers.pop().unwrap();
         let both = Both::new(php, rust, setup.called);
         let (prefix, endless, weights) = (setup.prefix.to_owned(), setup.endless, setup.weights.to_vec());
-        Arc::new(Shop { both, server, others, weights, layout, prefix, endless })
+        Arc::new(Shop { both, place, weights, layout, prefix, endless })
     }
 
     /// The service at some stage of its way out of PHP's layout.
     fn at(&self, stage: Stage) -> SessionManager {
-        let shares = self.servers().zip(&self.weights).map(|(server, weight)| (server.builder(), *weight));
-        let php = PhpStore::new(PhpServers::new(shares).unwrap(), self.layout.clone());
-        let new = Arc::new(self.server.builder().build().unwrap());
+        let php =
+            PhpStore::new(PhpServers::new(self.place.shares(&self.weights)).unwrap(), self.layout.clone());
+        let new = Arc::new(self.server().builder().build().unwrap());
         SessionManager::new(MovingStore::new(php, new, stage), self.layout.session_config()).unwrap()
     }
 
-    pub fn servers(&self) -> impl Iterator<Item = &Server> {
-        std::iter::once(&self.server).chain(&self.others)
+    /// All of them; of a cluster, its primaries.
+    pub fn servers(&self) -> &[Server] {
+        match &self.place {
+            Place::Servers(servers) => servers,
+            Place::Cluster(cluster) => cluster.primaries(),
+        }
+    }
+
+    /// The cluster that they are in.
+    pub fn cluster(&self) -> &Cluster {
+        match &self.place {
+            Place::Cluster(cluster) => cluster,
+            Place::Servers(_) => panic!("no cluster"),
+        }
+    }
+
+    /// The first of them, and most often the only one.
+    pub fn server(&self) -> &Server {
+        &self.servers()[0]
     }
 
     pub fn exists(&self, key: &str) -> bool {
-        self.server.raw(&format!("EXISTS {key}")).starts_with(":1")
+        self.server().raw(&format!("EXISTS {key}")).starts_with(":1")
     }
 
     /// Locks, and what has no expiry (but for what PHP keeps for ever).
@@ -118,7 +172,7 @@ impl Shop {
             let answer = server.raw(&format!("EVAL \"{script}\" 0 {for_ever}"));
             answer.split_once("\r\n").unwrap().1.split("\r\n").next().unwrap().to_owned()
         };
-        self.servers().map(left).collect()
+        self.servers().iter().map(left).collect()
     }
 
     pub fn is_content(&self) {
@@ -152,7 +206,10 @@ pub async fn a_move(shop: &Shop) {
     let service = shop.at(Stage::Move);
     assert_eq!(shop.served(&service, &mut id, add).await, 3, "{called}");
     let key = format!("{}{}", shop.prefix, by_php.as_deref().unwrap());
-    assert!(shop.servers().all(|server| server.raw(&format!("EXISTS {key}")).starts_with(":0")), "{called}");
+    assert!(
+        shop.servers().iter().all(|server| server.raw(&format!("EXISTS {key}")).starts_with(":0")),
+        "{called}"
+    );
     let look = async |session: &Session| {
         let basket: Vec<BTreeMap<String, serde_json::Value>> = session.get("basket").unwrap().unwrap();
         let node: BTreeMap<String, serde_json::Value> = session.get("node").unwrap().unwrap();
@@ -260,19 +317,22 @@ pub async fn a_holder_is_killed(shop: &Shop, layout: &str, lock_suffix: &str) {
     let told = id.clone().unwrap();
     let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "a_holder_of_the_lock"])
-        .env("CLOAKROOM_TEST_HOLDER", format!("{} {layout} {} {told}", shop.server.port(), shop.php.cookie()))
+        .env(
+            "CLOAKROOM_TEST_HOLDER",
+            format!("{} {layout} {} {told}", shop.server().port(), shop.php.cookie()),
+        )
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let lock = format!("{}{told}{lock_suffix}", shop.prefix);
     let began = Instant::now();
-    while !shop.server.raw(&format!("GET {lock}")).contains("cloakroom|rust-") {
+    while !shop.server().raw(&format!("GET {lock}")).contains("cloakroom|rust-") {
         assert!(began.elapsed() < Duration::from_secs(20), "the lock is not taken");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     holder.kill().unwrap();
     holder.wait().unwrap();
-    let left = shop.server.raw(&format!("PTTL {lock}"));
+    let left = shop.server().raw(&format!("PTTL {lock}"));
     let left: i64 = left.strip_prefix(':').unwrap().lines().next().unwrap().parse().unwrap();
     assert!((1..=1500).contains(&left), "{left}");
     // PHP waits for it, and nobody else does anything about it.

@@ -139,8 +139,9 @@ impl Cluster {
         std::thread::sleep(linger);
         loop {
             let answer = source.raw(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
-            let keys: Vec<&str> =
-                answer.lines().filter(|line| line.contains(':') && line.contains('{')).collect();
+            // Not the lengths between them.
+            let is_key = |line: &&str| line.contains(':') && !line.starts_with(['*', '$', '+']);
+            let keys: Vec<&str> = answer.lines().filter(is_key).collect();
             if keys.is_empty() {
                 break;
             }

@@ -160,7 +160,9 @@ impl Server {
 
     /// Ready for commands, having read its data.
     fn answers(&self) -> bool {
-        TcpStream::connect(("127.0.0.1", self.port)).is_ok() && !self.raw("PING").contains("LOADING")
+        // One that gives up as it starts may have listened for a moment.
+        let told = try_raw(self.port, "PING\r\nQUIT", false);
+        told.is_ok_and(|told| !told.is_empty() && !told.contains("LOADING"))
     }
 
     /// Kills it, as a crash would.
@@ -234,16 +236,21 @@ impl Drop for Server {
 
 /// Sends lines on a connection of its own, and their end as well if it is to be heard; answers with all that comes within a moment.
 pub fn raw(port: u16, lines: &str, end: bool) -> String {
+    try_raw(port, lines, end).unwrap()
+}
+
+/// The same, where nobody may be there.
+fn try_raw(port: u16, lines: &str, end: bool) -> std::io::Result<String> {
     use std::io::{Read, Write};
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    stream.write_all(format!("{lines}\r\n").as_bytes()).unwrap();
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(format!("{lines}\r\n").as_bytes())?;
     if end {
         let _ = stream.shutdown(std::net::Shutdown::Write);
     }
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 pub fn free_port() -> u16 {

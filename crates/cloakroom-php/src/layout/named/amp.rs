@@ -5,7 +5,8 @@ use std::time::Duration;
 use cloakroom::{CookieConfig, CookieLifetime, IdRules, Secure};
 
 use crate::layout::coding::Form;
-use crate::layout::scheme::{InCookie, InFile, Ini, Layout, LayoutError, LockAt};
+use crate::layout::error::LayoutError;
+use crate::layout::scheme::{InCookie, InFile, Ini, Layout, LockAt};
 
 /// 36 random bytes as base64url.
 const IDS: IdRules = IdRules { alphabet: BASE64URL, length: 48, accepted: BASE64URL, lengths: 48..=48 };

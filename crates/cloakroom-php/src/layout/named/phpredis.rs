@@ -6,7 +6,11 @@ use cloakroom::IdRules;
 
 use crate::Format;
 use crate::layout::coding::{Coding, Form, Packing};
+use crate::layout::error::LayoutError;
 use crate::layout::scheme::{ACCEPTED, InCookie, InFile, Ini, Layout, LockAt, UP_TO_V, php_cookie};
+
+const PREFIX: &str = "PHPREDIS_SESSION:";
+const IN_CLUSTER: &str = "PHPREDIS_CLUSTER_SESSION:";
 
 impl Layout {
     /// phpredis' own session handler: `session.save_handler = redis`, on one server or spread over several.
@@ -16,7 +20,7 @@ impl Layout {
     pub fn phpredis() -> Self {
         Layout {
             name: "phpredis",
-            prefix: "PHPREDIS_SESSION:".to_owned(),
+            prefix: PREFIX.to_owned(),
             lock: LockAt::Behind("_LOCK"),
             coding: Coding { form: Form::Handler(Format::Php), packing: Packing::BySetting(None) },
             ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
@@ -28,5 +32,18 @@ impl Layout {
             endless: false,
             in_file: InFile::Session,
         }
+    }
+
+    /// The same in a Redis Cluster: `session.save_handler = rediscluster`. Keys begin with `PHPREDIS_CLUSTER_SESSION:` unless they were given another
+    /// [`prefix`](Self::prefix), and phpredis takes no lock, whatever `redis.session.locking_enabled` says: leases of ours are in keys of our own.
+    ///
+    /// # Errors
+    /// The layout is not phpredis' own session handler's.
+    pub fn in_cluster(self) -> Result<Self, LayoutError> {
+        if !self.is_by_phpredis() {
+            return Err(LayoutError::Cluster(self.name));
+        }
+        let prefix = if self.prefix == PREFIX { IN_CLUSTER.to_owned() } else { self.prefix };
+        Ok(Layout { prefix, lock: LockAt::Beside, ..self })
     }
 }

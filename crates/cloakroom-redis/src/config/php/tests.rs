@@ -103,6 +103,19 @@ async fn a_compression_is_taken_over_or_refused() {
 }
 
 #[tokio::test]
+async fn a_cluster_is_taken_with_the_layouts_that_phpredis_has_there() {
+    let with = |rest: &str| format!("{TABLE}url = \"redis-cluster://a,b\"\n{rest}");
+    for layout in ["phpredis", "symfony-phpredis"] {
+        let told = config(&with(&format!("layout = \"{layout}\"\n")), &[]).await.unwrap();
+        assert!(told.starts_with(layout), "{told}");
+    }
+    let told = config(&with("layout = \"uma\"\n"), &[]).await.unwrap_err();
+    assert!(told.contains("uma cannot be shared in a Redis Cluster"), "{told}");
+    let told = config(&with("layout = \"phpredis\"\nmoving = \"move\"\n"), &[]).await.unwrap_err();
+    assert!(told.contains("moving is not built for a cluster yet"), "{told}");
+}
+
+#[tokio::test]
 async fn every_layout_that_parses_can_be_named() {
     for name in Layout::names().filter(|name| ![FILES, MINI].contains(name)) {
         let file = format!("{TABLE}layout = \"{name}\"\n");

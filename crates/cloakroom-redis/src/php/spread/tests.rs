@@ -100,15 +100,31 @@ fn phpredis_counts_from_the_last_server_on() {
     let ids = ids();
     let two = Spread::over(vec![(told("a", &[]), 1), (told("b", &[]), 1)]).unwrap();
     assert_eq!(two.place(), "a, b");
-    assert_eq!((two.at(&id(&ids, "0000")), two.at(&id(&ids, "1000"))), (1, 0));
+    assert_eq!(
+        (two.at(&Layout::phpredis(), &id(&ids, "0000")), two.at(&Layout::phpredis(), &id(&ids, "1000"))),
+        (1, 0)
+    );
     // 0x30303030 is 1 modulo 5, and so on: b has 0, 1 and 2, nobody by itself has less than its weight.
     let weighed = Spread::over(vec![(told("a", &[]), 2), (told("b", &[]), 3)]).unwrap();
-    let of = |n: u8| weighed.at(&id(&ids, &format!("{n}000")));
+    let of = |n: u8| weighed.at(&Layout::phpredis(), &id(&ids, &format!("{n}000")));
     let expected = |n: u8| if (0x3030_3030_u32 + u32::from(n)) % 5 < 3 { 1 } else { 0 };
     assert!((0..10).all(|n| of(n) == expected(n)));
     assert!(Spread::over(vec![(told("a", &[]), 0)]).is_none());
     assert!(Spread::<Told>::over(Vec::new()).is_none());
     assert!(Spread::over(vec![(told("a", &[]), u32::MAX), (told("b", &[]), 1)]).is_none());
+}
+
+#[test]
+fn in_a_cluster_a_session_is_where_its_key_is_and_everything_is_asked_of_the_cluster() {
+    let ids = ids();
+    let cluster = Spread::over_slots(told("cluster", &[]));
+    let layout = Layout::phpredis().in_cluster().unwrap();
+    let session = id(&ids, "0000");
+    let key = format!("PHPREDIS_CLUSTER_SESSION:{}", session.expose());
+    assert_eq!(cluster.at(&layout, &session), usize::from(slot_of(key.as_bytes())));
+    let elsewhere = layout.prefix("{shop}:");
+    assert_eq!(cluster.at(&elsewhere, &session), usize::from(slot_of(b"shop")));
+    assert_eq!(cluster.ground(16_383).unwrap().name, "cluster");
 }
 
 #[tokio::test]
@@ -133,11 +149,11 @@ async fn c4_across_servers_the_new_id_is_there_before_the_old_one_ends() {
     assert!(
         !spread.apply(soon(), &Layout::phpredis(), &view, changes.clone(), Matter::Identity).await.unwrap()
     );
-    assert!(spread.grounds[1].0.asked.lock().is_empty());
+    assert!(spread.ground(1).unwrap().asked.lock().is_empty());
 
     let spread = Spread::over(vec![(told("a", &[Ok(true)]), 1), (told("b", &[Ok(true)]), 1)]).unwrap();
     assert!(spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await.unwrap());
-    for (ground, _) in &spread.grounds {
+    for ground in spread.grounds() {
         let asked = ground.asked.lock();
         // Each compares what it has, and nothing else.
         assert_eq!((asked.len(), asked[0].0.sessions.len(), asked[0].1.len()), (1, 1, 1));
@@ -155,7 +171,7 @@ async fn c1_across_servers_a_change_of_id_that_is_not_made_leaves_nothing_under_
         let (view, changes, _held) = change_of_id(&ids);
         let told = spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await;
         assert_eq!(told.map_err(|error| error.kind()), answer);
-        let asked = spread.grounds[0].0.asked.lock();
+        let asked = spread.ground(0).unwrap().asked.lock();
         let (view, undone) = &asked[1];
         // It is removed if it is still what was put there.
         assert_eq!(view.sessions[0].data.as_deref(), Some(&b"n|i:1;"[..]));
@@ -168,7 +184,7 @@ async fn c1_across_servers_a_change_of_id_that_is_not_made_leaves_nothing_under_
     let (view, changes, _held) = change_of_id(&ids);
     let told = spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await.unwrap_err();
     assert_eq!(told.kind(), StoreErrorKind::Unknown);
-    assert_eq!(spread.grounds[0].0.asked.lock().len(), 1);
+    assert_eq!(spread.ground(0).unwrap().asked.lock().len(), 1);
 }
 
 #[tokio::test]
@@ -181,13 +197,13 @@ async fn c8_across_servers_what_is_not_confirmed_in_one_place_is_made_in_both_an
         let told = spread.apply(soon(), &Layout::phpredis(), &view, changes, Matter::Identity).await;
         let mut error = told.unwrap_err();
         assert_eq!((error.kind(), error.take_made()), (StoreErrorKind::Undurable, Some(true)));
-        assert!(spread.grounds.iter().all(|(ground, _)| ground.asked.lock().len() == 1));
+        assert!(spread.grounds().all(|ground| ground.asked.lock().len() == 1));
     }
     // Confirmed is what was seen, wherever that was.
     let spread = Spread::over(vec![(told("a", &[Ok(true)]), 1), (told("b", &[Ok(false)]), 1)]).unwrap();
     let (view, _, _held) = change_of_id(&ids);
     assert!(!spread.apply(soon(), &Layout::phpredis(), &view, Vec::new(), Matter::Identity).await.unwrap());
     let asked = |ground: &Told| ground.asked.lock().iter().map(|(view, _)| view.sessions.len()).collect();
-    let asked: Vec<Vec<usize>> = spread.grounds.iter().map(|(ground, _)| asked(ground)).collect();
+    let asked: Vec<Vec<usize>> = spread.grounds().map(asked).collect();
     assert_eq!(asked, [[1], [1]]);
 }
