@@ -100,12 +100,15 @@ async fn a_session_that_php_only_began_is_one_without_variables() {
         );
         ini.add("php.ini", text.as_bytes());
         let php = PhpSettings::of(&ini.session()).unwrap();
-        let store = PhpStore::new(PhpServers::new(php.servers).unwrap(), php.layout);
+        let servers = PhpServers::new(php.servers).unwrap();
+        let looking = PhpServers::new([(cluster.builder(), 1)]).unwrap();
+        let store = PhpStore::new(servers, php.layout);
         let ids = store.conventions().unwrap().ids;
         let id = ids.hold(&[b'a'; 32]).unwrap();
         let key = format!("shop:{}", id.expose());
         let owner = &cluster.nodes[cluster.first_owner(cluster.slot(&key))];
         assert!(owner.raw(&format!("SET {key} \"\" EX 60")).starts_with("+OK"));
+        assert_eq!(looking.value(&key).await.unwrap(), Some(Vec::new()));
         match store.load(id.key()).await.unwrap() {
             Loaded::Live(snapshot) => assert!(snapshot.record.payload.is_empty(), "{format}"),
             other => panic!("{format}: {other:?}"),

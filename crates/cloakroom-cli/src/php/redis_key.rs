@@ -1,7 +1,7 @@
 //! A session where a running application has it: a key in Redis.
 
 use clap::Args;
-use cloakroom_redis::php::PhpServer;
+use cloakroom_redis::php::PhpServers;
 use cloakroom_redis::{RedisBuilder, RedisUrl};
 
 use crate::Trouble;
@@ -9,7 +9,7 @@ use crate::Trouble;
 /// Neither is ever shown again: there may be a password in the one, and there is a session's id in the other.
 #[derive(Clone, Args)]
 pub(crate) struct RedisKey {
-    /// Take the session from this server instead, `redis://HOST:PORT/DB` or any other URL of one; it is only read.
+    /// Take the session from this server instead, `redis://HOST:PORT/DB` or any other URL of one, or of a cluster; it is only read.
     #[arg(long, value_name = "URL", requires = "key", conflicts_with = "file")]
     redis: Option<String>,
     /// The key there, as PHP has it: `PHPREDIS_SESSION:ID`.
@@ -31,8 +31,8 @@ impl RedisKey {
         let place = url.to_string();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let value = runtime.block_on(async {
-            let server = PhpServer::new(RedisBuilder::new(url))?;
-            Ok::<_, Trouble>(server.value(key).await?)
+            let servers = PhpServers::new([(RedisBuilder::new(url), 1)])?;
+            Ok::<_, Trouble>(servers.value(key).await?)
         })?;
         match value {
             Some(value) => Ok(Some(value)),

@@ -67,6 +67,21 @@ impl PhpServers {
     }
 }
 
+impl PhpServers {
+    /// What is under a key, as [`PhpServer::value`]; of several servers, of the first that has it.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn value(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        for server in self.0.grounds() {
+            if let Some(value) = server.value(key).await? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
+    }
+}
+
 impl Ground for PhpServers {
     fn place(&self) -> &str {
         self.0.place()
