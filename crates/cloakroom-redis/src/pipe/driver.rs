@@ -87,8 +87,11 @@ impl Driver {
                 match Pin::new(&mut *self.stream).poll_write(cx, rest)? {
                     Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(sent) => (self.sent, self.flushed) = (self.sent + sent, false),
-                    // Woken when there is room. What is asked until then gathers.
-                    Poll::Pending => return Ok(()),
+                    // Woken when there is room. What is asked until then gathers, and its deadlines count.
+                    Poll::Pending => {
+                        self.note(cx);
+                        return Ok(());
+                    }
                 }
             } else if !self.take(cx) {
                 if !self.flushed {
@@ -110,12 +113,15 @@ impl Driver {
             return false;
         }
         std::mem::swap(&mut self.sending, &mut desk.bytes);
-        let before = self.under_way.len();
-        self.under_way.extend(desk.calls.drain(..));
-        drop(desk);
-        let new = self.under_way.range(before..).map(|call| call.ends);
-        self.earliest = new.chain(self.earliest).min();
+        self.earliest = expect(&mut self.under_way, &mut desk.calls).chain(self.earliest).min();
         true
+    }
+
+    /// Notes who waits for what cannot be sent yet; whoever asks next wakes this task.
+    fn note(&mut self, cx: &mut Context<'_>) {
+        let mut desk = self.desk.lock();
+        desk.driver = Some(cx.waker().clone());
+        self.earliest = expect(&mut self.under_way, &mut desk.calls).chain(self.earliest).min();
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<RedisError> {
@@ -164,7 +170,8 @@ impl Driver {
             if alarm.deadline() > earliest || alarm.is_elapsed() {
                 alarm.as_mut().reset(earliest);
             }
-            if alarm.as_mut().poll(cx).is_pending() {
+            // Whatever the server floods this task with.
+            if pin!(tokio::task::unconstrained(alarm.as_mut())).poll(cx).is_pending() {
                 return;
             }
             let now = Instant::now();
@@ -182,6 +189,13 @@ impl Driver {
             }
         }
     }
+}
+
+/// Puts calls behind those that are under way; answers with their deadlines.
+fn expect(under_way: &mut VecDeque<Call>, calls: &mut Vec<Call>) -> impl Iterator<Item = Instant> {
+    let before = under_way.len();
+    under_way.extend(calls.drain(..));
+    under_way.range(before..).map(|call| call.ends)
 }
 
 /// However it ends: nobody waits for an answer any longer.

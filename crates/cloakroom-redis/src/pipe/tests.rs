@@ -238,6 +238,20 @@ async fn c13_what_waits_to_be_sent_is_bounded() {
 }
 
 #[tokio::test]
+async fn c9_what_cannot_be_sent_is_answered_by_its_deadline_too() {
+    let at = connected(7);
+    let first = at.ask("a key that does not fit into what the server takes in", soon());
+    // Until it blocks.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    for _ in 0..2 {
+        let late = at.ask("k", Instant::now() + Duration::from_millis(60));
+        let told = tokio::time::timeout(Duration::from_secs(20), late).await.expect("nobody watches over it");
+        assert_eq!(told.unwrap(), Err(Unanswered::Late));
+    }
+    assert!(!first.is_finished() && at.news.lock().iter().all(|news| news == "silent"));
+}
+
+#[tokio::test]
 async fn a_login_says_what_the_server_has_against_it() {
     use redis::{ErrorKind, RedisConnectionInfo};
     let login = RedisConnectionInfo::default().set_username("ann").set_password("GET").set_db(3);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Effect, Engine, Event, HeldLease, Known, made, seal};
-use crate::clock::deadline_in;
+use crate::clock::deadline_after;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
 use crate::record::Record;
@@ -69,6 +69,7 @@ pub(crate) struct FirstCommit {
     request: Box<Commit>,
     answer: StoreFuture<Committed>,
     overwritten: usize,
+    begun: Instant,
 }
 
 /// A commit that was asked for, and how it was answered.
@@ -76,6 +77,7 @@ struct Asked {
     request: Commit,
     overwritten: usize,
     answer: Result<Committed, StoreError>,
+    begun: Instant,
 }
 
 /// What came of trying a commit without waiting.
@@ -126,7 +128,8 @@ impl Engine {
             Ok(other) => StoreFuture::ready(other),
             Err(pending) => pending,
         };
-        Ok(Tried::Later(FirstCommit { request: Box::new(request), answer, overwritten }))
+        let begun = Instant::now();
+        Ok(Tried::Later(FirstCommit { request: Box::new(request), answer, overwritten, begun }))
     }
 
     /// How strict a merge of the application's changes is.
@@ -151,13 +154,13 @@ impl Engine {
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
         let asked = match first {
-            Some(FirstCommit { request, answer, overwritten }) => {
+            Some(FirstCommit { request, answer, overwritten, begun }) => {
                 match self.call(Effect::Writes, answer).await {
                     Ok(Committed::Committed(snapshot)) => {
                         self.note_committed(overwritten);
                         return Ok(Landed::Stored { snapshot, at: None, undurable: None });
                     }
-                    answer => Some(Asked { request: *request, overwritten, answer }),
+                    answer => Some(Asked { request: *request, overwritten, answer, begun }),
                 }
             }
             None => None,
@@ -192,7 +195,8 @@ impl Engine {
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
         let Write { known, lease, release, kind, slide } = write;
-        let deadline = deadline_in(self.settings.commit_deadline);
+        let begun = first.as_ref().map_or_else(Instant::now, |first| first.begun);
+        let deadline = deadline_after(begun, self.settings.commit_deadline);
         let mut rule = self.merge_rule();
         let mut key = known.key;
         let mut at: Option<(SessionId, StoreKey)> = None;
@@ -217,7 +221,7 @@ impl Engine {
                 }
             }
             let (request, overwritten, told) = match (first.take(), again.take()) {
-                (Some(Asked { request, overwritten, answer }), _) => (request, overwritten, Some(answer)),
+                (Some(Asked { request, overwritten, answer, .. }), _) => (request, overwritten, Some(answer)),
                 (None, Some((request, overwritten))) => (request, overwritten, None),
                 (None, None) => {
                     let merged = merge(&record, rule)?;
