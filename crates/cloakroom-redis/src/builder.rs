@@ -237,7 +237,8 @@ impl RedisBuilder {
     ///
     /// In a cluster each write is waited for on the node that makes it, and what concerns a user on that of the user's index as well.
     ///
-    /// Of PHP's sessions (`php::PhpStore`), what is written here is waited for, and nothing that PHP writes.
+    /// Of PHP's sessions (`php::PhpStore`), what is written here is waited for, and nothing that PHP writes. In a cluster nothing of them
+    /// can be waited for: `php::PhpServers` refuses such a builder (`BuildError::PhpDurabilityInCluster`).
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = Some(durability);

@@ -19,8 +19,6 @@ impl ForeignCodec for PhpValues {
         Ok(Document::from_serde(value)?.encode(Encoding::Serialize)?)
     }
 
-    /// `serialize()` begins with a letter and `:` or `;`. MessagePack has no such value: one that begins with a letter is a number of a single
-    /// byte. Nor has JSON.
     /// `serialize()` begins with a letter, and `:` or `;` behind it. Nothing of this library's does: in MessagePack a letter is a number of that
     /// one byte, and JSON has no such text.
     fn is_foreign(&self, bytes: &[u8]) -> bool {

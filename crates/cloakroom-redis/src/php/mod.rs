@@ -34,7 +34,7 @@
 //! the lock as phpredis does (`SET NX PX`) and give it back by comparing and deleting.
 //!
 //! Where writes are to be waited for ([`Durability`](crate::Durability)), `WAIT` stands behind that script on the same connection; nothing that PHP writes
-//! is waited for.
+//! is waited for, and nothing in a cluster.
 
 pub(crate) mod ini;
 mod lock;

@@ -236,7 +236,7 @@ impl IdFormat {
         match self {
             IdFormat::Own => old.successor(),
             IdFormat::Plain(ids, Handover::Done) => ids.own(|| old.own_successor()),
-            // No tag is inherited: a store of such ids is no cluster.
+            // No tag is inherited: the other system's ids have none. Where their slots differ, the store changes an id in two steps.
             IdFormat::Plain(ids, _) => ids.generate(),
         }
     }

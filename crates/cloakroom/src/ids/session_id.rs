@@ -38,7 +38,8 @@ impl SessionId {
     pub fn successor(&self) -> Self {
         match &self.0 {
             Form::Own(_) => self.own_successor(),
-            // No tag is inherited: such a store is no cluster.
+            // No tag is inherited, for such an id has none: its slot is that of the other system's key, and the successor may be in
+            // another one.
             Form::Plain(id) => id.ids().generate(),
         }
     }
