@@ -51,10 +51,11 @@ pub use ini::PhpSettings;
 pub use server::PhpServer;
 pub use servers::PhpServers;
 
-/// A PHP application's sessions in Redis: on a [`PhpServer`], or on several ([`PhpServers`]).
+/// A PHP application's sessions in Redis: on a [`PhpServer`], or on several or in a cluster ([`PhpServers`]).
 pub type PhpStore<G = PhpServer> = cloakroom_php::layout::PhpSessions<G>;
 
-/// A PHP application's sessions in Redis, on a [`PhpServer`] or on several ([`PhpServers`]), on their way to another store.
+/// A PHP application's sessions in Redis, on a [`PhpServer`] or on several ([`PhpServers`]), on their way to another store. Moving out of a
+/// cluster is not built yet.
 ///
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {
