@@ -107,7 +107,7 @@ const PORT: u16 = 6379;
 /// | `prefix` | `REDIS_PREFIX` | [`RedisBuilder::prefix`] |
 /// | `deadline`, `connect_timeout`, `connections` | | as in [`RedisBuilder`] |
 /// | `expired_events` | | `true`: [`RedisBuilder::expired_events`] |
-/// | `wait_replicas`, `wait_disk` | | acknowledge a write once so many replicas have it; once it is on disk: as in [`Durability`] |
+/// | `wait_replicas`, `wait_disk` | | acknowledge a write once so many replicas have it; once it is on disk: as in [`Durability`]; refused for PHP's sessions in a cluster |
 /// | `wait_within`, `wait_for` | | how long that may take; `"all"` writes, or `"logins_and_ends"` only |
 /// | `near_cache` | | `true` puts a [`NearCache`] in front of the store |
 /// | `near_cache_entries`, `near_cache_bytes`, `near_cache_lifetime` | | beside it: as in [`NearCacheBuilder`] |

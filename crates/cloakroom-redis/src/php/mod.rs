@@ -28,6 +28,9 @@
 //! | `cloakroom:php-lock:DIGEST` | ours | the lock, in the layouts in which PHP takes none |
 //! | `cloakroom:php:DIGEST` | ours | what is beside the session: its version and the digest of the bytes that it belongs to |
 //!
+//! In a cluster PHP's begins with `PHPREDIS_CLUSTER_SESSION:`, and before DIGEST stands a tag in braces that leads to the slot of PHP's key, so that
+//! all about one id is on one node.
+//!
 //! A write is one script: it writes if PHP's value is, to the byte, what the change was decided on, and if nobody holds the lock, or we do.
 //! Redis runs nothing else meanwhile, so that is PHP's lock, held for as long as the script takes: no lock is left behind by whatever
 //! happens to this process. A value that PHP wrote is another version, and the change is decided again on it. `lock` and exclusive mode take
