@@ -1,7 +1,6 @@
 //! What all handles of one request share.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -30,23 +29,23 @@ pub(crate) struct Shared {
     outer: OnceLock<SessionHandle>,
     pub(crate) state: Mutex<State>,
     /// Elsewhere, because hardly a request waits, and each carries its `Shared` along.
-    waiting: OnceLock<Box<Waiting>>,
+    pub(super) waiting: OnceLock<Box<Waiting>>,
 }
 
 /// Where those wait that one future of a request keeps waiting.
 #[derive(Default)]
-struct Waiting {
+pub(super) struct Waiting {
     /// For whoever loads the session, or gave that up.
-    loaded: Notify,
+    pub(super) loaded: Notify,
     /// For a change of id that is under way.
     id_settled: Notify,
 }
 
 pub(crate) struct State {
     /// It was loaded.
-    opened: bool,
+    pub(super) opened: bool,
     /// Somebody is loading it.
-    loading: bool,
+    pub(super) loading: bool,
     pub(crate) identity: Identity,
     pub(crate) view: View,
     pub(crate) tell: Tell,
@@ -78,27 +77,6 @@ pub(crate) enum Identity {
     Known(Known),
     /// The store could not be asked, and the settings say to go on without.
     Unreachable,
-}
-
-/// Whose turn it is to load the session.
-enum Turn<'s> {
-    Own(Loading<'s>),
-    Others,
-    /// It was loaded.
-    Over,
-}
-
-/// The session is being loaded, until this is dropped.
-struct Loading<'s>(&'s Shared);
-
-impl Drop for Loading<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().loading = false;
-        // Who has not begun to wait by now sees it in the state.
-        if let Some(waiting) = self.0.waiting.get() {
-            waiting.loaded.notify_waiters();
-        }
-    }
 }
 
 /// What came of opening a session without waiting.
@@ -316,7 +294,7 @@ impl Shared {
         &self.manager.0.engine
     }
 
-    fn waiting(&self) -> &Waiting {
+    pub(super) fn waiting(&self) -> &Waiting {
         self.waiting.get_or_init(Box::default)
     }
 
@@ -428,48 +406,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Loads it unless that was done: at most once, however many ask. Whoever comes while another one is at it waits, and
-    /// tries in its place where that one fails or is dropped.
-    async fn load_once(
-        self: &Arc<Self>,
-        exclusive: bool,
-        first: Option<Box<FirstLoad>>,
-    ) -> Result<(), SessionError> {
-        let turn = match self.turn() {
-            Turn::Others => Box::pin(self.own_turn()).await,
-            turn => turn,
-        };
-        match turn {
-            Turn::Own(_until_done) => self.load(exclusive, first).await,
-            Turn::Over | Turn::Others => Ok(()),
-        }
-    }
-
-    fn turn(&self) -> Turn<'_> {
-        let mut state = self.state.lock();
-        if state.opened {
-            return Turn::Over;
-        }
-        match std::mem::replace(&mut state.loading, true) {
-            true => Turn::Others,
-            false => Turn::Own(Loading(self)),
-        }
-    }
-
-    /// As [`turn`](Self::turn), once it is nobody else's.
-    async fn own_turn(&self) -> Turn<'_> {
-        loop {
-            // Registered before it is looked whose turn it is: nobody's end is missed.
-            let mut loaded = pin!(self.waiting().loaded.notified());
-            loaded.as_mut().enable();
-            match self.turn() {
-                Turn::Others => loaded.await,
-                turn => return turn,
-            }
-        }
-    }
-
-    async fn load(
+    pub(super) async fn load(
         self: &Arc<Self>,
         exclusive: bool,
         first: Option<Box<FirstLoad>>,
