@@ -42,8 +42,10 @@ pub(super) fn php_cookie() -> CookieConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
     pub(super) name: &'static str,
-    /// Before the id.
-    pub(super) prefix: String,
+    /// Before the id, unless another one is told.
+    pub(super) own_prefix: &'static str,
+    /// Told: it stands whatever the layout becomes, even where it is the same.
+    pub(super) told_prefix: Option<String>,
     pub(super) lock: LockAt,
     pub(super) coding: Coding,
     pub(super) ids: IdRules,
@@ -122,13 +124,13 @@ impl Layout {
 
     /// What the names of sessions begin with.
     pub fn data_prefix(&self) -> &str {
-        &self.prefix
+        self.told_prefix.as_deref().unwrap_or(self.own_prefix)
     }
 
     /// What keys begin with: `prefix=` in `session.save_path`, or `prefix` of the application's own.
     #[must_use]
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
+        self.told_prefix = Some(prefix.into());
         self
     }
 
@@ -268,7 +270,7 @@ impl Layout {
 
     /// The name under which PHP has a session. The id is a secret, and so is this: never log it.
     pub fn data_name(&self, id: &PlainId) -> String {
-        format!("{}{}", self.prefix, id.expose())
+        format!("{}{}", self.data_prefix(), id.expose())
     }
 
     /// The name under which PHP has the lock of a session, where it takes one. As secret.
@@ -278,7 +280,7 @@ impl Layout {
             #[cfg(feature = "amp")]
             LockAt::Mutex(prefix) => Some(format!("{prefix}{}", id.expose())),
             #[cfg(feature = "laravel")]
-            LockAt::Between(infix) => Some(format!("{}{infix}{}", self.prefix, id.expose())),
+            LockAt::Between(infix) => Some(format!("{}{infix}{}", self.data_prefix(), id.expose())),
             LockAt::OnData | LockAt::Beside => None,
         }
     }

@@ -164,7 +164,7 @@ mod tests {
         let servers: Vec<_> =
             php.servers.iter().map(|(server, weight)| (server.url.to_string(), *weight)).collect();
         assert_eq!(servers, [("redis://a:6379".to_owned(), 2), ("redis://b:7000".to_owned(), 1)]);
-        assert!(format!("{:?}", php.layout).contains("prefix: \"p:\""));
+        assert_eq!(php.layout.data_prefix(), "p:");
     }
 
     #[test]

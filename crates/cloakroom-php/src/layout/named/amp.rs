@@ -27,7 +27,8 @@ impl Layout {
     pub fn amp() -> Self {
         Layout {
             name: "amp",
-            prefix: "session:".to_owned(),
+            own_prefix: "session:",
+            told_prefix: None,
             lock: LockAt::Beside,
             coding: Form::Amp.into(),
             ids: IDS,

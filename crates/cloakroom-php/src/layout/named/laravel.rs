@@ -126,7 +126,8 @@ impl Layout {
         };
         Layout {
             name: "laravel",
-            prefix: prefix.to_owned(),
+            own_prefix: prefix,
+            told_prefix: None,
             lock: LockAt::Between("session:"),
             coding: Form::Laravel(coding).into(),
             ids: IdRules {

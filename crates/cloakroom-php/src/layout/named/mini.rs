@@ -18,7 +18,8 @@ impl Layout {
         let three_hours = Duration::from_secs(180 * 60);
         Layout {
             name: "mini",
-            prefix: "session.".to_owned(),
+            own_prefix: "session.",
+            told_prefix: None,
             lock: LockAt::Beside,
             coding: Form::Handler(Format::PhpSerialize).into(),
             ids: IdRules { alphabet: HEXADECIMAL, length: 64, accepted: ACCEPTED, lengths: 22..=256 },

@@ -14,7 +14,7 @@ impl Layout {
     pub fn phalcon() -> Self {
         Layout {
             name: "phalcon",
-            prefix: "SESSIONS:".to_owned(),
+            own_prefix: "SESSIONS:",
             lock: LockAt::Behind("_lock"),
             coding: Form::Handler(Format::PhpSerialize).into(),
             lifetime: Duration::from_secs(3600),

@@ -12,7 +12,7 @@ impl Layout {
     pub fn php_files() -> Self {
         Layout {
             name: "php-files",
-            prefix: "sess_".to_owned(),
+            own_prefix: "sess_",
             lock: LockAt::OnData,
             coding: Form::Handler(Format::Php).into(),
             ..Layout::phpredis()

@@ -20,7 +20,8 @@ impl Layout {
     pub fn phpredis() -> Self {
         Layout {
             name: "phpredis",
-            prefix: PREFIX.to_owned(),
+            own_prefix: PREFIX,
+            told_prefix: None,
             lock: LockAt::Behind("_LOCK"),
             coding: Coding { form: Form::Handler(Format::Php), packing: Packing::BySetting(None) },
             ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
@@ -35,7 +36,8 @@ impl Layout {
     }
 
     /// The same in a Redis Cluster: `session.save_handler = rediscluster`. Keys begin with `PHPREDIS_CLUSTER_SESSION:` unless they were given another
-    /// [`prefix`](Self::prefix), and phpredis takes no lock, whatever `redis.session.locking_enabled` says: leases of ours are in keys of our own.
+    /// [`prefix`](Self::prefix), and phpredis takes no lock, whatever `redis.session.locking_enabled` says: leases of ours are in keys of our own. Of a
+    /// layout that is in a cluster already it is the same.
     ///
     /// # Errors
     /// The layout is not phpredis' own session handler's.
@@ -43,7 +45,28 @@ impl Layout {
         if !self.is_by_phpredis() {
             return Err(LayoutError::Cluster(self.name));
         }
-        let prefix = if self.prefix == PREFIX { IN_CLUSTER.to_owned() } else { self.prefix };
-        Ok(Layout { prefix, lock: LockAt::Beside, ..self })
+        Ok(Layout { own_prefix: IN_CLUSTER, lock: LockAt::Beside, ..self })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_a_cluster_a_prefix_that_is_told_stands_before_and_after_and_once_more() {
+        let in_cluster = |layout: Layout| layout.in_cluster().unwrap();
+        for layout in [Layout::phpredis(), Layout::symfony_phpredis()] {
+            assert_eq!(in_cluster(layout.clone()).data_prefix(), IN_CLUSTER);
+            // The one of a single server is one to tell as any other.
+            for told in [PREFIX, "shop:"] {
+                let before = in_cluster(layout.clone().prefix(told));
+                let after = in_cluster(layout.clone()).prefix(told);
+                assert_eq!(before.data_prefix(), told);
+                assert_eq!(before, after);
+                assert_eq!(in_cluster(after), before);
+            }
+        }
+        assert!(matches!(Layout::uma().in_cluster(), Err(LayoutError::Cluster("uma"))));
     }
 }

@@ -25,7 +25,8 @@ impl Layout {
         let cookie = CookieConfig::new().name("dmsession").secure(Secure::Always);
         Layout {
             name: "resonance",
-            prefix: "dm:.session".to_owned(),
+            own_prefix: "dm:.session",
+            told_prefix: None,
             lock: LockAt::Beside,
             coding: Form::Alone(Format::Igbinary).into(),
             ids: IDS,

@@ -16,7 +16,7 @@ impl Layout {
     pub fn symfony() -> Self {
         Layout {
             name: "symfony",
-            prefix: "sf_s".to_owned(),
+            own_prefix: "sf_s",
             lock: LockAt::Beside,
             coding: Form::Bags(Format::Php).into(),
             ..Layout::phpredis()

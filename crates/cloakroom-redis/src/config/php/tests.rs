@@ -115,6 +115,28 @@ async fn a_cluster_is_taken_with_the_layouts_that_phpredis_has_there() {
     assert!(told.contains("moving is not built for a cluster yet"), "{told}");
 }
 
+/// The store's keys of one connection, as PHP has them.
+async fn data_prefix(file: &str, variables: &[(&str, &str)]) -> String {
+    let found = application(file, variables).await.unwrap().unwrap();
+    found.layout.in_cluster().unwrap().data_prefix().to_owned()
+}
+
+#[tokio::test]
+async fn in_a_cluster_a_prefix_that_is_told_stands_even_where_it_is_the_one_of_a_single_server() {
+    const SINGLE: &str = "PHPREDIS_SESSION:";
+    let handler = "session.save_handler = rediscluster\nsession.save_path = \"seed[]=a:7000";
+    let (_bare, bare) = ini(&format!("{handler}\"\n"));
+    let (_told, told) = ini(&format!("{handler}&prefix={SINGLE}\"\n"));
+    let by_url = format!("{TABLE}url = \"redis-cluster://a\"\nlayout = \"phpredis\"\n");
+    for file in [&bare, &by_url] {
+        assert_eq!(data_prefix(file, &[]).await, "PHPREDIS_CLUSTER_SESSION:");
+        assert_eq!(data_prefix(&format!("{file}php_prefix = {SINGLE:?}\n"), &[]).await, SINGLE);
+        assert_eq!(data_prefix(file, &[("REDIS_PHP_PREFIX", SINGLE)]).await, SINGLE);
+    }
+    assert_eq!(data_prefix(&told, &[]).await, SINGLE);
+    assert_eq!(data_prefix(&format!("{told}php_prefix = \"shop:\"\n"), &[]).await, "shop:");
+}
+
 #[tokio::test]
 async fn every_layout_that_parses_can_be_named() {
     for name in Layout::names().filter(|name| ![FILES, MINI].contains(name)) {
