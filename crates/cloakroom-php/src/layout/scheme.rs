@@ -248,8 +248,8 @@ impl Layout {
         Locking { handovers: 0, ..Locking::default() }
     }
 
-    /// Whether phpredis' own session handler has them.
-    pub(super) fn is_by_phpredis(&self) -> bool {
+    /// Whether phpredis' own session handler has the sessions: then they are where `session.save_path` says, in a cluster or over several servers as well.
+    pub fn is_by_phpredis(&self) -> bool {
         self.coding.packing != Packing::Never
     }
 

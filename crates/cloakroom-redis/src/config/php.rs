@@ -31,8 +31,6 @@ const COOKIE: &str = "session_name";
 const USER: &str = "user_variable";
 const MOVING: &str = "moving";
 
-/// The layout of `session.save_handler = redis`, and so the one of a php.ini.
-const PHPREDIS: &str = "phpredis";
 /// The layout that begins with a key.
 const LARAVEL: &str = "laravel";
 /// What is said of a Laravel application.
@@ -200,18 +198,15 @@ fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<App
     let refused = |error: &dyn std::error::Error| said.refuse(INI, &format!("is refused: {error}"));
     let mut php = PhpIni::read(files.iter().map(PathBuf::from)).map_err(|error| refused(&error))?.session();
     adjust(said, &mut php)?;
-    match layout {
-        None | Some(PHPREDIS) => {
-            let found = PhpSettings::of(&php).map_err(|error| refused(&error))?;
-            let place = Place::of(found.servers);
-            Ok(Application { place, layout: found.layout, config: found.config, moving: None })
-        }
-        // Where another handler keeps them PHP's settings do not tell.
-        Some(name) => {
-            let (layout, config) = named(said, name)?.with_ini(&php).map_err(|error| refused(&error))?;
-            Ok(Application { place: Place::Table(Box::new(this_machine())), layout, config, moving: None })
-        }
+    let layout = layout.map_or_else(|| Ok(Layout::phpredis()), |name| named(said, name))?;
+    if layout.is_by_phpredis() {
+        let found = PhpSettings::with_layout(layout, &php).map_err(|error| refused(&error))?;
+        let place = Place::of(found.servers);
+        return Ok(Application { place, layout: found.layout, config: found.config, moving: None });
     }
+    // Where another handler keeps them PHP's settings do not tell.
+    let (layout, config) = layout.with_ini(&php).map_err(|error| refused(&error))?;
+    Ok(Application { place: Place::Table(Box::new(this_machine())), layout, config, moving: None })
 }
 
 fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {

@@ -50,15 +50,20 @@ impl PhpSettings {
     /// # Errors
     /// [`PhpSettingsError`]: which setting has to change.
     pub fn of(php: &SessionIni) -> Result<Self, PhpSettingsError> {
+        Self::with_layout(Layout::phpredis(), php)
+    }
+
+    /// The same for a layout on phpredis' own handler.
+    pub(crate) fn with_layout(layout: Layout, php: &SessionIni) -> Result<Self, PhpSettingsError> {
         if php.save_handler == SaveHandler::RedisCluster {
-            return Self::of_cluster(php);
+            return Self::of_cluster(layout, php);
         }
         PhpSettingsError::unless_kept_by(SaveHandler::Redis, php)?;
         let servers = php.servers()?;
         if servers.len() > 1 && php.lock.enabled {
             return Err(PhpSettingsError::LockOnServers(servers.len()));
         }
-        let (layout, config) = Layout::phpredis().with_ini(php)?;
+        let (layout, config) = layout.with_ini(php)?;
         let (servers, layout) = placed(&servers, layout)?;
         Ok(PhpSettings { servers, layout, config })
     }
@@ -81,9 +86,9 @@ pub(crate) fn placed(
 }
 
 impl PhpSettings {
-    fn of_cluster(php: &SessionIni) -> Result<Self, PhpSettingsError> {
+    fn of_cluster(layout: Layout, php: &SessionIni) -> Result<Self, PhpSettingsError> {
         let path = php.cluster().map_err(PhpSettingsError::SavePath)?;
-        let (layout, config) = Layout::phpredis().with_ini(php)?;
+        let (layout, config) = layout.with_ini(php)?;
         let mut layout = layout.in_cluster()?;
         if let Some(prefix) = &path.prefix {
             layout = layout.prefix(prefix);

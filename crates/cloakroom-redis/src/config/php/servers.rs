@@ -36,7 +36,7 @@ pub(super) fn told(said: &Said<'_>, layout: &Layout) -> Result<Option<(Place, La
             said.refuse(SERVERS, "names no server; accepted: a list such as [\"tcp://HOST:PORT?weight=1\"]")
         );
     }
-    if !["phpredis", "symfony-phpredis"].contains(&layout.name()) {
+    if !layout.is_by_phpredis() {
         let why = "is for phpredis' own handler, and another layout is named: no other spreads sessions";
         return Err(said.refuse(SERVERS, why));
     }

@@ -262,6 +262,29 @@ async fn phps_own_settings_say_all_of_it() {
     assert_eq!(found.layout.name(), "phpredis");
 }
 
+/// Whoever is over phpredis' own handler has its sessions where that one has them.
+#[tokio::test]
+async fn the_server_and_the_prefix_of_php_are_those_of_every_layout_on_phpredis_own_handler() {
+    let (_folder, line) = ini(PHP_INI);
+    let (_cluster, cluster) = ini(&PHP_INI
+        .replace("= redis\n", "= rediscluster\n")
+        .replace("tcp://10.0.0.1:7000?database=3", "seed[]=10.0.0.1:7000"));
+    for (file, server) in [(&line, "redis://10.0.0.1:7000/3"), (&cluster, "redis-cluster://10.0.0.1:7000")] {
+        for layout in ["phpredis", "symfony-phpredis"] {
+            let found = application(&format!("{file}layout = {layout:?}\n"), &[]).await.unwrap().unwrap();
+            assert_eq!(urls(&found), [(server.to_owned(), 1)], "{layout}");
+            assert_eq!((found.layout.name(), found.layout.data_prefix()), (layout, "shop:"));
+        }
+    }
+    // Where another handler has them PHP does not tell.
+    let found = application(&format!("{line}layout = \"symfony\"\n"), &[]).await.unwrap().unwrap();
+    assert_eq!(urls(&found), [("redis://127.0.0.1:6379".to_owned(), 1)]);
+    assert_eq!((found.layout.name(), found.layout.data_prefix()), ("symfony", "sf_s"));
+    let (_files, files) = ini("session.save_handler = files\n");
+    let told = application(&format!("{files}layout = \"symfony-phpredis\"\n"), &[]).await.err().unwrap();
+    assert!(told.contains("session.save_handler is files"), "{told}");
+}
+
 #[tokio::test]
 async fn the_server_is_phps_unless_the_table_or_the_environment_names_another() {
     let (_folder, line) = ini(PHP_INI);
