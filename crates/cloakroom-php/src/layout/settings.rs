@@ -22,7 +22,7 @@ pub enum PhpSettingsError {
     SavePath(SavePathError),
     /// `session.save_path` names no directory, and has to.
     NoFolder,
-    /// `session.save_path` names so many servers, and phpredis locks.
+    /// So many servers are named, and phpredis locks.
     LockOnServers(usize),
     /// `session.save_path` has servers with different prefixes.
     Prefixes,
@@ -60,9 +60,9 @@ impl fmt::Display for PhpSettingsError {
             ),
             PhpSettingsError::LockOnServers(count) => write!(
                 f,
-                "session.save_path names {count} servers and redis.session.locking_enabled is on: phpredis frees locks on the wrong \
-                 server, and sessions stay locked; name one server in session.save_path (better, for without locks PHP loses \
-                 changes), or write redis.session.locking_enabled = 0"
+                "{count} servers are named and redis.session.locking_enabled is on: phpredis frees locks on the wrong server, and \
+                 sessions stay locked; name one server in session.save_path (better, for without locks PHP loses changes), or write \
+                 redis.session.locking_enabled = 0"
             ),
             PhpSettingsError::Prefixes => f.write_str(
                 "session.save_path has servers with different prefixes: give all of them the same prefix",

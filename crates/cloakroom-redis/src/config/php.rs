@@ -48,6 +48,8 @@ pub(super) struct Application {
     pub(super) place: Place,
     pub(super) layout: Layout,
     pub(super) config: SessionConfig,
+    /// Whether phpredis locks them, as far as PHP's settings were asked.
+    locks: bool,
     /// Where they move to the store's own layout.
     pub(super) moving: Option<Stage>,
 }
@@ -87,7 +89,7 @@ pub(super) fn application(
         let why = format!("belongs to the layout {LARAVEL}, and this is {}", application.layout.name());
         return Err(said.refuse(key, &why));
     }
-    if let Some((place, layout)) = servers::told(&said, &application.layout)? {
+    if let Some((place, layout)) = servers::told(&said, &application)? {
         (application.place, application.layout) = (place, layout);
     }
     if let Some(prefix) = said.text(PREFIX)? {
@@ -114,7 +116,7 @@ pub(super) fn open(
         let why = "is for sessions that are not PHP's as well: PHP would not see what is kept";
         return Err(connection.refuse(NEAR, why).into());
     }
-    let Application { place, layout, config, moving } = application;
+    let Application { place, layout, config, moving, .. } = application;
     let store: Arc<dyn Store> = match place {
         Place::Table(server) => {
             let redis = settings(connection, variables, *server)?;
@@ -187,7 +189,13 @@ fn of_layout(said: &Said<'_>, mut layout: Layout) -> Result<Application, OpenErr
         layout = layout.session_name(name);
     }
     let config = layout.session_config();
-    Ok(Application { place: Place::Table(Box::new(this_machine())), layout, config, moving: None })
+    Ok(Application {
+        place: Place::Table(Box::new(this_machine())),
+        layout,
+        config,
+        locks: false,
+        moving: None,
+    })
 }
 
 /// PHP's settings, changed by what is said.
@@ -201,12 +209,19 @@ fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<App
     let layout = layout.map_or_else(|| Ok(Layout::phpredis()), |name| named(said, name))?;
     if layout.is_by_phpredis() {
         let found = PhpSettings::with_layout(layout, &php).map_err(|error| refused(&error))?;
-        let place = Place::of(found.servers);
-        return Ok(Application { place, layout: found.layout, config: found.config, moving: None });
+        let PhpSettings { servers, layout, config } = found;
+        let place = Place::of(servers);
+        return Ok(Application { place, layout, config, locks: php.lock.enabled, moving: None });
     }
     // Where another handler keeps them PHP's settings do not tell.
     let (layout, config) = layout.with_ini(&php).map_err(|error| refused(&error))?;
-    Ok(Application { place: Place::Table(Box::new(this_machine())), layout, config, moving: None })
+    Ok(Application {
+        place: Place::Table(Box::new(this_machine())),
+        layout,
+        config,
+        locks: false,
+        moving: None,
+    })
 }
 
 fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {

@@ -3,11 +3,11 @@
 use cloakroom::config::OpenError;
 use cloakroom_php::ini::RedisServer;
 
-use super::{INI, SERVERS, Said};
+use super::{Application, INI, SERVERS, Said};
 use crate::config::variables::Variables;
 use crate::config::{paced, settings, tls_files};
 use crate::php::ini::placed;
-use crate::php::{Layout, PhpServers};
+use crate::php::{Layout, PhpServers, PhpSettingsError};
 use crate::{RedisBuilder, RedisUrl};
 
 /// Where the sessions are.
@@ -29,20 +29,23 @@ impl Place {
 }
 
 /// The servers that are told, and the layout with the prefix that they have in common.
-pub(super) fn told(said: &Said<'_>, layout: &Layout) -> Result<Option<(Place, Layout)>, OpenError> {
+pub(super) fn told(said: &Said<'_>, application: &Application) -> Result<Option<(Place, Layout)>, OpenError> {
     let Some(list) = said.list(SERVERS)? else { return Ok(None) };
     if list.is_empty() {
         return Err(
             said.refuse(SERVERS, "names no server; accepted: a list such as [\"tcp://HOST:PORT?weight=1\"]")
         );
     }
-    if !layout.is_by_phpredis() {
+    if !application.layout.is_by_phpredis() {
         let why = "is for phpredis' own handler, and another layout is named: no other spreads sessions";
         return Err(said.refuse(SERVERS, why));
     }
     let refused = |error: &dyn std::error::Error| said.refuse(SERVERS, &format!("is refused: {error}"));
     let servers = RedisServer::list(&list.join(",")).map_err(|error| refused(&error))?;
-    let (servers, layout) = placed(&servers, layout.clone()).map_err(|error| refused(&error))?;
+    if servers.len() > 1 && application.locks {
+        return Err(refused(&PhpSettingsError::LockOnServers(servers.len())));
+    }
+    let (servers, layout) = placed(&servers, application.layout.clone()).map_err(|error| refused(&error))?;
     Ok(Some((Place::Spread { servers, key: SERVERS }, layout)))
 }
 

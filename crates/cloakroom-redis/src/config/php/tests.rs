@@ -212,6 +212,23 @@ async fn several_servers_are_named_in_the_table_in_a_variable_or_by_php() {
     }
 }
 
+/// php.ini's own list is not what the sessions are spread over then.
+#[tokio::test]
+async fn several_servers_are_refused_where_phpredis_locks_whoever_names_them() {
+    let (_folder, line) = ini(&format!("{PHP_INI}redis.session.locking_enabled = 1\n"));
+    for layout in ["", "layout = \"symfony-phpredis\"\n"] {
+        let servers = |list: &str| format!("{line}{layout}php_servers = {list}\n");
+        let told = config(&servers("[\"tcp://a\", \"tcp://b\"]"), &[]).await.unwrap_err();
+        assert!(told.contains("connections.redis.php_servers is refused: 2 servers"), "{told}");
+        assert!(told.contains("redis.session.locking_enabled = 0"), "{told}");
+        config(&servers("[\"tcp://a\"]"), &[]).await.unwrap();
+        let file = format!("{line}{layout}");
+        config(&file, &[]).await.unwrap();
+        let told = config(&file, &[("REDIS_PHP_SERVERS", "tcp://a,tcp://b,tcp://c")]).await.unwrap_err();
+        assert!(told.contains("environment variable REDIS_PHP_SERVERS is refused: 3 servers"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn no_layout_and_the_native_one_are_sessions_of_our_own() {
     for file in ["", "layout = \"native\"\n", "layout = \"native\"\nuser_variable = \"u\"\n"] {
