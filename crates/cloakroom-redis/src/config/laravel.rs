@@ -30,8 +30,8 @@ pub(super) const KEYS: &[&str] =
 const VARIABLE: &str = "APP_KEY";
 const PREVIOUS_VARIABLE: &str = "APP_PREVIOUS_KEYS";
 
-/// A file with more than this holds no keys.
-const MOST: u64 = 16 * 1024;
+/// A file with more bytes than this holds no keys.
+const MOST: usize = 16 * 1024;
 
 /// `app.cipher`, as Laravel writes it, and how long its keys are.
 const CIPHERS: [(&str, Cipher, usize); 4] = [
@@ -172,8 +172,14 @@ impl Held<'_> {
 
 fn read_file(path: &Path) -> std::io::Result<zeroize::Zeroizing<String>> {
     use std::io::Read as _;
-    let mut text = zeroize::Zeroizing::new(String::new());
-    std::fs::File::open(path)?.take(MOST).read_to_string(&mut text)?;
+    // Room for all that is read: a text that grew would leave copies behind.
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(MOST + 1));
+    std::fs::File::open(path)?.take(MOST as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > MOST {
+        // Taken in part it would lack previous keys, and nobody would know.
+        let why = format!("it is longer than {} KiB", MOST / 1024);
+        return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
+    }
     Ok(text)
 }
 

@@ -128,6 +128,12 @@ async fn s66_a_key_that_is_missing_or_wrong_is_told_with_its_place_and_never_sho
             "app_key_file names a file that cannot be read: No such file",
         ),
         (
+            // A previous key would stand where it is read no more.
+            file("long", &format!("{LONG}\n{}{OTHER}\n", "\n".repeat(16 * 1024))),
+            vec![],
+            "app_key_file names a file that cannot be read: it is longer than 16 KiB",
+        ),
+        (
             file("good", LONG) + "app_previous_keys = { env = \"P\" }\n",
             vec![("P", OTHER)],
             "app_key_file stands beside a key from elsewhere",
