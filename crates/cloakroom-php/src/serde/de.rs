@@ -6,11 +6,9 @@ use std::fmt::Display;
 use serde::de::{self, Deserialize, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::DEPTH;
 use crate::error::ValueError;
 use crate::value::{Array, Key, Kind, ObjectKind, Value};
-
-/// How deep a Rust type follows a PHP value: each level takes some of the thread's stack.
-const DEPTH: u32 = 128;
 
 /// How many values one conversion visits. Arrays that share memory make a small payload a large tree.
 const VISITS: u32 = 4_000_000;
