@@ -160,10 +160,13 @@ impl Layout {
         if !self.is_by_phpredis() {
             return Err(LayoutError::Fixed { layout: self.name, setting: "redis.session.compression" });
         }
-        if let (Some(by), false) = (compression, cfg!(feature = "compression")) {
-            return Err(LayoutError::NeedsCompression(by));
-        }
-        self.coding.packing = Packing::BySetting(compression);
+        self.coding.packing = match compression {
+            None => Packing::NotSet,
+            #[cfg(feature = "compression")]
+            Some(by) => Packing::By(by),
+            #[cfg(not(feature = "compression"))]
+            Some(by) => return Err(LayoutError::NeedsCompression(by)),
+        };
         Ok(self)
     }
 

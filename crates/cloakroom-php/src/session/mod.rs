@@ -135,11 +135,11 @@ impl Session {
     /// Reads a session that is stored as one value alone, with nothing behind it and not as nothing: what `serialize()` or
     /// `igbinary_serialize()` makes of an array.
     #[cfg(feature = "layout")]
-    pub(crate) fn decode_alone(format: Format, payload: &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode_alone(format: Format, payload: impl Into<Vec<u8>>) -> Result<Self, DecodeError> {
         let session = Self::decode(format, payload)?;
         match session.source.end {
             0 => Err(DecodeError::new(Wrong::End, 0)),
-            end if end < payload.len() => Err(DecodeError::new(Wrong::Trailing, end)),
+            end if end < session.payload => Err(DecodeError::new(Wrong::Trailing, end)),
             _ => Ok(session),
         }
     }

@@ -65,6 +65,12 @@ impl<'p> Variables<'p> {
         }))
     }
 
+    /// The same where nothing has to be decoded, within the usual [`Limits`].
+    #[cfg(feature = "layout")]
+    pub(crate) fn as_they_stand(format: Format, payload: &'p [u8]) -> Option<Self> {
+        texts(format, payload, Limits::default()).map(|texts| Self(Read::Texts(texts)))
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -23,7 +23,7 @@ impl Layout {
             own_prefix: PREFIX,
             told_prefix: None,
             lock: LockAt::Behind("_LOCK"),
-            coding: Coding { form: Form::Handler(Format::Php), packing: Packing::BySetting(None) },
+            coding: Coding { form: Form::Handler(Format::Php), packing: Packing::NotSet },
             ids: IdRules { alphabet: UP_TO_V, length: 26, accepted: ACCEPTED, lengths: 22..=256 },
             lifetime: Duration::from_secs(1440),
             user_variable: None,
