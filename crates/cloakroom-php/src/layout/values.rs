@@ -25,6 +25,8 @@ impl ForeignCodec for PhpValues {
         matches!(bytes, [sort, b':' | b';', ..] if sort.is_ascii_alphabetic())
     }
 
+    /// Whether an array is a list or a map is decided here by the type that it is read as, and elsewhere by how it was written: so not where it
+    /// can be both.
     fn is_plain(&self, bytes: &[u8]) -> bool {
         Document::decode(Encoding::Serialize, bytes).is_ok_and(|document| document.is_plain())
     }
@@ -62,7 +64,13 @@ mod tests {
             ("i:-7;", true),
             ("d:0.5;", true),
             ("s:0:\"\";", true),
-            ("a:1:{s:1:\"k\";a:1:{i:3;N;}}", true),
+            ("a:1:{s:1:\"k\";a:2:{i:0;N;i:1;N;}}", true),
+            // A list for a `Vec`, a map for a `HashMap`.
+            ("a:0:{}", false),
+            ("a:1:{s:1:\"k\";a:0:{}}", false),
+            ("a:1:{i:0;a:1:{i:3;N;}}", false),
+            ("a:2:{i:1;N;i:0;N;}", false),
+            ("a:2:{i:0;N;s:1:\"k\";N;}", false),
             ("O:1:\"N\":0:{}", false),
             ("a:1:{i:0;O:1:\"N\":0:{}}", false),
             ("E:4:\"S:Up\";", false),

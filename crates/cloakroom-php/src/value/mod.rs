@@ -115,10 +115,19 @@ pub struct Document {
 }
 
 impl Document {
-    /// Whether it is a tree of arrays and scalars: no objects, no enums, and nothing that is tied to something else.
+    /// Whether it is a tree of lists, maps by text and scalars: no objects, no enums, nothing that is tied to something else, and no array that
+    /// could be a list as well as a map (one that is empty, or has numbers for keys that do not count from zero).
     #[cfg(feature = "layout")]
     pub(crate) fn is_plain(&self) -> bool {
-        self.objects.is_empty() && self.cells.is_empty()
+        let is_one = |array: &Run| {
+            let entries = self.run(*array);
+            let is_list =
+                entries.iter().zip(0..).all(|(entry, at)| matches!(entry.name, Name::Int(n) if n == at));
+            let is_map = entries.iter().all(|entry| matches!(entry.name, Name::Str(_)));
+            // An empty one is both.
+            is_list != is_map
+        };
+        self.objects.is_empty() && self.cells.is_empty() && self.arrays.iter().all(is_one)
     }
 }
 

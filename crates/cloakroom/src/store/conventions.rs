@@ -44,7 +44,8 @@ pub trait ForeignCodec: fmt::Debug + Send + Sync {
     /// Whether these bytes are the other system's, where they may be this library's own as well ([`Handover`]). Asked for each value that is read.
     fn is_foreign(&self, bytes: &[u8]) -> bool;
 
-    /// Whether these bytes of the other system's are made of what every system has: numbers, text, lists, maps.
+    /// Whether these bytes of the other system's are made of what every system has: numbers, text, lists, maps. Not where something in them
+    /// can be read as a list and as a map alike: what this library writes is one of both.
     fn is_plain(&self, bytes: &[u8]) -> bool;
 
     /// Hands what the bytes stand for to `take`, once.

@@ -1,5 +1,6 @@
 //! What is left of PHP once it is gone: ids and values, until none is.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use cloakroom::store::Loaded;
@@ -78,7 +79,7 @@ pub async fn what_only_php_can_read_stays_as_it_is(application: &impl Applicatio
     let own = own.unwrap();
     assert_eq!(stored(application, &own, "note").await, object.as_bytes(), "{called}");
     let note = async |session: &Session| {
-        session.get::<std::collections::BTreeMap<String, String>>("note").map(|note| note.unwrap().len())
+        session.get::<BTreeMap<String, String>>("note").map(|note| note.unwrap().len())
     };
     assert_eq!(after.serve(&own, note).await.unwrap().0, 1, "{called}");
     // Where nothing is known of PHP, that value alone cannot be read.
@@ -86,6 +87,47 @@ pub async fn what_only_php_can_read_stays_as_it_is(application: &impl Applicatio
     assert_eq!(native.add(&own).await.unwrap(), 3, "{called}");
     assert_eq!(native.serve(&own, note).await.unwrap_err().kind(), ErrorKind::Decode, "{called}");
     native.serve(&own, async |session| session.remove("note")).await.unwrap();
+}
+
+/// An array of PHP's is a list or a map by the type that it is read as; what this library writes is one of both.
+pub async fn an_array_that_is_list_and_map_is_readable_as_either_under_every_id(
+    application: &impl Application,
+) {
+    let (service, after) =
+        (Instance::at(application, Stage::Move).await, Instance::at(application, Stage::Done).await);
+    let called = service.called;
+    let gaps = r#"a:2:{i:3;s:1:"a";i:7;s:1:"b";}"#;
+    let variables =
+        format!(r#"a:3:{{s:5:"empty";a:0:{{}}s:4:"gaps";{gaps}s:6:"nested";a:1:{{s:1:"k";a:0:{{}}}}}}"#);
+    let visitor = Visitor::new(application, &variables).await;
+    let maps = async |session: &Session| {
+        Ok((
+            session.get::<HashMap<String, i64>>("empty")?,
+            session.get::<BTreeMap<u32, String>>("gaps")?,
+            session.get::<BTreeMap<String, String>>("gaps")?,
+            session.get::<HashMap<String, HashMap<String, i64>>>("nested")?,
+        ))
+    };
+    let lists = async |session: &Session| {
+        Ok((
+            session.get::<Vec<i64>>("empty")?,
+            session.get::<Vec<String>>("gaps")?,
+            session.get::<HashMap<String, Vec<i64>>>("nested")?,
+        ))
+    };
+    let before = (
+        service.serve(&visitor.cookie, maps).await.unwrap().0,
+        service.serve(&visitor.cookie, lists).await.unwrap().0,
+    );
+    assert_eq!(before.0.1.as_ref().unwrap()[&7], "b", "{called}");
+    assert_eq!(before.1.1.as_ref().unwrap(), &["a", "b"], "{called}");
+    let (_, own) = after.serve(&visitor.cookie, async |session| session.regenerate().await).await.unwrap();
+    let own = own.unwrap();
+    assert_eq!(stored(application, &own, "gaps").await, gaps.as_bytes(), "{called}");
+    for instance in [&service, &after] {
+        assert_eq!(instance.serve(&own, maps).await.unwrap().0, before.0, "{called}");
+        assert_eq!(instance.serve(&own, lists).await.unwrap().0, before.1, "{called}");
+    }
 }
 
 pub async fn a_session_that_begins_when_php_is_gone_is_none_of_phps(application: &impl Application) {

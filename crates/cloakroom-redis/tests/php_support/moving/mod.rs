@@ -172,6 +172,7 @@ macro_rules! moving_suite {
             visits: c4_nothing_from_before_a_login_is_planted_while_the_session_moves,
             afterwards: a_session_keeps_phps_id_until_it_is_renewed_and_then_nothing_of_it_is_phps,
             afterwards: what_only_php_can_read_stays_as_it_is,
+            afterwards: an_array_that_is_list_and_map_is_readable_as_either_under_every_id,
             afterwards: a_session_that_begins_when_php_is_gone_is_none_of_phps,
             afterwards: c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours,
             interleavings: c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing,
