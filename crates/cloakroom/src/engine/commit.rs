@@ -446,7 +446,7 @@ impl Engine {
         }
         match self.call(Effect::Reads, self.store.load(key)).await? {
             Loaded::Alias { successor, sealed, snapshot } => {
-                Ok(seal::open(id, &sealed, successor).map(|id| (id, successor, snapshot)))
+                Ok(seal::open(&self.settings.ids, id, &sealed, successor).map(|id| (id, successor, snapshot)))
             }
             _ => Ok(None),
         }

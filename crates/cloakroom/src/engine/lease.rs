@@ -297,7 +297,9 @@ impl Engine {
                 else {
                     return Ok(Err(moved));
                 };
-                let Some(new_id) = seal::open(id, &sealed, successor) else { return Ok(Err(moved)) };
+                let Some(new_id) = seal::open(&self.settings.ids, id, &sealed, successor) else {
+                    return Ok(Err(moved));
+                };
                 match self.acquire(successor).await? {
                     Ok(Locked { held, snapshot }) => {
                         let known = Known::new(new_id.clone(), successor, snapshot);

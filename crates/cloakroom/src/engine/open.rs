@@ -151,7 +151,7 @@ impl Engine {
                 found.known = Some(Known::new(SessionId::proven(candidate), key, snapshot));
             }
             Loaded::Alias { successor, sealed, snapshot } => {
-                match seal::open(&SessionId::proven(candidate), &sealed, successor) {
+                match seal::open(&self.settings.ids, &SessionId::proven(candidate), &sealed, successor) {
                     Some(id) => {
                         found.known = Some(Known::new(id, successor, snapshot));
                         found.tell = true;

@@ -148,7 +148,8 @@ impl Engine {
                     own = None;
                     match self.call(Effect::Reads, self.store.load(known.key)).await? {
                         Loaded::Alias { successor, sealed, snapshot } => {
-                            let Some(id) = seal::open(&known.id, &sealed, successor) else {
+                            let Some(id) = seal::open(&self.settings.ids, &known.id, &sealed, successor)
+                            else {
                                 return Ok(Moved::Ended);
                             };
                             known = Known::new(id, successor, snapshot);

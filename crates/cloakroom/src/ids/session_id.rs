@@ -73,15 +73,6 @@ impl SessionId {
         SessionId(Form::Plain(id))
     }
 
-    /// Reads an id of the same form as this one.
-    pub(crate) fn parse_alike(&self, text: &[u8]) -> Result<Candidate, super::MalformedId> {
-        match &self.0 {
-            Form::Own(_) => Candidate::parse(text),
-            // Or one of ours by now: what is sealed is the successor's.
-            Form::Plain(id) => id.ids().hold(text).map(Candidate::plain).or_else(|_| Candidate::parse(text)),
-        }
-    }
-
     /// What the client is told of it: the id, or the envelope in which another system has it. `cookie` is the cookie's name.
     ///
     /// `None` where the envelope cannot be made.

@@ -184,3 +184,27 @@ pub async fn c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours(applicati
     assert_eq!((n, told.is_some()), (Some(1), true), "{}: in its grace", after.called);
     assert_eq!(native(application).await.n(&own).await, Some(1), "{}", after.called);
 }
+
+/// An instance that is a stage behind makes an id by PHP's rules of one of ours.
+pub async fn c4_an_automatic_renewal_leads_from_an_id_of_ours_back_to_phps(application: &impl Application) {
+    let at = async |stage: Stage, renewal: Duration| {
+        let config = config(application).renewal(renewal, renewal / 2);
+        Instance::with(application, stage, application.place().await, config).await
+    };
+    let after = at(Stage::Done, Duration::from_millis(50)).await;
+    let service = at(Stage::Move, Duration::from_secs(3600)).await;
+    let (_, own) = after.serve("other=1", async |session| session.set("n", 1)).await.unwrap();
+    let own = own.unwrap();
+    assert!(Candidate::parse(id_in(&own).as_bytes()).is_ok(), "{}", after.called);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    let (_, told) = service.serve(&own, async |session| session.get::<i64>("n")).await.unwrap();
+    let told = told.unwrap();
+    assert_eq!(service.n(&told).await, Some(1), "{}", service.called);
+    for instance in [&service, &Instance::at(application, Stage::Done).await] {
+        let (n, again) = instance.serve(&own, async |session| session.get::<i64>("n")).await.unwrap();
+        assert_eq!((n, again.is_some()), (Some(1), true), "{}: in its grace", instance.called);
+    }
+    // And what is written under the old id is in the session.
+    assert_eq!(service.add(&own).await.unwrap(), 2, "{}", service.called);
+    assert_eq!(service.n(&told).await, Some(2), "{}", service.called);
+}
