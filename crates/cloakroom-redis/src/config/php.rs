@@ -141,6 +141,9 @@ pub(super) fn open(
             let php = PhpStore::new(servers::spread(&said, variables, servers, key)?, layout);
             let new = servers::beside(&said, variables, key, moving.is_some())?;
             match (moving, new) {
+                (Some(_), Some(new)) if new.is_cluster() => {
+                    return Err(connection.refuse(MOVING, "is not built for a cluster yet").into());
+                }
                 (Some(stage), Some(new)) => Arc::new(MovingStore::new(php, Arc::new(new.build()?), stage)),
                 _ => Arc::new(php),
             }

@@ -111,8 +111,12 @@ async fn a_cluster_is_taken_with_the_layouts_that_phpredis_has_there() {
     }
     let told = config(&with("layout = \"uma\"\n"), &[]).await.unwrap_err();
     assert!(told.contains("uma cannot be shared in a Redis Cluster"), "{told}");
-    let told = config(&with("layout = \"phpredis\"\nmoving = \"move\"\n"), &[]).await.unwrap_err();
-    assert!(told.contains("moving is not built for a cluster yet"), "{told}");
+    let away = "layout = \"phpredis\"\nmoving = \"move\"\n";
+    // Out of one, and into one.
+    for moves in [away.to_owned(), format!("{away}php_servers = [\"tcp://a:1\", \"tcp://b:2\"]\n")] {
+        let told = config(&with(&moves), &[]).await.unwrap_err();
+        assert!(told.contains("moving is not built for a cluster yet"), "{told}");
+    }
 }
 
 /// The store's keys of one connection, as PHP has them.
