@@ -159,7 +159,7 @@ impl Core {
                 let _ = self.remove_heir(key, file);
             }
             if let Some(hand) = old.and_then(|at| hands.get(at)) {
-                std::fs::remove_file(self.places.intent(&hand.target.key))?;
+                self.unintend(&hand.target.key);
             }
             return Err(trouble);
         }
@@ -231,7 +231,7 @@ impl Core {
             }
             (Some(new), None, Some(file)) => {
                 let placed = value::replace(&path, file, new, intent.used, self.durability)
-                    .or_else(|error| std::fs::remove_file(self.places.intent(key)).and(Err(error)))?;
+                    .inspect_err(|_| self.unintend(key))?;
                 kept::sync_names(&path, &placed, self.durability).map_err(Trouble::Half)?;
             }
             (Some(_), _, None) => return Err(Trouble::Busy),
@@ -252,6 +252,11 @@ impl Core {
             Trouble::Io(error) => Trouble::Half(error),
             other => other,
         })
+    }
+
+    /// Removes what was written down, where nothing of it was done. Whoever looks next forgets it as well, so that what is told is why it was not done.
+    fn unintend(&self, key: &cloakroom::StoreKey) {
+        let _ = std::fs::remove_file(self.places.intent(key));
     }
 
     /// A value could not be written to its end: what it was has its place on the disk.

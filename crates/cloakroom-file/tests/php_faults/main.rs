@@ -176,6 +176,7 @@ fn child() {
             "full disk" => full_disk(&service).await,
             "flushes fail" => flushes_fail(&service).await,
             "read-only" => read_only(&service).await,
+            "full and stuck" => mini::full_and_stuck(&service).await,
             what => {
                 let handle = service.request();
                 let session = handle.open().await.unwrap();

@@ -61,6 +61,23 @@ fn c6_killed_at_any_call_an_entry_of_minis_is_the_one_or_the_other_for_whoever_l
     }
 }
 
+#[test]
+fn c9_a_full_disk_is_what_is_told_of_also_where_what_was_begun_cannot_be_removed() {
+    place().runs(&format!("{IS}full and stuck"));
+}
+
+pub(super) async fn full_and_stuck(service: &Service) {
+    let (full, stuck) = (Switch::on("full-value"), Switch::on("stuck"));
+    let handle = service.request();
+    let session = handle.open().await.unwrap();
+    let error = chain(&session.put("b", "x".repeat(LONG)).await.unwrap_err());
+    assert!(error.contains("No space left") && error.contains("make room"), "{error}");
+    drop((full, stuck));
+    assert_eq!(super::n(service).await, Some(1));
+    service.visit(async |session| session.put("n", 2).await.unwrap()).await;
+    assert_eq!(super::n(service).await, Some(2));
+}
+
 impl Place {
     /// Files that were to take another one's place, which are purged.
     fn fresh(&self) -> usize {

@@ -4,7 +4,8 @@
  * CLOAKROOM_FAULTS is a directory. While a file of one of these names is in it, calls on files with "/sessions" in their paths fail:
  *
  *   full        making files longer: no space left on the device, after half of what was asked
- *   full-value  the same, for PHP's files alone
+ *   full-value  the same, for PHP's files alone and what is to take the place of one
+ *   stuck       removing a file: operation not permitted
  *   flush       flushing a file: I/O error
  *   read-only   opening a file to write to it, making and removing one: read-only file system
  *   armed       nothing fails; but the call of number CLOAKROOM_DIE_AT that changes anything, counted from when this was there, is the last:
@@ -77,7 +78,7 @@ ssize_t write(int fd, const void *data, size_t len) {
         syscall(SYS_write, fd, data, len / 2);
         die();
     }
-    if (on("full")) return len < 2 ? fail(ENOSPC) : syscall(SYS_write, fd, data, len / 2);
+    if (on("full") || (on("full-value") && is_below(fd, "/.cloakroom-new-"))) return len < 2 ? fail(ENOSPC) : syscall(SYS_write, fd, data, len / 2);
     return syscall(SYS_write, fd, data, len);
 }
 
@@ -119,6 +120,7 @@ int open64(const char *path, int flags, ...) {
 int unlink(const char *path) {
     if (is_ours(path)) {
         if (on("read-only")) return fail(EROFS);
+        if (on("stuck")) return fail(EPERM);
         if (is_last()) die();
     }
     return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
