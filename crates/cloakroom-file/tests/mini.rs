@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use cloakroom::clock::{Clock as _, SystemClock};
 use cloakroom::store::Store;
 use cloakroom::{ErrorKind, Mode, Session, SessionError, SessionHandle, SessionManager};
 use cloakroom_file::OpenErrorKind;
 use cloakroom_file::php::{Layout, PhpFileStore, PhpFiles};
 use cloakroom_php::CacheEntry;
+use cloakroom_testing::ManualClock;
 use cloakroom_testing::processes::rounds;
 use http::{HeaderMap, Request, StatusCode};
 
@@ -297,6 +299,59 @@ async fn what_is_past_its_time_in_minis_files_is_purged_and_nothing_else() {
     for name in others {
         assert!(dir.path().join(name).exists(), "{name}");
     }
+}
+
+/// What a killed process of ours left is tidied up; what only has such a name is not, and keeps nothing else from being so.
+#[tokio::test]
+async fn a_file_of_ours_that_was_never_put_in_place_is_purged_and_nothing_of_that_name_stops_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = ManualClock::at(SystemClock.now());
+    let store = |layout| {
+        let files = PhpFiles::builder(dir.path()).clock(clock.clone()).open();
+        async { PhpFileStore::new(files.await.unwrap(), layout) }
+    };
+    let mini = store(Layout::mini()).await;
+    let named = |name: &str| dir.path().join(format!(".cloakroom-new-{name}"));
+    for name in ["abandoned", "foreign"] {
+        std::fs::write(named(name), "a:0:{}").unwrap();
+    }
+    std::fs::create_dir(named("directory")).unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", named("link")).unwrap();
+    // Only root can make it another user's.
+    let is_foreign = std::os::unix::fs::chown(named("foreign"), Some(65_534), None).is_ok();
+    let over = dir.path().join(CacheEntry::file_name(&format!("session.{ID}")));
+    put(&over, entry("a:0:{}", now() + 30).as_bytes());
+    assert_eq!(mini.purge(100).await.unwrap().removed, 0, "somebody may be writing it");
+    clock.advance(Duration::from_secs(90));
+    // PHP's own sessions are written in place: no such file is made, and none is ours.
+    assert_eq!(store(Layout::php_files()).await.purge(100).await.unwrap().removed, 0);
+    let purged = mini.purge(100).await.unwrap();
+    assert_eq!((purged.removed, purged.more), (2 + usize::from(!is_foreign), false));
+    assert!(!over.exists() && !named("abandoned").exists());
+    assert_eq!(named("foreign").exists(), is_foreign);
+    assert!(named("directory").is_dir() && named("link").is_symlink());
+}
+
+/// Nor does trouble with PHP's directory: what is beside is tidied up by the next call.
+#[tokio::test]
+async fn a_purge_that_could_not_go_on_begins_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, gone) = (dir.path().join("cache"), dir.path().join("gone"));
+    std::fs::create_dir(&cache).unwrap();
+    let clock = ManualClock::at(SystemClock.now());
+    let files = PhpFiles::builder(&cache).beside(dir.path().join("beside")).clock(clock.clone());
+    let layout = Layout::mini();
+    let config = layout.session_config();
+    let store = PhpFileStore::new(files.open().await.unwrap(), layout);
+    let sessions = SessionManager::new(store.clone(), config).unwrap();
+    let service = Service { dir: cache.clone(), store, sessions };
+    service.mini_writes(ID, "a:1:{s:1:\"n\";i:1;}", now() + 600);
+    service.visit(ID, async |session| session.destroy().await.unwrap()).await;
+    std::fs::rename(&cache, &gone).unwrap();
+    service.store.purge(100).await.unwrap_err();
+    std::fs::rename(&gone, &cache).unwrap();
+    clock.advance(Duration::from_secs(3 * 24 * 3600));
+    assert_eq!(service.store.purge(100).await.unwrap().removed, 1, "the marker of the session that ended");
 }
 
 /// The cache is in a folder that everybody may write to.

@@ -46,11 +46,12 @@ impl Core {
             }
             through?;
         }
-        let through = self.purge_php(Over(layout), limit, &mut removed)?;
-        if through {
+        let through = self.purge_php(Over(layout), limit, &mut removed);
+        // Where there is trouble, the next round begins all the same.
+        if !matches!(through, Ok(false)) {
             round.next = 0;
         }
-        Ok(Purged { removed, more: !through })
+        Ok(Purged { removed, more: !through? })
     }
 
     /// Whether the directory is through.
@@ -89,27 +90,37 @@ impl Core {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(Trouble::Gone),
             dirs => dirs?,
         };
+        // Whatever there is trouble with, the rest is tidied up.
+        let mut met = Ok(());
         for dir in dirs {
             let files = match std::fs::read_dir(&dir) {
+                Ok(files) => files,
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => continue,
-                files => files?,
-            };
-            for file in files {
-                let file = file?;
-                let (path, name) = (file.path(), file.file_name());
-                let name = name.to_string_lossy();
-                let is_abandoned = name.starts_with(value::FRESH) && value::is_abandoned(&path);
-                if !is_abandoned && !over.is_named(&name) {
+                Err(error) => {
+                    met = met.and(Err(error.into()));
                     continue;
                 }
-                if *removed >= limit {
-                    return Ok(false);
+            };
+            for file in files {
+                let gone =
+                    match file.map(|file| (file.path(), over.of_name(&file.file_name().to_string_lossy()))) {
+                        Ok((_, None)) => continue,
+                        Ok(_) if *removed >= limit => return Ok(false),
+                        Ok((path, Some(Named::Fresh))) => self.remove_if_abandoned(&path),
+                        Ok((path, Some(Named::Value))) => self.remove_if_over(&path, over),
+                        Err(error) => Err(error.into()),
+                    };
+                match gone {
+                    Ok(gone) => *removed += usize::from(gone),
+                    Err(trouble) => met = met.and(Err(trouble)),
                 }
-                let gone = if is_abandoned { remove(&path)? } else { self.remove_if_over(&path, over)? };
-                *removed += usize::from(gone);
             }
         }
-        Ok(true)
+        met.map(|()| true)
+    }
+
+    fn remove_if_abandoned(&self, path: &Path) -> Result<bool, Trouble> {
+        if value::is_abandoned(path, self.clock.now()) { remove_of_php(path) } else { Ok(false) }
     }
 
     fn remove_if_over(&self, path: &Path, over: Over<'_>) -> Result<bool, Trouble> {
@@ -125,12 +136,7 @@ impl Core {
         if !over.is(&file, &there, now)? || !value::is_at(&there, path)? {
             return Ok(false);
         }
-        match std::fs::remove_file(path) {
-            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
-                Ok(false)
-            }
-            other => Ok(other.map(|()| true)?),
-        }
+        remove_of_php(path)
     }
 
     /// Looks after all that killed processes had begun.
@@ -160,20 +166,31 @@ impl Core {
     }
 }
 
+/// What a file is by its name.
+enum Named {
+    /// PHP's.
+    Value,
+    /// Of ours, and to take the place of one of PHP's.
+    Fresh,
+}
+
 /// Which files of PHP's are over.
 #[derive(Clone, Copy)]
 struct Over<'l>(&'l Layout);
 
 impl Over<'_> {
-    fn is_named(self, name: &str) -> bool {
+    /// `None`: it is none of these.
+    fn of_name(self, name: &str) -> Option<Named> {
         let prefix = self.0.data_prefix();
-        match self.0.in_file() {
+        let is_value = match self.0.in_file() {
             InFile::Session => !prefix.is_empty() && name.starts_with(prefix),
+            InFile::CacheEntry if name.starts_with(value::FRESH) => return Some(Named::Fresh),
             // A digest does not tell whether it is of a session: what is over is so for mini, whatever it is.
             InFile::CacheEntry => {
                 name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
             }
-        }
+        };
+        is_value.then_some(Named::Value)
     }
 
     /// Whether it is worth opening.
@@ -204,5 +221,13 @@ fn remove(path: &Path) -> Result<bool, Trouble> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(Trouble::Io(error)),
+    }
+}
+
+/// From a directory in which others may have files as well.
+fn remove_of_php(path: &Path) -> Result<bool, Trouble> {
+    match remove(path) {
+        Err(Trouble::Io(error)) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+        other => other,
     }
 }

@@ -171,12 +171,15 @@ pub(super) fn replace(
     })
 }
 
-/// Whether a process was killed while it wrote this file: that takes no minute.
-pub(super) fn is_abandoned(fresh: &Path) -> bool {
+/// Whether a process of this user's was killed while it wrote this file: that takes no minute. In a directory that everybody may write to, others
+/// can give such a name to anything.
+pub(super) fn is_abandoned(fresh: &Path, now: Timestamp) -> bool {
     const LONG: Duration = Duration::from_secs(60);
-    fresh
-        .symlink_metadata()
-        .is_ok_and(|there| millis(there.ctime(), there.ctime_nsec()).until(wall_clock()) > LONG)
+    fresh.symlink_metadata().is_ok_and(|there| {
+        there.is_file()
+            && there.uid() == rustix::process::geteuid().as_raw()
+            && millis(there.ctime(), there.ctime_nsec()).until(now) > LONG
+    })
 }
 
 /// Notes when it was last used, and flushes what was written.
