@@ -1,8 +1,8 @@
 //! PHP's file of a session: opened without being led elsewhere, read whole, written over in place.
 
-use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
@@ -159,8 +159,8 @@ pub(super) fn replace(
     let written = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
         file.write_all(new)?;
-        // Whoever could read the one can read the other.
-        file.set_permissions(old.metadata()?.permissions())?;
+        let there = old.metadata()?;
+        open_to_the_same(&file, there.gid(), there.permissions())?;
         settle(&file, used, durability)?;
         std::fs::rename(&fresh, path)?;
         Ok(file)
@@ -169,6 +169,17 @@ pub(super) fn replace(
         // What cannot be removed now is purged later.
         let _ = std::fs::remove_file(&fresh);
     })
+}
+
+/// Whoever could read the one can read the other, and nobody else: what a group may is given to the same group, or to none where this process may
+/// not choose it.
+fn open_to_the_same(file: &File, group: u32, mut permissions: Permissions) -> io::Result<()> {
+    // Before the mode: until then nobody else may anything.
+    let is_same = file.metadata()?.gid() == group || fchown(file, None, Some(group)).is_ok();
+    if !is_same {
+        permissions.set_mode(permissions.mode() & !0o070);
+    }
+    file.set_permissions(permissions)
 }
 
 /// Whether a process of this user's was killed while it wrote this file: that takes no minute. In a directory that everybody may write to, others
@@ -308,3 +319,24 @@ fn wait_for_writers(file: &File) {
 
 #[cfg(not(target_os = "linux"))]
 fn wait_for_writers(_: &File) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A group that this process is in only if it is root's, and so may be in any.
+    const OTHERS: u32 = 4_294_901_760;
+
+    #[test]
+    fn what_a_group_may_with_a_file_no_other_group_may_with_the_one_in_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let make = |name: &str| File::create_new(dir.path().join(name)).unwrap();
+        let (own, may_choose) = (make("a"), fchown(make("b"), None, Some(OTHERS)).is_ok());
+        let group = own.metadata().unwrap().gid();
+        let is = |file: &File| (file.metadata().unwrap().gid(), file.metadata().unwrap().mode() & 0o777);
+        open_to_the_same(&own, group, Permissions::from_mode(0o660)).unwrap();
+        assert_eq!(is(&own), (group, 0o660));
+        open_to_the_same(&own, OTHERS, Permissions::from_mode(0o664)).unwrap();
+        assert_eq!(is(&own), if may_choose { (OTHERS, 0o664) } else { (group, 0o604) });
+    }
+}
