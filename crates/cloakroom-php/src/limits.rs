@@ -1,5 +1,7 @@
 //! What a payload may ask for before it is refused.
 
+use crate::error::{DecodeError, DecodeErrorKind};
+
 /// How deep and how large a decoded payload may get.
 ///
 /// PHP deletes a session that it cannot read, and its own limits differ by format: `unserialize()` reads 4,096 levels
@@ -35,6 +37,14 @@ impl Limits {
     pub const fn with_memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
+    }
+
+    /// Refuses a payload whose text alone is too long, before there is another copy of it.
+    pub(crate) const fn hold(self, payload: &[u8]) -> Result<(), DecodeError> {
+        if payload.len() > self.memory {
+            return Err(DecodeError::new(DecodeErrorKind::Memory(self.memory), 0));
+        }
+        Ok(())
     }
 
     /// The greatest depth.

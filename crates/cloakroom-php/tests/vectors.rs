@@ -4,7 +4,7 @@
 mod support;
 
 use cloakroom_php::{EncodeError, Format, Session};
-use support::{describe, expected, hex, unhex, vectors};
+use support::{cpu_time, describe, expected, hex, unhex, vectors};
 
 /// Reads and writes every vector of a file; says how many there were.
 fn round_trip(file: &str) -> usize {
@@ -111,11 +111,11 @@ fn malformed() {
         let (name, outcome) = (vector["name"].as_str().unwrap(), vector["php_outcome"].as_str().unwrap());
         let payload = unhex(vector["hex"].as_str().unwrap());
         let format: Format = vector["handler"].as_str().unwrap().parse().unwrap();
-        let began = std::time::Instant::now();
+        let began = cpu_time();
         let decoded = Session::decode(format, payload.as_slice());
         // Not what comes after: to describe what is nested deep takes longer than to read it.
-        let took = began.elapsed();
-        assert!(took < std::time::Duration::from_secs(20), "{name}: {took:?}");
+        let took = cpu_time() - began;
+        assert!(took < std::time::Duration::from_secs(1), "{name}: {took:?}");
         match decoded {
             Err(error) => {
                 assert!(error.at() <= payload.len(), "{name}: {error}");

@@ -38,30 +38,63 @@ pub(super) fn decompress(stored: &[u8], limits: Limits) -> Result<Stored, Decode
     }
 }
 
-fn read(mut rest: &[u8], limits: Limits) -> Result<Vec<u8>, DecodeErrorKind> {
-    let mut plain: Vec<u8> = Vec::new();
-    while let Some((&control, behind)) = rest.split_first() {
+/// What a stream consists of.
+enum Step<'s> {
+    Run(&'s [u8]),
+    Reference { distance: usize, length: usize },
+}
+
+impl<'s> Step<'s> {
+    /// The next one, and what is behind it.
+    fn next(stream: &'s [u8]) -> Result<Option<(Self, &'s [u8])>, DecodeErrorKind> {
+        let Some((&control, behind)) = stream.split_first() else { return Ok(None) };
         let control = usize::from(control);
         if control < RUN {
             let (run, behind) = behind.split_at_checked(control + 1).ok_or(BROKEN)?;
-            plain.extend_from_slice(run);
-            rest = behind;
-        } else {
-            let (length, behind) = match (control >> 5, behind) {
-                (7, [more, behind @ ..]) => (7 + usize::from(*more), behind),
-                (length, behind) => (length, behind),
-            };
-            let (&low, behind) = behind.split_first().ok_or(BROKEN)?;
-            let distance = ((control & 31) << 8 | usize::from(low)) + 1;
-            let from = plain.len().checked_sub(distance).ok_or(BROKEN)?;
-            repeat(&mut plain, from, length + SHORTEST - 1);
-            rest = behind;
+            return Ok(Some((Step::Run(run), behind)));
         }
-        if plain.len() > limits.memory() {
-            return Err(DecodeErrorKind::Memory(limits.memory()));
+        let (length, behind) = match (control >> 5, behind) {
+            (7, [more, behind @ ..]) => (7 + usize::from(*more), behind),
+            (length, behind) => (length, behind),
+        };
+        let (&low, behind) = behind.split_first().ok_or(BROKEN)?;
+        let distance = ((control & 31) << 8 | usize::from(low)) + 1;
+        Ok(Some((Step::Reference { distance, length: length + SHORTEST - 1 }, behind)))
+    }
+}
+
+fn read(stream: &[u8], limits: Limits) -> Result<Vec<u8>, DecodeErrorKind> {
+    // Grown step by step it would take three times as much.
+    let mut plain = Vec::with_capacity(length(stream, limits)?);
+    let mut rest = stream;
+    while let Some((step, behind)) = Step::next(rest)? {
+        match step {
+            Step::Run(run) => plain.extend_from_slice(run),
+            Step::Reference { distance, length } => {
+                let from = plain.len().checked_sub(distance).ok_or(BROKEN)?;
+                repeat(&mut plain, from, length);
+            }
         }
+        rest = behind;
     }
     Ok(plain)
+}
+
+/// How long the value is.
+fn length(stream: &[u8], limits: Limits) -> Result<usize, DecodeErrorKind> {
+    let (mut told, mut rest) = (0, stream);
+    while let Some((step, behind)) = Step::next(rest)? {
+        told += match step {
+            Step::Run(run) => run.len(),
+            Step::Reference { distance, .. } if distance > told => return Err(BROKEN),
+            Step::Reference { length, .. } => length,
+        };
+        if told > limits.memory() {
+            return Err(DecodeErrorKind::Memory(limits.memory()));
+        }
+        rest = behind;
+    }
+    Ok(told)
 }
 
 /// Appends so many bytes of what stands there from `from` on, and of what is appended where that is not enough.

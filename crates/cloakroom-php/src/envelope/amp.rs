@@ -1,6 +1,7 @@
 //! The compressing serializer of [amphp](https://github.com/amphp/serialization), which Phenix uses too.
 
-use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_with_limit};
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+use miniz_oxide::inflate::{TINFLStatus, decompress_slice_iter_to_slice, decompress_to_vec_with_limit};
 
 use super::session;
 use crate::error::{DecodeError, DecodeErrorKind as Wrong, EncodeError};
@@ -13,6 +14,12 @@ const COMPRESSED: u8 = 1;
 
 /// What is longer is compressed.
 const LONG: usize = 256;
+
+/// A session is hardly ever longer. Of one that is, the length is found out first: a table that grows takes three times as much.
+const USUAL: usize = 1 << 20;
+
+/// How far back DEFLATE refers.
+const WINDOW: usize = 32 << 10;
 
 /// The level that amphp uses.
 const LEVEL: u8 = 1;
@@ -79,12 +86,40 @@ impl Amp {
 
 /// Raw DEFLATE ([RFC 1951](https://www.rfc-editor.org/rfc/rfc1951)), no longer than the memory there is.
 fn inflate(body: &[u8], limits: Limits) -> Result<Vec<u8>, DecodeError> {
-    decompress_to_vec_with_limit(body, limits.memory()).map_err(|error| {
-        let kind = match error.status {
-            TINFLStatus::HasMoreOutput => Wrong::Memory(limits.memory()),
-            TINFLStatus::FailedCannotMakeProgress | TINFLStatus::NeedsMoreInput => Wrong::End,
-            _ => Wrong::Envelope("this is no DEFLATE stream"),
-        };
-        DecodeError::new(kind, 0)
-    })
+    match decompress_to_vec_with_limit(body, limits.memory().min(USUAL)) {
+        Ok(text) => Ok(text),
+        Err(error) if error.status == TINFLStatus::HasMoreOutput && limits.memory() > USUAL => {
+            let mut text = vec![0; inflated_length(body, limits)?];
+            decompress_slice_iter_to_slice(&mut text, std::iter::once(body), false, false)
+                .map_err(|status| broken(status, limits))?;
+            Ok(text)
+        }
+        Err(error) => Err(broken(error.status, limits)),
+    }
+}
+
+/// How long that is, found out in a window of the last bytes.
+fn inflated_length(body: &[u8], limits: Limits) -> Result<usize, DecodeError> {
+    let (mut state, mut window) = (Box::<DecompressorOxide>::default(), vec![0; WINDOW]);
+    let (mut rest, mut length) = (body, 0);
+    loop {
+        let (status, read, written) = decompress(&mut state, rest, &mut window, length % WINDOW, 0);
+        length += written;
+        rest = rest.get(read..).unwrap_or_default();
+        match status {
+            _ if length > limits.memory() => return Err(broken(TINFLStatus::HasMoreOutput, limits)),
+            TINFLStatus::Done => return Ok(length),
+            TINFLStatus::HasMoreOutput => {}
+            status => return Err(broken(status, limits)),
+        }
+    }
+}
+
+fn broken(status: TINFLStatus, limits: Limits) -> DecodeError {
+    let kind = match status {
+        TINFLStatus::HasMoreOutput => Wrong::Memory(limits.memory()),
+        TINFLStatus::FailedCannotMakeProgress | TINFLStatus::NeedsMoreInput => Wrong::End,
+        _ => Wrong::Envelope("this is no DEFLATE stream"),
+    };
+    DecodeError::new(kind, 0)
 }

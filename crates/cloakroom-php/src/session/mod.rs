@@ -95,6 +95,7 @@ impl Session {
         limits: Limits,
     ) -> Result<Self, DecodeError> {
         let text = payload.into();
+        limits.hold(&text)?;
         let (mut doc, extra, source, compact) = match format {
             Format::Php | Format::PhpSerialize | Format::PhpBinary => {
                 let (doc, extra, source) = text::decode(format, &text, limits)?;

@@ -50,6 +50,7 @@ impl Session {
         path: &[Key<'_>],
         limits: Limits,
     ) -> Result<Option<Document>, DecodeError> {
+        limits.hold(payload)?;
         match looked_up(format, payload, path, limits) {
             Some(found) => Ok(found),
             None => Self::decode_within(format, payload, limits).map(|session| session.into_one(path)),

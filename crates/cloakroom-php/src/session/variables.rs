@@ -59,6 +59,7 @@ impl<'p> Variables<'p> {
     ///
     /// As [`Session::decode`].
     pub fn read_within(format: Format, payload: &'p [u8], limits: Limits) -> Result<Self, DecodeError> {
+        limits.hold(payload)?;
         Ok(Self(match texts(format, payload, limits) {
             Some(texts) => Read::Texts(texts),
             None => Read::Session(Box::new(Session::decode_within(format, payload, limits)?)),

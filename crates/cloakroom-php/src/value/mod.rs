@@ -163,6 +163,16 @@ impl Document {
         Value::new(self, self.root)
     }
 
+    /// The string that the value is, in the memory of the document.
+    #[cfg(feature = "laravel")]
+    pub(crate) fn into_string(self) -> Option<Vec<u8>> {
+        let Node::Str(span) = self.resolve(self.root) else { return None };
+        let mut text = self.text;
+        text.truncate((span.at + span.len) as usize);
+        text.drain(..text.len().min(span.at as usize));
+        Some(text)
+    }
+
     #[inline]
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
         let at = span.at as usize;

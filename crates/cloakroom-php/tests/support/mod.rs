@@ -11,6 +11,12 @@
 use cloakroom_php::{Array, Key, Kind, ObjectKind, Property, Value, Visibility};
 use serde_json::{Value as Json, json};
 
+/// How long this thread has been on the processor: what else the machine does takes none of it.
+pub(crate) fn cpu_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
 pub(crate) fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }

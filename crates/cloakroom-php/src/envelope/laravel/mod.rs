@@ -155,9 +155,7 @@ fn serialize(text: &[u8]) -> Vec<u8> {
 
 /// The string in `serialize()` text that is a string and nothing else.
 fn unserialize(text: &[u8], limits: Limits) -> Result<Vec<u8>, DecodeError> {
+    limits.hold(text)?;
     let document = Document::decode_within(Encoding::Serialize, text, limits)?;
-    match document.root().as_bytes() {
-        Some(inner) => Ok(inner.to_vec()),
-        None => Err(DecodeError::new(Wrong::Envelope("expected a serialized string"), 0)),
-    }
+    document.into_string().ok_or(DecodeError::new(Wrong::Envelope("expected a serialized string"), 0))
 }
