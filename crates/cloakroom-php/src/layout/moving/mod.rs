@@ -6,7 +6,8 @@
 //! 2. A copy goes to the other store, with a flag in it: nobody is served a flagged copy, nobody writes to one.
 //! 3. PHP's value is deleted if it is still the same to the byte and nobody holds the lock, and a mark is left in its place. That is the
 //!    instant at which the session has moved.
-//! 4. The flag is taken off. Whoever finds one begins again at 1: the mark tells whether 3 was reached.
+//! 4. The flag is taken off. Whoever finds one begins again at 1: the mark tells whether 3 was reached. At
+//!    [`Done`](Stage::Done) nobody looks for it: a copy that still has its flag is over.
 //!
 //! The mark outlives whatever a late request of PHP's may yet write under the id: that is never loaded.
 

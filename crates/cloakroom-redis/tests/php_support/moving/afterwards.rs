@@ -1,11 +1,13 @@
 //! What is left of PHP once it is gone: ids and values, until none is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::store::Loaded;
 use cloakroom::{Candidate, ErrorKind, Session, SessionConfig, SessionId, SessionManager};
 use cloakroom_php::layout::Stage;
+use cloakroom_testing::fault::{Fault, FaultStore};
 
 use super::{Application, Instance, Visitor, basket, config};
 
@@ -207,4 +209,24 @@ pub async fn c4_an_automatic_renewal_leads_from_an_id_of_ours_back_to_phps(appli
     // And what is written under the old id is in the session.
     assert_eq!(service.add(&own).await.unwrap(), 2, "{}", service.called);
     assert_eq!(service.n(&told).await, Some(2), "{}", service.called);
+}
+
+/// Whether it was reached that the session had moved, a mark in PHP's place tells, and that is not looked at any more.
+pub async fn a_move_that_broke_off_is_gone_on_with_while_there_is_phps_place_to_look_at(
+    application: &impl Application,
+) {
+    let visitor = Visitor::new(application, &basket(7, 1)).await;
+    let faulty = FaultStore::new(application.place().await);
+    // It is looked for, copied, taken out of PHP's place, and then not released.
+    faulty.at(3, Fault::Unavailable);
+    let broken = Instance::over(application, Stage::Move, Arc::new(faulty)).await;
+    broken.request(&visitor.cookie).open().await.unwrap_err();
+    let is_there = matches!(visitor.moved().await, Loaded::Live(_));
+    assert!(is_there && !visitor.php_has(), "{}", broken.called);
+    for (stage, n) in
+        [(Stage::Done, None), (Stage::Prepare, Some(1)), (Stage::Move, Some(1)), (Stage::Done, Some(1))]
+    {
+        let service = Instance::at(application, stage).await;
+        assert_eq!(service.n(&visitor.cookie).await, n, "{}: {stage:?}", service.called);
+    }
 }

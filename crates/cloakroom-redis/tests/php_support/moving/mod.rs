@@ -176,6 +176,7 @@ macro_rules! moving_suite {
             afterwards: a_session_that_begins_when_php_is_gone_is_none_of_phps,
             afterwards: c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours,
             afterwards: c4_an_automatic_renewal_leads_from_an_id_of_ours_back_to_phps,
+            afterwards: a_move_that_broke_off_is_gone_on_with_while_there_is_phps_place_to_look_at,
             interleavings: c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing,
             interleavings: c1_c4_what_is_decided_on_phps_session_is_not_done_to_a_copy_of_it,
             interleavings: c1_a_copy_that_is_taken_away_late_is_not_the_session_that_has_moved_since,
