@@ -58,7 +58,7 @@ pub use servers::PhpServers;
 pub type PhpStore<G = PhpServer> = cloakroom_php::layout::PhpSessions<G>;
 
 /// A PHP application's sessions in Redis, on a [`PhpServer`] or on several ([`PhpServers`]), on their way to another store. Moving out of a
-/// cluster is not built yet.
+/// cluster is not built yet, and neither is moving into one: no id could change there before [`Stage::Done`].
 ///
 /// ```no_run
 /// # fn f() -> Result<(), Box<dyn std::error::Error>> {

@@ -88,7 +88,11 @@ impl<G> Clone for Moving<G> {
 }
 
 impl<G: Ground> Moving<G> {
-    /// From PHP's sessions to this store.
+    /// From PHP's sessions to this store: any but one in a Redis Cluster.
+    ///
+    /// Such a store wants a session's new id in the slot of the old one, which one by PHP's rules cannot say. So until the stage is
+    /// [`Done`](Stage::Done), every change of an id there (login, `regenerate`, renewal) is refused as unavailable. Nothing is asked of the
+    /// store here, and so nothing is refused here either.
     pub fn new(php: PhpSessions<G>, new: Arc<dyn Store>, stage: Stage) -> Self {
         Moving(Arc::new(Parts { php, new, stage }))
     }
