@@ -15,6 +15,9 @@ use crate::limits::Limits;
 use crate::session::Session;
 use crate::value::{Document, same};
 
+/// So many times a payload may be in memory while its layers are opened.
+const COPIES: usize = 5;
+
 /// How a Laravel application stores its sessions: serialized, and the text serialized once more by the cache; encrypted in between if it says so.
 ///
 /// What is stored is `serialize()` of a string, which is `serialize()` or JSON (`session.serialization`) of the attributes. With
@@ -90,8 +93,12 @@ impl Laravel {
     ///
     /// # Errors
     ///
-    /// As [`Laravel::decode`]. The offset of an error is one in the layer that it is about.
+    /// As [`Laravel::decode`]. The offset of an error is one in the layer that it is about. In JSON or encrypted, a payload may be a fifth as long as there
+    /// is memory: base64, JSON and ciphertext are beside one another while it is opened.
     pub fn decode_within(&self, payload: &[u8], limits: Limits) -> Result<Session, DecodeError> {
+        if self.may_hold(payload, limits).is_none() {
+            return Err(DecodeError::new(Wrong::Memory(limits.memory()), 0));
+        }
         let mut inner = unserialize(payload, limits)?;
         if let Some(encryption) = &self.encryption {
             inner = unserialize(&encryption.decrypt(&inner)?, limits)?;
@@ -112,8 +119,8 @@ impl Laravel {
     ///
     /// # Errors
     ///
-    /// As [`Session::encode_as`]; [`EncodeError::Value`] for what JSON cannot carry; [`EncodeError::Random`] where the operating system gives no random numbers.
-    /// Nothing is handed out then.
+    /// As [`Session::encode_as`]; [`EncodeError::Value`] for what JSON cannot carry; [`EncodeError::Random`] where the operating system gives no random numbers;
+    /// [`EncodeError::Memory`] for what is longer than would be read again. Nothing is handed out then.
     pub fn encode(&self, session: &Session) -> Result<Vec<u8>, EncodeError> {
         let mut text = match session.format() {
             _ if self.json => {
@@ -130,10 +137,20 @@ impl Laravel {
             text = encryption.encrypt(&serialize(&text))?.into_bytes();
         }
         let bytes = serialize(&text);
-        match unserialize(&bytes, Limits::default()) {
+        let limits = Limits::default();
+        self.may_hold(&bytes, limits).ok_or(EncodeError::Memory(limits.memory()))?;
+        match unserialize(&bytes, limits) {
             Ok(read) if read == text => Ok(bytes),
             _ => Err(EncodeError::Unverified),
         }
+    }
+}
+
+impl Laravel {
+    /// Whether all that is made of a payload on the way to the session fits.
+    fn may_hold(&self, payload: &[u8], limits: Limits) -> Option<()> {
+        let copies = if self.json || self.encryption.is_some() { COPIES } else { 1 };
+        (payload.len() <= limits.memory() / copies).then_some(())
     }
 }
 
