@@ -123,10 +123,12 @@ fn differential(format: Format) {
             compare(format, seed, input, seen, &mut outcomes);
         }
     }
-    assert!(
-        outcomes.same > INPUTS / 50 && outcomes.refused_by_both > 0 || format == Format::Msgpack,
-        "{outcomes:?}"
-    );
+    // PHP's msgpack makes something of any bytes: what is refused is refused here.
+    let (same, refused) = match format {
+        Format::Msgpack => (INPUTS / 5, outcomes.refused_here),
+        _ => (INPUTS / 50, outcomes.refused_by_both),
+    };
+    assert!(outcomes.same > same && refused > INPUTS / 5, "{outcomes:?}");
 }
 
 fn compare(format: Format, seed: u64, input: &[u8], seen: Option<Seen>, outcomes: &mut Outcomes) {
