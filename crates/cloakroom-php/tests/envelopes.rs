@@ -151,7 +151,7 @@ fn a_deflate_bomb_is_inflated_no_further_than_the_limit() {
 
 #[test]
 fn a_broken_envelope_is_refused() {
-    for payload in [b"".as_slice(), b"\x01", b"\x01abc", b"\x01\x03", b"\0", b"\0x", b"\0i:1;"] {
+    for payload in [b"".as_slice(), b"\x01", b"\x01abc", b"\x01\x03", b"\0", b"\0x", b"\0i:1;", b"\0N;"] {
         assert!(Amp.decode(payload).is_err(), "{payload:?}");
     }
     let plain = [

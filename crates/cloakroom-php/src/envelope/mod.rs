@@ -26,5 +26,8 @@ fn session(text: Vec<u8>, limits: Limits) -> Result<Session, DecodeError> {
     if text.is_empty() {
         return Err(DecodeError::new(DecodeErrorKind::End, 0));
     }
-    Session::decode_within(Format::PhpSerialize, text, limits)
+    // PHP's session module takes null for a session without variables; a framework gets null.
+    let is_null = text.starts_with(b"N;");
+    let session = Session::decode_within(Format::PhpSerialize, text, limits)?;
+    if is_null { Err(DecodeError::new(DecodeErrorKind::NotASession, 0)) } else { Ok(session) }
 }

@@ -1,7 +1,7 @@
 //! Ten thousand damaged sessions for each format, read here and by PHP: what both read is the same, and where only one reads it there is a
 //! reason that docs/php.md tells.
 
-use cloakroom_php::{Array, DecodeErrorKind, Format, Key, Session, Value};
+use cloakroom_php::{Array, DecodeError, DecodeErrorKind, Format, Key, Session, Value};
 
 use super::invent::{self, Random};
 use super::server::{Php, Seen};
@@ -120,7 +120,9 @@ fn differential(format: Format) {
     for _ in 0..INPUTS / BATCH {
         let inputs: Vec<Vec<u8>> = (0..BATCH).map(|_| damaged(&mut random, &whole)).collect();
         for (input, seen) in inputs.iter().zip(php.read_one_by_one(&inputs)) {
-            compare(format, seed, input, seen, &mut outcomes);
+            let ours = Session::decode(format, input.as_slice());
+            let is_told = |kind: &DecodeErrorKind| is_told(format, input, kind);
+            compare(format, seed, input, ours, is_told, seen, &mut outcomes);
         }
     }
     // PHP's msgpack makes something of any bytes: what is refused is refused here.
@@ -131,8 +133,15 @@ fn differential(format: Format) {
     assert!(outcomes.same > same && refused > INPUTS / 5, "{outcomes:?}");
 }
 
-fn compare(format: Format, seed: u64, input: &[u8], seen: Option<Seen>, outcomes: &mut Outcomes) {
-    let ours = Session::decode(format, input);
+fn compare(
+    format: Format,
+    seed: u64,
+    input: &[u8],
+    ours: Result<Session, DecodeError>,
+    is_told: impl Fn(&DecodeErrorKind) -> bool,
+    seen: Option<Seen>,
+    outcomes: &mut Outcomes,
+) {
     // PHP died of it.
     let Some(Seen { complaints, says, .. }) = seen else {
         outcomes.not_compared += 1;
@@ -141,9 +150,7 @@ fn compare(format: Format, seed: u64, input: &[u8], seen: Option<Seen>, outcomes
     let refused = complaints.contains("session_decode says no");
     match ours {
         Err(_) if refused => outcomes.refused_by_both += 1,
-        Err(error) if !complaints.is_empty() || is_told(format, input, error.kind()) => {
-            outcomes.refused_here += 1
-        }
+        Err(error) if !complaints.is_empty() || is_told(error.kind()) => outcomes.refused_here += 1,
         Err(error) => fail(&format!("refused, and PHP reads it: {error}"), seed, format, &[input, &says]),
         Ok(session) if refused => {
             if !has_objects(&session, input) && session.read_only().is_none() {
@@ -184,4 +191,42 @@ formats! {
     php_binary PhpBinary
     igbinary Igbinary
     msgpack Msgpack
+}
+
+/// Damaged in the envelope or in what is in it.
+#[cfg(all(feature = "amp", feature = "laravel"))]
+fn envelopes(kind: &str, decode: impl Fn(&[u8]) -> Result<Session, DecodeError>) {
+    let seed = seed();
+    let (mut random, mut php) = (Random(seed), Php::start(Format::PhpSerialize));
+    let texts: Vec<Vec<u8>> = (0..BATCH)
+        .filter_map(|_| invent::session(&mut random, Format::Msgpack).encode_as(Format::PhpSerialize).ok())
+        .collect();
+    let mut whole = php.envelope("wrap", kind, b"", &texts);
+    whole.retain(|payload| payload.len() < 600);
+    let mut outcomes = Outcomes::default();
+    for _ in 0..INPUTS / BATCH {
+        let inputs: Vec<Vec<u8>> = (0..BATCH).map(|_| damaged(&mut random, &whole)).collect();
+        for (input, seen) in inputs.iter().zip(php.open(kind, &inputs)) {
+            let format = Format::PhpSerialize;
+            // What is behind an envelope, and a DEFLATE stream without its end.
+            let is_told = |kind: &DecodeErrorKind| {
+                matches!(kind, DecodeErrorKind::Trailing | DecodeErrorKind::End)
+                    || is_told(format, input, kind)
+            };
+            compare(format, seed, input, decode(input), is_told, Some(seen), &mut outcomes);
+        }
+    }
+    assert!(outcomes.same > INPUTS / 50 && outcomes.refused_by_both > INPUTS / 5, "{outcomes:?}");
+}
+
+#[cfg(all(feature = "amp", feature = "laravel"))]
+#[test]
+fn envelope_of_amp() {
+    envelopes("amp", |bytes| cloakroom_php::Amp.decode(bytes));
+}
+
+#[cfg(all(feature = "amp", feature = "laravel"))]
+#[test]
+fn envelope_of_laravel() {
+    envelopes("php", |bytes| cloakroom_php::Laravel::new().decode(bytes));
 }

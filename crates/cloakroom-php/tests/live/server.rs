@@ -114,6 +114,14 @@ impl Php {
         self.ask(&request)
     }
 
+    /// Has PHP open envelopes that may be broken: as [`read`](Self::read), and what is no array was not read.
+    #[cfg(all(feature = "amp", feature = "laravel"))]
+    pub(crate) fn open(&mut self, kind: &str, texts: &[Vec<u8>]) -> Vec<Seen> {
+        let mut request: Vec<&[u8]> = vec![b"open", kind.as_bytes(), b""];
+        request.extend(texts.iter().map(Vec::as_slice));
+        Self::seen(self.ask(&request))
+    }
+
     /// Has PHP make up so many sessions.
     pub(crate) fn invent(&mut self, seed: u32, count: usize) -> Vec<Seen> {
         Self::seen(self.ask(&[b"invent", seed.to_string().as_bytes(), count.to_string().as_bytes()]))
