@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(any(not(feature = "php"), test))]
+use cloakroom::config::built_without;
 use cloakroom::config::{Connection, Driver, OpenError, Opened};
 use cloakroom::store::Store;
 
@@ -74,17 +76,16 @@ fn durability(connection: &Connection) -> Result<Durability, OpenError> {
     }
 }
 
-/// Where this program was built without PHP's layouts: refuses the setting that asks for one.
+/// Where this program was built without PHP's layouts: refuses the settings that ask for one.
 #[cfg(any(not(feature = "php"), test))]
 fn refuse_php(connection: &Connection) -> Result<(), OpenError> {
-    let asks = match connection.text(LAYOUT)? {
-        Some(NATIVE) => None,
-        Some(_) => Some(LAYOUT),
-        None => connection.list(INI)?.map(|_| INI),
-    };
-    let why = "asks for the sessions of a PHP application, which this program was built without: build it with cloakroom-file's feature \
-               php, or leave the setting out";
-    asks.map_or(Ok(()), |key| Err(connection.refuse(key, why).into()))
+    // Switched off, with what belongs to it where it is.
+    if connection.text(LAYOUT)? == Some(NATIVE) {
+        return Ok(());
+    }
+    let why = || built_without("the sessions of a PHP application", "cloakroom-file", "php");
+    let asks = [LAYOUT, INI, USER].into_iter().find(|key| connection.has(key));
+    asks.map_or(Ok(()), |key| Err(connection.refuse(key, &why()).into()))
 }
 
 #[cfg(test)]
@@ -99,7 +100,7 @@ mod tests {
             let env = Environment::of([("SESSION_DRIVER", "file")]);
             let read =
                 Configuration::parse("c.toml", format!("[connections.file]\n{line}\n").as_bytes(), &env);
-            let driver = Driver::new("file", &[LAYOUT, INI], |connection: Connection| async move {
+            let driver = Driver::new("file", &[LAYOUT, INI, USER], |connection: Connection| async move {
                 refuse_php(&connection)?;
                 Err::<Opened, OpenError>("it is let through".into())
             });
@@ -109,11 +110,12 @@ mod tests {
         for (line, told) in [
             ("layout = \"mini\"", "c.toml:2:10: connections.file.layout asks for"),
             ("php_ini = [\"x\"]", "c.toml:2:11: connections.file.php_ini asks for"),
+            ("user_variable = \"u\"", "c.toml:2:17: connections.file.user_variable asks for"),
         ] {
             let error = open(line).await.unwrap_err();
             assert!(error.contains(told) && error.contains("feature php"), "{error}");
         }
-        for line in ["layout = \"native\"", ""] {
+        for line in ["layout = \"native\"\nuser_variable = \"u\"", ""] {
             assert!(open(line).await.unwrap_err().contains("let through"), "{line}");
         }
     }

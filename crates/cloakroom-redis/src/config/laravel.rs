@@ -8,23 +8,12 @@ use std::time::Duration;
 use cloakroom::config::OpenError;
 use cloakroom_php::{AppKey, Cipher, Encrypter};
 
-use super::php::{LIFETIME, Said};
+use super::keys::{
+    CIPHER, ENCRYPT, GUARD, KEY, KEY_FILE, LAYOUT, LIFETIME, ON_CLOSE, PLAIN, PREVIOUS, SERIALIZATION,
+    SINCE_13,
+};
+use super::said::Said;
 use crate::php::{LaravelApp, Layout};
-
-const KEY: &str = "app_key";
-const KEY_FILE: &str = "app_key_file";
-const PREVIOUS: &str = "app_previous_keys";
-const CIPHER: &str = "app_cipher";
-const SINCE_13: &str = "laravel_13";
-const SERIALIZATION: &str = "session_serialization";
-const ENCRYPT: &str = "session_encrypt";
-const ON_CLOSE: &str = "expire_on_close";
-const PLAIN: &str = "plain_cookie";
-const GUARD: &str = "guard";
-
-/// What a table may say of it.
-pub(super) const KEYS: &[&str] =
-    &[KEY, KEY_FILE, PREVIOUS, CIPHER, SINCE_13, SERIALIZATION, ENCRYPT, ON_CLOSE, PLAIN, GUARD];
 
 /// Where Laravel's own `.env` has its keys.
 const VARIABLE: &str = "APP_KEY";
@@ -158,7 +147,7 @@ impl Held<'_> {
                 "needs the application's key: set the environment variable {VARIABLE} as Laravel's .env has it, or say where it is by \
                  {KEY} = {{ env = \"NAME\" }} or {KEY_FILE} = \"PATH\""
             );
-            return Err(said.refuse(super::LAYOUT, &why));
+            return Err(said.refuse(LAYOUT, &why));
         };
         let (previous, previous_from) = match said.connection.secret(PREVIOUS)? {
             Some(text) => (Some(text), Source::Setting(PREVIOUS)),

@@ -7,75 +7,25 @@ use cloakroom::config::{Connection, Driver, Environment, OpenError, Opened};
 use cloakroom::store::Store;
 use cloakroom::{NearCache, NearCacheBuilder};
 
+mod keys;
 #[cfg(feature = "laravel")]
 mod laravel;
 #[cfg(feature = "php")]
 mod php;
+mod said;
 mod server;
 mod variables;
 #[cfg(any(not(feature = "php"), test))]
 mod without_php;
 
+#[cfg(not(feature = "php"))]
+use self::said::Said;
 use self::variables::Variables;
 use crate::redis_url::TlsFiles;
 use crate::{Durability, RedisBuilder, RedisStore, RedisUrl};
 
 const NAME: &str = "redis";
 const ALIASES: &[&str] = &["valkey"];
-const KEYS: &[&str] = &[
-    "url",
-    "host",
-    "port",
-    "socket",
-    "sentinels",
-    "service",
-    "sentinel_user",
-    "sentinel_password",
-    "tls",
-    "ca",
-    "certificate",
-    "key",
-    "user",
-    "password",
-    "database",
-    "prefix",
-    "deadline",
-    "connect_timeout",
-    "connections",
-    EXPIRED_EVENTS,
-    WAIT_REPLICAS,
-    WAIT_DISK,
-    WAIT_WITHIN,
-    WAIT_FOR,
-    NEAR,
-    NEAR_ENTRIES,
-    NEAR_BYTES,
-    NEAR_LIFETIME,
-    LAYOUT,
-    "php_ini",
-    "php_servers",
-    "php_prefix",
-    "serialize_handler",
-    "php_compression",
-    "sid_length",
-    "sid_bits_per_character",
-    "gc_maxlifetime",
-    "session_name",
-    "user_variable",
-    "moving",
-    // Of a Laravel application.
-    "app_key",
-    "app_key_file",
-    "app_previous_keys",
-    "app_cipher",
-    "laravel_13",
-    "session_serialization",
-    "session_encrypt",
-    "expire_on_close",
-    "plain_cookie",
-    "guard",
-];
-const LAYOUT: &str = "layout";
 /// The layout that is none of PHP's.
 const NATIVE: &str = "native";
 const EXPIRED_EVENTS: &str = "expired_events";
@@ -149,7 +99,7 @@ pub fn driver(env: &Environment) -> Driver {
         let opened = open(&connection, &Variables(&env));
         async move { opened }
     };
-    Driver::new(NAME, KEYS, driver).aliases(ALIASES)
+    Driver::new(NAME, keys::ALL, driver).aliases(ALIASES)
 }
 
 fn settings(
@@ -251,7 +201,7 @@ fn open(connection: &Connection, variables: &Variables<'_>) -> Result<Opened, Op
         return php::open(connection, variables, application);
     }
     #[cfg(not(feature = "php"))]
-    without_php::refuse(connection, variables)?;
+    without_php::refuse(&Said::of(connection, variables))?;
     let store = settings(connection, variables, this_machine())?.build()?;
     let store: Arc<dyn Store> = match near_cache(connection, &store)? {
         Some(cache) => Arc::new(cache.build()),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::SessionConfig;
+#[cfg(not(feature = "laravel"))]
+use cloakroom::config::built_without;
 use cloakroom::config::{Connection, OpenError, Opened};
 use cloakroom::store::Store;
 use cloakroom_php::ini::{IdFormat, PhpIni, SessionIni};
@@ -13,31 +15,18 @@ use cloakroom_php::{Compression, Format, UnknownCompression};
 mod servers;
 
 use self::servers::Place;
+use super::keys::{
+    self, BITS, COMPRESSION, COOKIE, HANDLER, INI, LAYOUT, LENGTH, LIFETIME, MOVING, PREFIX, USER,
+};
+use super::said::Said;
 use super::variables::Variables;
-use super::{LAYOUT, NATIVE, NEAR, has_variables, settings, this_machine};
+use super::{NATIVE, NEAR, settings, this_machine};
 use crate::php::{
     Layout, LayoutError, MovingStore, PhpServer, PhpServers, PhpSettings, PhpStore, Stage, UnknownStage,
 };
 
-const INI: &str = "php_ini";
-const SERVERS: &str = "php_servers";
-const PREFIX: &str = "php_prefix";
-const HANDLER: &str = "serialize_handler";
-const COMPRESSION: &str = "php_compression";
-const LENGTH: &str = "sid_length";
-const BITS: &str = "sid_bits_per_character";
-pub(super) const LIFETIME: &str = "gc_maxlifetime";
-const COOKIE: &str = "session_name";
-const USER: &str = "user_variable";
-const MOVING: &str = "moving";
-
 /// The layout that begins with a key.
 const LARAVEL: &str = "laravel";
-/// What is said of a Laravel application.
-#[cfg(feature = "laravel")]
-const OF_LARAVEL: &[&str] = super::laravel::KEYS;
-#[cfg(not(feature = "laravel"))]
-const OF_LARAVEL: &[&str] = &[];
 /// The layout of sessions that are in no server.
 const FILES: &str = "php-files";
 /// The layout of sessions that are in mini's cache.
@@ -65,9 +54,7 @@ pub(super) fn application(
         // Switched off, with what belongs to it where it is.
         (Some(NATIVE), _) => return Ok(None),
         (None, None) => {
-            let rest = [SERVERS, PREFIX, HANDLER, COMPRESSION, LENGTH, BITS, LIFETIME, COOKIE, USER, MOVING];
-            let mut given = rest.iter().chain(OF_LARAVEL).filter(|key| said.is_there(key));
-            return match given.next() {
+            return match keys::of_application().find(|key| said.is_there(key)) {
                 Some(key) => Err(said.refuse(key, "stands without a layout or php_ini")),
                 None => Ok(None),
             };
@@ -84,7 +71,7 @@ pub(super) fn application(
         return Err(said.refuse(LAYOUT, &format!("is of sessions {place}, and this is the driver redis")));
     }
     if application.layout.name() != LARAVEL
-        && let Some(key) = OF_LARAVEL.iter().find(|key| said.is_there(key))
+        && let Some(key) = keys::OF_LARAVEL.iter().find(|key| said.is_there(key))
     {
         let why = format!("belongs to the layout {LARAVEL}, and this is {}", application.layout.name());
         return Err(said.refuse(key, &why));
@@ -159,7 +146,7 @@ fn named(said: &Said<'_>, name: &str) -> Result<Layout, OpenError> {
         #[cfg(not(feature = "laravel"))]
         return Err(said.refuse(
             LAYOUT,
-            "is of a Laravel application, which this program was built without: build it with cloakroom-redis' feature laravel",
+            &built_without("the sessions of a Laravel application", "cloakroom-redis", "laravel"),
         ));
     }
     name.parse().map_err(|error| said.wrong(LAYOUT, &error))
@@ -249,93 +236,13 @@ fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// What is said of one connection: its table, and the environment over it where it is that connection's.
-pub(super) struct Said<'a> {
-    pub(super) connection: &'a Connection,
-    variables: Option<&'a Variables<'a>>,
-    /// What is the application's own, whichever connection it is about.
-    #[cfg(feature = "laravel")]
-    environment: &'a Variables<'a>,
-}
-
-/// `sid_length` is `REDIS_SID_LENGTH`.
-fn variable(key: &str) -> String {
-    format!("REDIS_{}", key.to_ascii_uppercase())
-}
-
-impl<'a> Said<'a> {
-    fn of(connection: &'a Connection, variables: &'a Variables<'a>) -> Self {
-        Said {
-            connection,
-            variables: has_variables(connection).then_some(variables),
-            #[cfg(feature = "laravel")]
-            environment: variables,
-        }
-    }
-
-    fn variable(&self, key: &str) -> Result<Option<&str>, OpenError> {
-        self.variables.map_or(Ok(None), |variables| variables.text(&variable(key)))
-    }
-
-    fn is_there(&self, key: &str) -> bool {
-        !matches!((self.connection.text(key), self.variable(key)), (Ok(None), Ok(None)))
-    }
-
-    pub(super) fn text(&self, key: &str) -> Result<Option<&str>, OpenError> {
-        match self.variable(key)? {
-            Some(text) => Ok(Some(text)),
-            None => Ok(self.connection.text(key)?),
-        }
-    }
-
-    pub(super) fn number<N: std::str::FromStr + TryFrom<u64>>(
-        &self,
-        key: &str,
-    ) -> Result<Option<N>, OpenError> {
-        let over = self.variables.map_or(Ok(None), |variables| variables.number(&variable(key)))?;
-        match over {
-            Some(number) => Ok(Some(number)),
-            None => Ok(self.connection.number(key)?),
-        }
-    }
-
+impl Said<'_> {
     fn compression(&self) -> Result<Option<Option<Compression>>, OpenError> {
         let Some(setting) = self.text(COMPRESSION)? else { return Ok(None) };
         let unknown = |UnknownCompression| {
             self.refuse(COMPRESSION, "is no compression; accepted: none, lzf, lz4, zstd")
         };
         Compression::of_setting(setting).map(Some).map_err(unknown)
-    }
-
-    /// A switch, which is off where nothing is said.
-    #[cfg(feature = "laravel")]
-    pub(super) fn flag(&self, key: &str) -> Result<bool, OpenError> {
-        let over = self.variables.map_or(Ok(None), |variables| variables.flag(&variable(key)))?;
-        Ok(match over {
-            Some(on) => on,
-            None => self.connection.flag(key)?.unwrap_or(false),
-        })
-    }
-
-    /// A variable of the application's own.
-    #[cfg(feature = "laravel")]
-    pub(super) fn environment(&self, name: &str) -> Result<Option<&str>, OpenError> {
-        self.environment.text(name)
-    }
-
-    fn list(&self, key: &str) -> Result<Option<Vec<&str>>, OpenError> {
-        match self.variable(key)? {
-            Some(text) => Ok(Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect())),
-            None => Ok(self.connection.list(key)?),
-        }
-    }
-
-    /// The error for what was said, where it was said. `why` does not repeat it.
-    pub(super) fn refuse(&self, key: &str, why: &str) -> OpenError {
-        match self.variable(key) {
-            Ok(Some(_)) | Err(_) => format!("environment variable {} {why}", variable(key)).into(),
-            Ok(None) => self.connection.refuse(key, why).into(),
-        }
     }
 
     fn wrong(&self, key: &str, error: &LayoutError) -> OpenError {

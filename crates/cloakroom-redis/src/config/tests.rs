@@ -9,7 +9,7 @@ async fn open(file: &str, variables: &[(&str, &str)]) -> Result<String, String> 
     let seen: Arc<std::sync::OnceLock<String>> = Arc::default();
     let (told, env_of_driver) = (seen.clone(), env.clone());
     // The driver itself, with the settings written down on the way.
-    let spy = Driver::new(NAME, KEYS, move |connection: Connection| {
+    let spy = Driver::new(NAME, keys::ALL, move |connection: Connection| {
         let told = told.clone();
         let settings = settings(&connection, &Variables(&env_of_driver), this_machine());
         async move {
@@ -83,7 +83,7 @@ async fn sentinels_stand_in_place_of_a_host() {
         let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
         let found: Arc<std::sync::OnceLock<_>> = Arc::default();
         let told = found.clone();
-        let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
+        let driver = Driver::new(NAME, keys::ALL, move |connection: Connection| {
             let settings = settings(&connection, &Variables(&env), this_machine()).unwrap();
             let crate::redis_url::Address::Sentinels(group) = settings.url.address else { panic!() };
             let password = group.password.map(|password| password.as_str().to_owned());
@@ -134,7 +134,7 @@ async fn a_table_may_have_writes_waited_for() {
         let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
         let seen: Arc<std::sync::OnceLock<_>> = Arc::default();
         let told = seen.clone();
-        let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
+        let driver = Driver::new(NAME, keys::ALL, move |connection: Connection| {
             told.set(settings(&connection, &Variables(&env), this_machine()).map(|it| it.durability))
                 .ok()
                 .unwrap();
@@ -289,5 +289,23 @@ async fn what_is_wrong_is_told_with_its_place_and_no_value() {
         let error = open(file, variables).await.unwrap_err();
         assert!(error.contains(told), "{error}");
         assert!(!error.contains("hush"), "{error}");
+    }
+}
+
+/// In each build: by the driver of it.
+#[tokio::test]
+async fn what_is_said_of_an_application_that_nothing_names_is_refused_whatever_was_built() {
+    for key in keys::of_application().filter(|key| !["layout", "php_ini"].contains(key)) {
+        for line in ["x = true", "x = 40", "x = \"hush\"", "x = [\"hush\"]", "x = { env = \"NONE\" }"] {
+            let env = Environment::of([("APP_KEY", "hush")]);
+            let file = format!("[connections.redis]\n{key}{}\n", line.trim_start_matches('x'));
+            let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
+            let opened = Drivers::none().with(crate::driver(&env)).open_with_config(&read).await;
+            let told = opened.err().unwrap_or_else(|| panic!("{file} passed")).to_string();
+            let why =
+                if cfg!(feature = "php") { "stands without a layout or php_ini" } else { "feature php" };
+            assert!(told.contains(&format!("connections.redis.{key} ")) && told.contains(why), "{told}");
+            assert!(!told.contains("hush"), "{told}");
+        }
     }
 }

@@ -1,41 +1,27 @@
 //! A program that was built without PHP's layouts says so where one is asked for, and does not open a store of another kind.
 
-use cloakroom::config::{Connection, OpenError};
+use cloakroom::config::{OpenError, built_without};
 
-use super::variables::Variables;
-use super::{LAYOUT, NATIVE, has_variables};
+use super::NATIVE;
+use super::keys::{self, LAYOUT};
+use super::said::Said;
 
-const INI: &str = "php_ini";
-const WHY: &str = "asks for the sessions of a PHP application, which this program was built without: build it with cloakroom-redis' \
-                   feature php, or leave the setting out";
-
-/// Refuses what asks for a PHP application's sessions.
-pub(super) fn refuse(connection: &Connection, variables: &Variables<'_>) -> Result<(), OpenError> {
-    let over = |name: &str| match has_variables(connection) {
-        true => variables.text(name),
-        false => Ok(None),
-    };
-    let by_variable = |name: &str| Err(format!("environment variable {name} {WHY}").into());
-    match (over("REDIS_LAYOUT")?, connection.text(LAYOUT)?) {
-        (Some(NATIVE), _) | (None, Some(NATIVE)) => return Ok(()),
-        (Some(_), _) => return by_variable("REDIS_LAYOUT"),
-        (None, Some(_)) => return Err(connection.refuse(LAYOUT, WHY).into()),
-        (None, None) => {}
+/// Refuses what asks for a PHP application's sessions, and whatever else is said of one.
+pub(super) fn refuse(said: &Said<'_>) -> Result<(), OpenError> {
+    // Switched off, with what belongs to it where it is.
+    if said.text(LAYOUT)? == Some(NATIVE) {
+        return Ok(());
     }
-    if over("REDIS_PHP_INI")?.is_some() {
-        return by_variable("REDIS_PHP_INI");
-    }
-    match connection.list(INI)? {
-        Some(_) => Err(connection.refuse(INI, WHY).into()),
-        None => Ok(()),
-    }
+    let why = || built_without("the sessions of a PHP application", "cloakroom-redis", "php");
+    keys::of_application().find(|key| said.is_there(key)).map_or(Ok(()), |key| Err(said.refuse(key, &why())))
 }
 
 #[cfg(test)]
 mod tests {
-    use cloakroom::config::{Configuration, Driver, Drivers, Environment, Opened};
+    use cloakroom::config::{Configuration, Connection, Driver, Drivers, Environment, Opened};
 
-    use super::super::{KEYS, NAME, this_machine};
+    use super::super::variables::Variables;
+    use super::super::{NAME, this_machine};
     use super::*;
 
     /// As the driver of such a program does. In one, the driver itself.
@@ -44,8 +30,8 @@ mod tests {
         let read =
             Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
         let of_env = env.clone();
-        let driver = Driver::new(NAME, KEYS, move |connection: Connection| {
-            let refused = refuse(&connection, &Variables(&of_env));
+        let driver = Driver::new(NAME, keys::ALL, move |connection: Connection| {
+            let refused = refuse(&Said::of(&connection, &Variables(&of_env)));
             async move {
                 refused?;
                 let store: std::sync::Arc<dyn cloakroom::store::Store> =
@@ -78,6 +64,16 @@ mod tests {
             let error = open(&file, &variables).await.unwrap_err();
             assert!(error.contains(told) && error.contains("feature php"), "{error}");
             assert!(!error.contains("phpredis") && !error.contains("/x"), "{error}");
+        }
+        for key in keys::of_application() {
+            let error = open(&table(&format!("{key} = \"x\"")), &[]).await.unwrap_err();
+            assert!(
+                error.contains(&format!("redis.{key} asks for")) && error.contains("feature php"),
+                "{error}"
+            );
+            let variable = format!("REDIS_{}", key.to_ascii_uppercase());
+            let error = open(&table(""), &[(&variable, "x")]).await.unwrap_err();
+            assert!(error.contains(&format!("{variable} asks for")), "{error}");
         }
         for (file, variables) in [
             (table(""), vec![]),

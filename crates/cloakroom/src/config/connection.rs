@@ -87,6 +87,11 @@ impl Connection {
         self.text("driver")
     }
 
+    /// Whether the table says anything under this key, right or wrong.
+    pub fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Text.
     ///
     /// # Errors
@@ -219,6 +224,21 @@ impl Connection {
     fn full(&self, key: &str) -> String {
         format!("connections.{}.{}", shown_key(&self.name), shown_key(key))
     }
+}
+
+/// Why a driver refuses a setting that asks for what the program was built without, for [`Connection::refuse`]: what that is, and the feature of which
+/// crate it takes. Such a setting is known in each build, so that it never passes in silence.
+///
+/// ```
+/// let why = cloakroom::config::built_without("a cache", "cloakroom-example", "cache");
+/// assert!(why.ends_with("build it with the feature cache of cloakroom-example, or leave the setting out"));
+/// ```
+#[must_use]
+pub fn built_without(what: &str, of_crate: &str, feature: &str) -> String {
+    format!(
+        "asks for {what}, which this program was built without: build it with the feature {feature} of {of_crate}, or leave the setting \
+         out"
+    )
 }
 
 impl Held {

@@ -54,7 +54,7 @@ mod table;
 mod tests;
 mod value;
 
-pub use connection::Connection;
+pub use connection::{Connection, built_without};
 pub use drivers::{Driver, Drivers, OpenError, Opened};
 pub use environment::Environment;
 pub use error::{ConfigError, Problem};

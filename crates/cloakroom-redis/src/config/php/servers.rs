@@ -3,7 +3,9 @@
 use cloakroom::config::OpenError;
 use cloakroom_php::ini::RedisServer;
 
-use super::{Application, INI, SERVERS, Said};
+use super::Application;
+use crate::config::keys::{INI, SERVERS};
+use crate::config::said::Said;
 use crate::config::variables::Variables;
 use crate::config::{paced, settings, tls_files};
 use crate::php::ini::placed;

@@ -10,7 +10,7 @@ pub(in super::super) async fn application(
     let env = Environment::of(variables.iter().copied());
     let read = Configuration::parse("c.toml", file.as_bytes(), &env).map_err(|error| error.to_string())?;
     let (tell, told) = std::sync::mpsc::channel();
-    let driver = Driver::new(super::super::NAME, super::super::KEYS, move |connection: Connection| {
+    let driver = Driver::new(super::super::NAME, super::super::keys::ALL, move |connection: Connection| {
         let found = super::application(&connection, &Variables(&env));
         let opened = found.map(|found| {
             let _ = tell.send(found);
@@ -322,15 +322,16 @@ async fn the_server_is_phps_unless_the_table_or_the_environment_names_another() 
         let file = format!("{line}{more}");
         let read = Configuration::parse("c.toml", file.as_bytes(), &env).unwrap();
         let (tell, told) = std::sync::mpsc::channel();
-        let driver = Driver::new(super::super::NAME, super::super::KEYS, move |connection: Connection| {
-            let variables = Variables(&env);
-            let Place::Table(base) = super::application(&connection, &variables).unwrap().unwrap().place
-            else {
-                panic!("it is one server")
-            };
-            let _ = tell.send(settings(&connection, &variables, *base).unwrap());
-            async { Err::<Opened, _>("seen".into()) }
-        });
+        let driver =
+            Driver::new(super::super::NAME, super::super::keys::ALL, move |connection: Connection| {
+                let variables = Variables(&env);
+                let Place::Table(base) = super::application(&connection, &variables).unwrap().unwrap().place
+                else {
+                    panic!("it is one server")
+                };
+                let _ = tell.send(settings(&connection, &variables, *base).unwrap());
+                async { Err::<Opened, _>("seen".into()) }
+            });
         assert!(Drivers::none().with(driver).open(&read).await.is_err());
         let found = told.recv().unwrap();
         let password = found.url.password.as_ref().map_or("none", |password| password.as_str()).to_owned();
@@ -408,7 +409,11 @@ async fn what_is_wrong_is_told_with_its_place_what_is_accepted_and_no_value() {
         ),
         (with("layout = \"php-files\"\nmoving = \"move\""), &[], "layout is of sessions in files"),
         (with("layout = \"mini\"\nmoving = \"move\""), &[], "layout is of sessions in a cache on SQLite"),
-        (with("layout = \"laravel\"\nmoving = \"move\""), &[], "needs the application's key"),
+        (
+            with("layout = \"laravel\"\nmoving = \"move\""),
+            &[],
+            if cfg!(feature = "laravel") { "needs the application's key" } else { "feature laravel" },
+        ),
         (with("moving = \"move\""), &[], "moving stands without a layout or php_ini"),
         (with("php_ini = []"), &[], "php_ini names no file"),
         (
