@@ -17,6 +17,7 @@ pub struct Conventions {
 
 /// How far sessions of another system have been taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Handover {
     /// Not at all: the other system has them too, and ids and values are as it has them.
     Shared,
