@@ -167,9 +167,10 @@ async fn s32_the_use_of_an_id_past_its_grace_is_noticed(place: Place) {
 }
 
 async fn s33_parallel_requests_on_a_due_id_make_one_successor(place: Place) {
-    let probe = place.start(&RENEWING);
+    let (flags, due, _) = renewing(place);
+    let probe = place.start(&flags);
     let visitor = probe.visitor_with_session().await;
-    sleep_ms(310).await;
+    sleep_ms(due).await;
     let told = ask_all(&visitor, &["/get/seed", "/set/k/1", "/state", "/flash/hi", "/all"]).await;
     assert_eq!(told.len(), 1, "not one successor");
     assert_eq!(probe.counter("sessions_renewed").await, 1);
@@ -178,7 +179,7 @@ async fn s33_parallel_requests_on_a_due_id_make_one_successor(place: Place) {
 
     // A renewal waits for nobody: where the session is locked all the time, a later request makes it.
     let visitor = probe.visitor_with_session().await;
-    sleep_ms(310).await;
+    sleep_ms(due).await;
     let mut told = ask_all(&visitor, &["/incr/n", "/lock-count/m", "/get/seed", "/incr/n", "/incr/n"]).await;
     told.extend(visitor.get("/state").await.set_cookie().map(|c| c.pair()));
     assert_eq!(told.len(), 1, "not one successor");
