@@ -8,7 +8,7 @@ use crate::clock::deadline_after;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
 use crate::record::Record;
-use crate::session::{KeyConflict, MergeRule, Merged};
+use crate::session::{MergeRule, Merged};
 use crate::settings::OnConflict;
 use crate::store::{Commit, Committed, Ending, LeaseRef, Loaded, Snapshot, StoreError, StoreFuture};
 
@@ -476,46 +476,6 @@ impl Engine {
         self.events.emit(Event::Lost(key));
         tracing::error!(target: "cloakroom", ?key, "a session vanished from the store before its deadline");
         Err(SessionError::new(ErrorKind::Lost))
-    }
-
-    pub(crate) fn conflict(&self, conflict: Option<KeyConflict>) -> SessionError {
-        self.metrics.conflicts_refused.one();
-        match conflict.and_then(|c| c.key) {
-            Some(key) => {
-                tracing::warn!(
-                    target: "cloakroom",
-                    key = ?key.as_str(),
-                    "another request changed this key after it was read: use `update`, `lock` or exclusive mode"
-                );
-            }
-            None => tracing::warn!(
-                target: "cloakroom",
-                "the session was cleared, or changed its user, after this request loaded it"
-            ),
-        }
-        SessionError::new(ErrorKind::Conflict)
-    }
-
-    pub(crate) fn check_size(&self, merged: &Merged) -> Result<(), SessionError> {
-        let limit = self.settings.limits.session_bytes;
-        if merged.payload.len() > limit {
-            return Err(SessionError::because(
-                ErrorKind::TooLarge,
-                format!("the session would take {} bytes, at most {limit} are allowed", merged.payload.len()),
-            ));
-        }
-        let limit = self.settings.limits.keys;
-        // A key takes more than six bytes: small sessions need not be counted.
-        if merged.payload.len() / 7 > limit {
-            let keys = merged.payload.iter().filter(|(k, _)| !crate::key::is_reserved(k)).count();
-            if keys > limit {
-                return Err(SessionError::because(
-                    ErrorKind::TooLarge,
-                    format!("the session would hold {keys} keys, at most {limit} are allowed"),
-                ));
-            }
-        }
-        Ok(())
     }
 }
 

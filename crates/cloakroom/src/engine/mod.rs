@@ -10,6 +10,7 @@ mod lease;
 mod metrics;
 mod open;
 mod purge;
+mod refusals;
 mod rename;
 mod seal;
 mod tasks;

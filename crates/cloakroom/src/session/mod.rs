@@ -8,6 +8,7 @@ mod guard;
 mod handle;
 mod identity;
 mod in_hand;
+mod leased;
 mod loading;
 mod read_only;
 mod reading;

@@ -1,6 +1,6 @@
 //! Writing: buffered by the sync calls, stored by the awaited ones.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::in_hand::InHand;
 use super::shared::{Identity, State};
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use super::{Session, Shared};
-use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
+use crate::engine::{FirstCommit, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
 use crate::payload::Payload;
@@ -259,34 +259,6 @@ impl Shared {
         // On the heap, so that handlers stay small.
         let mut committed = Box::pin(engine.commit(write, first, merge));
         self.under_lease(proof, committed.as_mut()).await
-    }
-
-    /// A write that shows the lease of this request. Until its answer is there, the lease is not handed on: the write may
-    /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes.
-    ///
-    /// The write stays where the caller has it: taken by value it would be in this future twice.
-    pub(super) async fn under_lease<T>(
-        &self,
-        proof: Option<LeaseRef>,
-        write: Pin<&mut (impl Future<Output = Result<T, SessionError>> + Send)>,
-    ) -> Result<T, SessionError> {
-        let Some(proof) = proof else { return write.await };
-        self.with_lease(proof, HeldLease::write_begins);
-        let written = write.await;
-        if !matches!(&written, Err(error) if error.leaves_doubt()) {
-            self.with_lease(proof, HeldLease::write_ends);
-        }
-        written
-    }
-
-    /// Does something to the lease that was shown, if this request still holds it.
-    fn with_lease(&self, shown: LeaseRef, act: fn(&mut HeldLease)) {
-        let mut state = self.state.lock();
-        if let Some(held) = state.lease.held_mut()
-            && held.proof() == Some(shown)
-        {
-            act(held);
-        }
     }
 
     async fn update<T, F>(

@@ -1,0 +1,38 @@
+//! Writes that show the lease of their request.
+
+use std::pin::Pin;
+
+use super::Shared;
+use crate::engine::HeldLease;
+use crate::error::SessionError;
+use crate::store::LeaseRef;
+
+impl Shared {
+    /// A write that shows the lease of this request. Until its answer is there, the lease is not handed on: the write may
+    /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes.
+    ///
+    /// The write stays where the caller has it: taken by value it would be in this future twice.
+    pub(super) async fn under_lease<T>(
+        &self,
+        proof: Option<LeaseRef>,
+        write: Pin<&mut (impl Future<Output = Result<T, SessionError>> + Send)>,
+    ) -> Result<T, SessionError> {
+        let Some(proof) = proof else { return write.await };
+        self.with_lease(proof, HeldLease::write_begins);
+        let written = write.await;
+        if !matches!(&written, Err(error) if error.leaves_doubt()) {
+            self.with_lease(proof, HeldLease::write_ends);
+        }
+        written
+    }
+
+    /// Does something to the lease that was shown, if this request still holds it.
+    fn with_lease(&self, shown: LeaseRef, act: fn(&mut HeldLease)) {
+        let mut state = self.state.lock();
+        if let Some(held) = state.lease.held_mut()
+            && held.proof() == Some(shown)
+        {
+            act(held);
+        }
+    }
+}
