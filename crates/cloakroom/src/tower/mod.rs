@@ -8,6 +8,7 @@
 //! changed for good is still told to the client. Put a layer that reports panics *inside* this one.
 
 mod future;
+mod hand_on;
 mod layer;
 mod replay;
 mod service;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use tower_service::Service;
 
 use super::ResponseFuture;
+use super::hand_on::hand_on;
 use super::layer::PeerSource;
 use crate::body::SessionBody;
 use crate::manager::{CrossSiteVerdict, SessionManager};
@@ -37,7 +38,7 @@ where
         let peer = self.peer.as_ref().and_then(|find| find(request.extensions()));
         let handle = self.manager.open(&request, peer);
         let verdict = self.manager.cross_site(&RequestHead::from(&request), &handle);
-        if let Some(outer) = request.extensions_mut().insert(handle.clone()) {
+        if let Some(outer) = hand_on(handle.clone(), request.extensions_mut()) {
             handle.0.set_outer(outer);
         }
         match verdict {
