@@ -51,17 +51,21 @@ pub(crate) struct RequestFacts {
 }
 
 impl RequestFacts {
-    /// Notes them in the place where they stay: every request pays for what is moved here.
-    pub(crate) fn note(&mut self, head: RequestHead<'_>, peer: Option<SocketAddr>, policy: &HttpPolicy) {
-        self.secure = security::is_secure(head.uri, head.headers, peer, &policy.proxies);
-        policy.transport.read(head.headers, self.secure, &mut self.presented);
+    /// Those of a request with this head. Every request pays for it: it is made where the caller wants it.
+    #[inline]
+    pub(crate) fn of(head: RequestHead<'_>, peer: Option<SocketAddr>, policy: &HttpPolicy) -> Self {
+        let secure = security::is_secure(head.uri, head.headers, peer, &policy.proxies);
+        let mut facts = RequestFacts::default();
+        policy.transport.read(head.headers, secure, &mut facts.presented);
+        facts.secure = secure;
         if peer.is_some() {
-            self.proxied = security::is_proxied(peer, &policy.proxies);
-            self.address = security::client_address(head.headers, peer, &policy.proxies);
+            facts.proxied = security::is_proxied(peer, &policy.proxies);
+            facts.address = security::client_address(head.headers, peer, &policy.proxies);
         }
         if let Some(agent) = fields::all(head.headers, &USER_AGENT).next() {
-            self.agent = Some(agent.clone());
+            facts.agent = Some(agent.clone());
         }
+        facts
     }
 
     /// The ids the request came with.

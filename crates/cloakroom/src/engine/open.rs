@@ -46,7 +46,7 @@ impl Engine {
             return Box::pin(self.open_several(presented, exclusive)).await;
         };
         if exclusive {
-            return Box::pin(self.open_exclusive(&one)).await;
+            return Box::pin(self.open_exclusive(one)).await;
         }
         let FirstLoad { key, answer } = first.unwrap_or_else(|| {
             let key = one.store_key();
@@ -54,7 +54,7 @@ impl Engine {
         });
         let loaded = self.call(Effect::Reads, answer).await?;
         let mut found = Found::default();
-        self.note(&one, key, loaded, &mut found);
+        self.note(one, key, loaded, &mut found);
         Ok(found)
     }
 

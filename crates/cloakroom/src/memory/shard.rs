@@ -72,6 +72,7 @@ impl Shard {
     }
 
     /// Puts a slot under its key, its change having been counted. `at` is where the key was found.
+    #[inline]
     fn put(&mut self, key: &StoreKey, new: Slot, at: Option<u32>, now: Timestamp) {
         self.wheel.observe(now);
         let deadline = new.purge_at();

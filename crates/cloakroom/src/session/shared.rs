@@ -259,9 +259,10 @@ impl State {
 impl Shared {
     #[inline]
     pub(crate) fn new(manager: SessionManager, head: RequestHead<'_>, peer: Option<SocketAddr>) -> Arc<Self> {
-        let mut new = Arc::new(Shared {
+        let request = RequestFacts::of(head, peer, &manager.0.http);
+        Arc::new(Shared {
             manager,
-            request: RequestFacts::default(),
+            request,
             asked: AtomicBool::new(false),
             outer: OnceLock::new(),
             state: Mutex::new(State {
@@ -282,12 +283,7 @@ impl Shared {
                 awaited: false,
             }),
             waiting: OnceLock::new(),
-        });
-        // It is where it will stay; nobody else has it yet.
-        if let Some(Shared { manager, request, .. }) = Arc::get_mut(&mut new) {
-            request.note(head, peer, &manager.0.http);
-        }
-        new
+        })
     }
 
     pub(crate) fn engine(&self) -> &Arc<Engine> {
@@ -360,10 +356,12 @@ impl Shared {
         if state.opened {
             return AtOnce::Done(Ok(()));
         }
-        if self.asked.swap(true, Ordering::AcqRel) {
+        // Written under the lock only, so that it need not be exchanged.
+        if self.asked.load(Ordering::Relaxed) {
             // Another handle of this request is at it, or was refused before.
             return AtOnce::Wait(None);
         }
+        self.asked.store(true, Ordering::Release);
         let ids = match self.request.candidates() {
             Ok(ids) => ids,
             Err(error) => return AtOnce::Done(Err(error)),
@@ -380,7 +378,7 @@ impl Shared {
             };
             engine.metrics.store_latency.instant();
             let mut found = Found::default();
-            engine.note(&one, key, loaded, &mut found);
+            engine.note(one, key, loaded, &mut found);
             // No lease was asked for.
             let _ = state.found(found);
         }

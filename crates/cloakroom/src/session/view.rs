@@ -21,9 +21,27 @@ pub(crate) struct View {
     epoch: u32,
     /// How often what was buffered was discarded: changes that were taken out before do not come back then.
     discards: u32,
-    /// Keys that were read, each with the payload it was read in. Kept until `reload`.
-    reads: SmallVec<[(CompactString, Payload); 1]>,
+    /// Keys that were read, each with where it was read. Kept until `reload`.
+    reads: SmallVec<[(CompactString, ReadIn); 1]>,
     changes: Changes,
+}
+
+/// The payload that a key was read in.
+#[derive(Debug, Clone)]
+enum ReadIn {
+    /// The newest one. Nearly every read stays there, and takes no reference to it.
+    Newest,
+    /// One that was the newest at that time.
+    Earlier(Payload),
+}
+
+impl ReadIn {
+    fn payload<'a>(&'a self, newest: &'a Payload) -> &'a Payload {
+        match self {
+            ReadIn::Newest => newest,
+            ReadIn::Earlier(payload) => payload,
+        }
+    }
 }
 
 /// Buffered changes, at most one for each key.
@@ -93,17 +111,26 @@ impl View {
 
     /// The encoded value of `key`, noting the read.
     pub(crate) fn read(&mut self, key: &str) -> Option<&[u8]> {
-        if self.changes.of(key).is_none() && self.changes.cleared.is_none() {
-            let at = match self.reads.iter().position(|(k, _)| k == key) {
-                Some(at) => at,
-                None => {
-                    self.reads.push((CompactString::from(key), self.payload.clone()));
-                    self.reads.len().saturating_sub(1)
-                }
-            };
-            return self.reads.get(at).and_then(|(_, payload)| payload.get(key));
+        let stored = self.changes.of(key).is_none() && self.changes.cleared.is_none();
+        if stored && !self.reads.iter().any(|(k, _)| k == key) {
+            self.reads.push((CompactString::from(key), ReadIn::Newest));
+            return self.payload.get(key);
         }
         self.peek(key)
+    }
+
+    /// The payload that `key` was read in, if it was.
+    fn read_in(&self, key: &str) -> Option<&Payload> {
+        let (_, read) = self.reads.iter().find(|(k, _)| k == key)?;
+        Some(read.payload(&self.payload))
+    }
+
+    /// What a change of `key` made now rests on, and whether that was read.
+    fn ground(&self, key: &str) -> (Payload, bool) {
+        match self.read_in(key) {
+            Some(payload) => (payload.clone(), true),
+            None => (self.payload.clone(), false),
+        }
     }
 
     /// The encoded value of `key` without noting a read.
@@ -114,10 +141,7 @@ impl View {
         if self.changes.cleared.is_some() {
             return None;
         }
-        match self.reads.iter().find(|(k, _)| k == key) {
-            Some((_, payload)) => payload.get(key),
-            None => self.payload.get(key),
-        }
+        self.read_in(key).unwrap_or(&self.payload).get(key)
     }
 
     pub(crate) fn set(&mut self, key: &str, value: Vec<u8>) {
@@ -132,11 +156,11 @@ impl View {
     pub(crate) fn clear(&mut self) {
         self.discard_changes();
         // A key that was read and is now cleared rests on what was read, like any other removal.
-        for (key, payload) in &self.reads {
+        for (key, read) in &self.reads {
             self.changes.list.push(Change {
                 key: key.clone(),
                 value: None,
-                seen: payload.clone(),
+                seen: read.payload(&self.payload).clone(),
                 read: true,
             });
         }
@@ -148,10 +172,7 @@ impl View {
             change.value = value;
             return;
         }
-        let (seen, read) = match self.reads.iter().find(|(k, _)| k == key) {
-            Some((_, payload)) => (payload.clone(), true),
-            None => (self.payload.clone(), false),
-        };
+        let (seen, read) = self.ground(key);
         self.changes.list.push(Change { key: CompactString::from(key), value, seen, read });
     }
 
@@ -227,10 +248,7 @@ impl View {
 
     /// A change of `key` to `value` as an awaited write makes it: it counts as resting on what was read.
     pub(crate) fn awaited(&self, key: &str, value: Option<Vec<u8>>) -> Changes {
-        let (seen, read) = match self.reads.iter().find(|(k, _)| k == key) {
-            Some((_, payload)) => (payload.clone(), true),
-            None => (self.payload.clone(), false),
-        };
+        let (seen, read) = self.ground(key);
         Changes { cleared: None, list: vec![Change { key: CompactString::from(key), value, seen, read }] }
     }
 
@@ -253,22 +271,28 @@ impl View {
     pub(crate) fn refresh(&mut self, payload: Payload, epoch: u32, written: &Changes) {
         if written.cleared.is_some() {
             self.reads.clear();
-        } else {
-            for (key, seen) in &mut self.reads {
-                if written.of(key).is_some() {
-                    *seen = payload.clone();
-                }
-            }
         }
-        self.payload = payload;
+        self.replace(payload, written);
         self.epoch = epoch;
     }
 
     /// The record as it is now, for keys that were not read yet; what is buffered stays.
     pub(crate) fn refresh_unread(&mut self, payload: Payload, epoch: u32) {
-        self.payload = payload;
+        self.replace(payload, &Changes::default());
         if !self.has_changes() {
             self.epoch = epoch;
+        }
+    }
+
+    /// Another payload is the newest one. Keys keep the one that they were read in, save those just written.
+    fn replace(&mut self, payload: Payload, written: &Changes) {
+        let earlier = std::mem::replace(&mut self.payload, payload);
+        for (key, read) in &mut self.reads {
+            if written.of(key).is_some() {
+                *read = ReadIn::Newest;
+            } else if matches!(read, ReadIn::Newest) {
+                *read = ReadIn::Earlier(earlier.clone());
+            }
         }
     }
 

@@ -87,8 +87,8 @@ impl Scanned {
     }
 
     /// The one candidate of nearly every request; `None` when there are none or several.
-    pub(crate) fn single(&self) -> Option<Candidate> {
-        self.first.clone().filter(|_| self.further.is_none())
+    pub(crate) fn single(&self) -> Option<&Candidate> {
+        self.first.as_ref().filter(|_| self.further.is_none())
     }
 
     /// Whether nothing at all was sent under the session's name.
@@ -111,8 +111,12 @@ impl Scanned {
 
     /// Keeps the smallest, in order: each candidate pushes the larger ones one place on.
     fn insert(&mut self, candidate: Candidate) {
+        let Some(first) = &mut self.first else {
+            self.first = Some(candidate);
+            return;
+        };
         let mut carried = candidate;
-        if keep(&mut self.first, &mut carried) {
+        if settles(first, &mut carried) {
             return;
         }
         let further = self.further.get_or_insert_default();
@@ -123,16 +127,23 @@ impl Scanned {
 /// Whether the candidate is in its place now; else it is one that belongs further on.
 fn keep(place: &mut Option<Candidate>, carried: &mut Candidate) -> bool {
     match place {
-        None => *place = Some(carried.clone()),
-        Some(held) if held == carried => {}
-        Some(held) => {
-            if carried.text() < held.text() {
-                std::mem::swap(held, carried);
-            }
-            return false;
+        None => {
+            *place = Some(carried.clone());
+            true
         }
+        Some(held) => settles(held, carried),
     }
-    true
+}
+
+/// Whether the candidate is the one in this place; else the larger one of the two is carried on.
+fn settles(held: &mut Candidate, carried: &mut Candidate) -> bool {
+    if held == carried {
+        return true;
+    }
+    if carried.text() < held.text() {
+        std::mem::swap(held, carried);
+    }
+    false
 }
 
 /// Optional white space of RFC 9110 §5.6.3.
