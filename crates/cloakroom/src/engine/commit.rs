@@ -323,6 +323,9 @@ impl Engine {
                 }
                 Committed::LeaseLost => {
                     self.metrics.leases_lost.one();
+                    if let Some(held) = &mut own {
+                        held.nothing_to_release();
+                    }
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }
                 Committed::Missing => return self.vanished(key, known, kind).await,

@@ -53,10 +53,13 @@ struct Baton {
     armed: bool,
 }
 
-/// A lease in force.
+/// A lease that was asked for.
 struct Lease {
     owner: LeaseOwner,
     hold: u64,
+    /// When the store was last asked and said that it is in force; `None` before it was granted, and once it is known to be
+    /// lost.
+    confirmed: Arc<Mutex<Option<Instant>>>,
     /// Holders it has been handed on to since it was taken.
     handovers: u32,
     renewing: Option<AbortHandle>,
@@ -64,6 +67,29 @@ struct Lease {
     runtime: Option<Handle>,
     /// Where it is; differs from the baton's key after a change of id.
     key: StoreKey,
+}
+
+impl Lease {
+    /// One that nobody has been granted yet.
+    fn asked_for(key: StoreKey) -> Self {
+        let mut owner = [0u8; 16];
+        rand::rng().fill_bytes(&mut owner);
+        Lease {
+            owner: LeaseOwner(u128::from_le_bytes(owner)),
+            hold: 0,
+            confirmed: Arc::default(),
+            handovers: 0,
+            renewing: None,
+            runtime: Handle::try_current().ok(),
+            key,
+        }
+    }
+
+    /// Whether it was granted and, as far as this process's clock tells, has not run out since. A process that stood still
+    /// longer than a lease lasts knows by it that another one may hold the lease by now.
+    fn is_in_force(&self, length: Duration) -> bool {
+        self.confirmed.lock().is_some_and(|at| at.elapsed() < length)
+    }
 }
 
 impl Drop for Lease {
@@ -156,9 +182,19 @@ impl Engine {
         deadline: Instant,
     ) -> Result<Result<Locked, NoLease>, SessionError> {
         let key = baton.key;
-        if let Some(mut lease) = baton.lease.take() {
-            lease.hold += 1;
-            let held = HeldLease { baton, lease: Some(lease), unresolved: 0 };
+        let length = self.settings.locking.lease;
+        let lease = match baton.lease.take() {
+            Some(mut handed_on) => {
+                handed_on.hold += 1;
+                handed_on
+            }
+            None => Lease::asked_for(key),
+        };
+        // From the first try on the store may have granted it: whatever happens, it is given back.
+        let owner = lease.owner;
+        let in_force = lease.is_in_force(length);
+        let mut held = HeldLease { baton, lease: Some(lease), unresolved: 0 };
+        if in_force {
             // A plain read instead of taking the lease again: an end does not ask for the lease, so what the previous
             // holder knew may be over.
             return Ok(match self.call(Effect::Reads, self.store.load(key)).await? {
@@ -170,31 +206,16 @@ impl Engine {
                 Loaded::Missing => Err(NoLease::Missing),
             });
         }
-        let mut rng_owner = [0u8; 16];
-        rand::rng().fill_bytes(&mut rng_owner);
-        let owner = LeaseOwner(u128::from_le_bytes(rng_owner));
-        let lease = self.settings.locking.lease;
-        // From the first try on the store may have granted it: whatever happens, it is given back.
-        let mut held = HeldLease {
-            baton,
-            lease: Some(Lease {
-                owner,
-                hold: 0,
-                handovers: 0,
-                renewing: None,
-                runtime: Handle::try_current().ok(),
-                key,
-            }),
-            unresolved: 0,
-        };
         let mut pause = FIRST_PAUSE;
         let mut waited: Option<Instant> = None;
         loop {
+            let asked = Instant::now();
             let (until, now) = match self
-                .call(Effect::Writes, self.store.acquire(Acquire { key, owner, lease }))
+                .call(Effect::Writes, self.store.acquire(Acquire { key, owner, lease: length }))
                 .await
             {
                 Ok(Acquired::Acquired { snapshot, .. }) => {
+                    held.granted(asked);
                     if let Err(missing) = held.keep_renewed() {
                         tracing::warn!(target: "cloakroom", error = %missing, "a lease is not renewed while it is held");
                     }
@@ -335,6 +356,13 @@ impl HeldLease {
         self.lease = None;
     }
 
+    /// The store granted it, having been asked at this time.
+    fn granted(&self, asked: Instant) {
+        if let Some(lease) = &self.lease {
+            *lease.confirmed.lock() = Some(asked);
+        }
+    }
+
     /// A write under this lease has an unknown outcome.
     pub(crate) fn mark_unresolved(&mut self) {
         self.write_begins();
@@ -354,9 +382,6 @@ impl HeldLease {
     pub(crate) fn moved(&mut self, key: StoreKey) {
         if let Some(lease) = &mut self.lease {
             lease.key = key;
-            if let Some(task) = lease.renewing.take() {
-                task.abort();
-            }
         }
         // Where nothing can wait, that was logged when the lease was taken.
         let _ = self.keep_renewed();
@@ -370,19 +395,19 @@ impl HeldLease {
     }
 
     fn may_hand_over(&self) -> bool {
-        let baton = &self.baton;
+        let (baton, locking) = (&self.baton, &self.baton.engine.settings.locking);
+        let may_go_on = |lease: &Lease| {
+            lease.key == baton.key && lease.handovers < locking.handovers && lease.is_in_force(locking.lease)
+        };
         self.unresolved == 0
-            && self
-                .lease
-                .as_ref()
-                .is_some_and(|l| l.key == baton.key && l.handovers < baton.engine.settings.locking.handovers)
+            && self.lease.as_ref().is_some_and(may_go_on)
             && baton.engine.leases.has_waiters(&baton.key)
     }
 
     /// Renews the lease at every third of its length, for as long as it is held.
     fn keep_renewed(&mut self) -> Result<(), NoTimer> {
         let Some(lease) = &mut self.lease else { return Ok(()) };
-        let (key, owner) = (lease.key, lease.owner);
+        let (key, owner, confirmed) = (lease.key, lease.owner, Arc::clone(&lease.confirmed));
         // The task must not keep the engine alive, nor count as work to drain.
         let engine = Arc::downgrade(&self.baton.engine);
         let length = self.baton.engine.settings.locking.lease;
@@ -394,15 +419,22 @@ impl HeldLease {
                 thirds.tick().await;
                 let Some(engine) = engine.upgrade() else { return };
                 let request = Renew { key, owner, lease: length };
-                // An error is tried again at the next third; the store refuses the write if all of them fail.
-                if let Ok(Renewed::LeaseLost) = engine.call(Effect::Writes, engine.store.renew(request)).await
-                {
-                    tracing::warn!(target: "cloakroom", ?key, "a lease was lost while it was held");
-                    return;
+                let asked = Instant::now();
+                match engine.call(Effect::Writes, engine.store.renew(request)).await {
+                    Ok(Renewed::Renewed { .. }) => *confirmed.lock() = Some(asked),
+                    Ok(Renewed::LeaseLost) => {
+                        *confirmed.lock() = None;
+                        tracing::warn!(target: "cloakroom", ?key, "a lease was lost while it was held");
+                        return;
+                    }
+                    // Tried again at the next third; the store refuses the write if all of them fail.
+                    Err(_) => {}
                 }
             }
         });
-        lease.renewing = Some(task.abort_handle());
+        if let Some(before) = lease.renewing.replace(task.abort_handle()) {
+            before.abort();
+        }
         Ok(())
     }
 }

@@ -88,7 +88,13 @@ impl Engine {
                     self.rename_request(&known, proof, change, slide, merged)?
                 }
             };
+            if let Some(held) = &mut own {
+                held.write_begins();
+            }
             let answer = self.call(Effect::Writes, self.store.rename(ask.clone())).await;
+            if let Some(held) = &mut own {
+                held.write_ends();
+            }
             if answer.as_ref().is_err_and(StoreError::is_worth_asking_again) {
                 asks += 1;
                 if asks < ASKS && Instant::now() < deadline {
@@ -98,8 +104,15 @@ impl Engine {
             }
             let (answer, undurable) = match made(answer) {
                 Ok(answer) => answer,
-                Err(error) if in_doubt => return Err(error.in_doubt().into()),
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let error = SessionError::from(if in_doubt { error.in_doubt() } else { error });
+                    if let Some(held) = &mut own
+                        && error.leaves_doubt()
+                    {
+                        held.mark_unresolved();
+                    }
+                    return Err(error);
+                }
             };
             match answer {
                 Renamed::Renamed { snapshot, evicted } => {
@@ -138,6 +151,9 @@ impl Engine {
                 }
                 Renamed::LeaseLost => {
                     self.metrics.leases_lost.one();
+                    if let Some(held) = &mut own {
+                        held.nothing_to_release();
+                    }
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }
                 Renamed::Missing => {

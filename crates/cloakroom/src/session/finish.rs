@@ -1,5 +1,6 @@
 //! The end of a request: the commit point before the response's head, and the one at the end of its body.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::Shared;
@@ -346,7 +347,8 @@ impl Shared {
         let (known, proof, slide) = self.target()?;
         let Some(known) = known else { return Ok(false) };
         let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
-        let moved = match self.engine().rename(&known, proof, &IdChange::Renew, slide, merge).await {
+        let renamed = pin!(self.engine().rename(&known, proof, &IdChange::Renew, slide, merge));
+        let moved = match self.under_lease(proof, renamed).await {
             Ok(moved) => moved,
             // A visitor who only reads need not suffer from a renewal that fails: the next request tries again.
             Err(error) if changes.is_empty() => {

@@ -4,7 +4,7 @@ use std::pin::Pin;
 
 use super::Shared;
 use crate::engine::HeldLease;
-use crate::error::SessionError;
+use crate::error::{ErrorKind, SessionError};
 use crate::store::LeaseRef;
 
 impl Shared {
@@ -20,8 +20,13 @@ impl Shared {
         let Some(proof) = proof else { return write.await };
         self.with_lease(proof, HeldLease::write_begins);
         let written = write.await;
-        if !matches!(&written, Err(error) if error.leaves_doubt()) {
-            self.with_lease(proof, HeldLease::write_ends);
+        match &written {
+            Err(error) if error.leaves_doubt() => {}
+            // Another request holds it by now: this one neither hands it on nor gives it back.
+            Err(error) if error.kind() == ErrorKind::LeaseLost => {
+                self.with_lease(proof, HeldLease::nothing_to_release);
+            }
+            _ => self.with_lease(proof, HeldLease::write_ends),
         }
         written
     }
