@@ -1,8 +1,9 @@
 //! The commit of nearly every request: of a session that it has read, that nobody has changed since, and that nobody holds.
 //!
 //! The rules are applied here, to the record that the caller still has, and the server only compares and sets: less than half
-//! of what a script takes that applies them itself. What is compared says everything that matters: the version, that there
-//! is no lease, not even one that has run out, and the deadlines. The session is alive, for Redis removes it at its deadline.
+//! of what a script takes that applies them itself. What is compared says everything that matters: the version, by which all
+//! that comes with it is known, that there is no lease, not even one that has run out, and the times by which reads slide. The
+//! session is alive, for Redis removes it at its deadline.
 //!
 //! Where something else is there, the answer shows it, and it is judged here whether that settles the matter: a conflict, or an
 //! end. Where it does not (somebody holds the lease, a crashed holder left one behind, a read has slid the deadline), the
@@ -87,7 +88,7 @@ fn replacement(request: &Commit, now: Timestamp) -> Option<(Vec<u8>, Snapshot)> 
     let Ok(Committed::Committed(after)) = protocol::commit(&mut only, now, request.clone()) else {
         return None;
     };
-    Some((layout::beginning(&request.key, base), after))
+    Some((layout::beginning(base), after))
 }
 
 /// A table of one entry.

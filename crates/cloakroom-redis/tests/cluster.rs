@@ -21,7 +21,7 @@ fn open(builder: &RedisBuilder) -> Arc<dyn Store> {
 async fn damage(cluster: Arc<Cluster>, prefix: String, key: StoreKey) {
     let name = support::name_of(&key).replace("cloakroom:", &prefix);
     let owner = cluster.first_owner(cluster.slot(&name));
-    let script = "redis.call('SET',KEYS[1],string.sub(redis.call('GET',KEYS[1]),1,95),'KEEPTTL')return'cut'";
+    let script = "redis.call('SET',KEYS[1],string.sub(redis.call('GET',KEYS[1]),1,80),'KEEPTTL')return'cut'";
     let answer = cluster.nodes[owner].raw(&format!("EVAL \"{script}\" 1 {name}"));
     assert!(answer.contains("cut"), "{answer}");
 }

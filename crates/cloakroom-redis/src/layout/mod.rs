@@ -42,6 +42,8 @@ pub(crate) const FORMAT: u8 = 1;
 pub(crate) const LIVE: u8 = 1;
 /// The kind of what is left of one.
 const REMNANT: u8 = 2;
+/// Bytes up to the idle deadline.
+const BEGINNING: usize = 90;
 /// Bytes before the user.
 pub(crate) const HEAD: usize = 140;
 /// No lease.

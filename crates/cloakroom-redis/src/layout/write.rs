@@ -6,7 +6,7 @@ use cloakroom::store::protocol::{Entry, Lease};
 use cloakroom::store::{LeaseOwner, wire};
 use cloakroom::{OpId, StoreKey, UserId};
 
-use super::{FORMAT, HEAD, LIVE, NO_LEASE, REMNANT, checksum, millis};
+use super::{BEGINNING, FORMAT, HEAD, LIVE, NO_LEASE, REMNANT, checksum, millis};
 
 /// Writes an entry that is to be stored under `key`.
 pub(crate) fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
@@ -22,13 +22,13 @@ pub(crate) fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
     out
 }
 
-/// What a session that nobody holds begins with: all of its head but who it belongs to, which stays the same.
-pub(crate) fn beginning(key: &StoreKey, record: &Record) -> Vec<u8> {
+/// What a session that nobody holds begins with, up to its idle deadline. All that changes while the version stays is in it: the
+/// lease, and the times by which a read slides.
+pub(crate) fn beginning(record: &Record) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD);
     before_times(&mut out, record.version, record.recent, None);
     times(&mut out, record);
-    out.extend(record.id.as_bytes());
-    out.extend(epoch_and_checksum(key, record.epoch, &record.payload));
+    out.truncate(BEGINNING);
     out
 }
 

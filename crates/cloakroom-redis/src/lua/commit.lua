@@ -8,7 +8,7 @@
 -- The way of nearly every write, so it makes few strings.
 local now = clock(ARGV[1])
 local fixed, channel = ARGV[2], ARGV[4]
-local head = redis.call('GETRANGE', KEYS[1], 0, 139)
+local head = redis.call('GETRANGE', KEYS[1], '0', '139')
 local session = alive(head, now)
 
 local function refused()
@@ -39,7 +39,7 @@ if head:sub(35, 50) ~= fixed:sub(17, 32) then return refused() end
 if ARGV[3] ~= '' then slide(session, now, ARGV[3]) end
 local length = struct.unpack('>I2', head, 139)
 local identity = ''
-if length > 0 then identity = redis.call('GETRANGE', KEYS[1], 140, 139 + length) end
+if length > 0 then identity = redis.call('GETRANGE', KEYS[1], '140', 139 + length) end
 local around = head:sub(1, 2) .. lease .. fixed:sub(1, 16) .. head:sub(43, 66)
   .. struct.pack('>I8I8', session.seen, session.idle) .. head:sub(91, 130) .. fixed:sub(33, 40) .. head:sub(139, 140)
   .. identity

@@ -25,7 +25,7 @@ for i = 1, entries do
   values[i] = redis.call('GET', KEYS[i]) or ''
 end
 for i = 1, indexes do
-  members[i] = redis.call('ZRANGE', KEYS[entries + i], 0, -1)
+  members[i] = redis.call('ZRANGE', KEYS[entries + i], '0', '-1')
   generations[i] = redis.sha1hex(table.concat(members[i]))
 end
 
