@@ -33,9 +33,9 @@ cargo run --release -- --one SCENARIO bare|cloakroom|tower-sessions REQUESTS
 
   runs the requests of one scenario, named as in the table, on one subject: for a profiler
 
-cargo run --release -- --one WORK SUBJECT REQUESTS AT_ONCE
+cargo run --release -- --one WORK SUBJECT REQUESTS AT_ONCE [PROGRAM]
 
-  the same of the table of sessions on a server";
+  the same of the table of sessions on a server, on this one";
 
 struct Options {
     quick: bool,
@@ -98,7 +98,11 @@ fn one() -> Option<ExitCode> {
         }
         ["--one", work, subject, requests, at_once] => {
             let numbers = requests.parse().ok().zip(at_once.parse().ok());
-            numbers.and_then(|(count, at_once)| served::one(work, subject, count, at_once))
+            numbers.and_then(|(count, at_once)| served::one(work, subject, count, at_once, served::SERVER))
+        }
+        ["--one", work, subject, requests, at_once, program] => {
+            let numbers = requests.parse().ok().zip(at_once.parse().ok());
+            numbers.and_then(|(count, at_once)| served::one(work, subject, count, at_once, program))
         }
         _ => return None,
     };

@@ -121,27 +121,27 @@ fn durable(out: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn served(out: &mut String, served: &Served) -> std::fmt::Result {
-    let Served { server, rows, near, facts } = served;
+    let Served { server, stored, rows, near, facts } = served;
     writeln!(
         out,
-        "\nSessions on {server}: microseconds of one request over the same route without a session"
+        "\nSessions of {stored} bytes on {server}: microseconds of one request over the same route without a session"
     )?;
     write!(out, "{:28}{:>8}", "", "at once")?;
     for cost in rows.first().map_or(&[][..], |row| &row.subjects) {
-        write!(out, "{:>16}", cost.name)?;
+        write!(out, "{:>19}", cost.name)?;
     }
     writeln!(out)?;
     for row in rows {
         write!(out, "{:28}{:>8}", row.work, row.at_once)?;
         for cost in &row.subjects {
-            write!(out, "{:>16.1}", cost.net_us.median)?;
+            write!(out, "{:>19.1}", cost.net_us.median)?;
         }
         writeln!(out)?;
     }
     writeln!(out, "\n{:36}Cloakroom's speed, where each of these is 1", "")?;
     for row in rows {
         write!(out, "{:28}{:>8}", row.work, row.at_once)?;
-        for share in std::iter::once(&row.of_raw).chain(&row.times_peers) {
+        for share in [&row.of_raw].into_iter().chain(&row.of_plain).chain(&row.times_peers) {
             write!(out, "  {}", fast(share))?;
         }
         writeln!(out)?;

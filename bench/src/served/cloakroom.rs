@@ -13,9 +13,12 @@ use crate::requests::USUAL;
 
 type Answer<T> = Result<T, SessionError>;
 
+/// Where its sessions are.
+pub const DATABASE: u8 = 2;
+
 /// The subject.
 pub fn subject(server: &Server) -> Box<dyn Subject> {
-    let url = server.url(2);
+    let url = server.url(DATABASE);
     Box::new(Routed::new("cloakroom", true, async move || {
         let store = RedisStore::new(&url).expect("an address");
         SessionLayer::new(store).layer(router())

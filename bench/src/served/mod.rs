@@ -17,6 +17,7 @@ mod tower_sessions;
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
 
 pub use self::facts::Facts;
 pub use self::server::Server;
@@ -93,6 +94,8 @@ pub struct Row {
     pub subjects: Vec<Cost>,
     /// What Cloakroom achieves of the speed of the client library alone, and what it is to achieve at least.
     pub of_raw: Share,
+    /// The same of a client library whose write compares nothing, where there is a write.
+    pub of_plain: Option<Share>,
     /// The same behind a near cache.
     pub near_of_raw: Share,
     /// How often Cloakroom serves in the time in which each peer serves once, by the peer's name.
@@ -138,6 +141,8 @@ impl Row {
 pub struct Served {
     /// The server's name and version.
     pub server: String,
+    /// Bytes that Cloakroom stores for a visitor, and the client alone asks for.
+    pub stored: usize,
     /// Speeds.
     pub rows: Vec<Row>,
     /// Lookups in a near cache.
@@ -149,17 +154,20 @@ pub struct Served {
 /// Measures everything, on a server of its own that this program is.
 pub fn run(effort: Effort, program: &str) -> Result<Served, String> {
     let server = Server::start(program)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let version = runtime.map_err(|error| error.to_string())?.block_on(server.version());
+    let runtime = runtime()?;
+    let version = runtime.block_on(server.version());
     let facts = facts::find(&server);
+    let cloakroom = cloakroom::subject(&server);
+    let stored = runtime.block_on(server.sample(cloakroom::DATABASE));
     let mut subjects: Vec<Pair> = vec![
         Pair { bare: 0, subject: routed::bare() },
-        Pair { bare: 0, subject: raw::subject(&server) },
-        Pair { bare: 0, subject: cloakroom::subject(&server) },
+        Pair { bare: 0, subject: raw::subject(raw::NAME, &server, &stored) },
+        Pair { bare: 0, subject: raw::subject(raw::PLAIN, &server, &stored) },
+        Pair { bare: 0, subject: cloakroom },
         Pair { bare: 0, subject: tower_sessions::subject(&server) },
         Pair { bare: 0, subject: axum_session::subject(&server) },
-        Pair { bare: 5, subject: actix::bare() },
-        Pair { bare: 5, subject: actix::subject(&server) },
+        Pair { bare: ACTIX, subject: actix::bare() },
+        Pair { bare: ACTIX, subject: actix::subject(&server) },
         Pair { bare: 0, subject: cloakroom::near(&server) },
     ];
     let rows = Work::ALL
@@ -171,16 +179,22 @@ pub fn run(effort: Effort, program: &str) -> Result<Served, String> {
         pair.subject.check();
     }
     let near = near::run(effort, &server);
-    Ok(Served { server: version, rows, near, facts })
+    Ok(Served { server: version, stored: stored.value.len(), rows, near, facts })
 }
 
 /// Runs one kind of work on one subject, for a profiler; `None` where there is no such work or subject.
-pub fn one(work: &str, subject: &str, requests: usize, at_once: usize) -> Option<Taken> {
+pub fn one(work: &str, subject: &str, requests: usize, at_once: usize, program: &str) -> Option<Taken> {
     let work = *Work::ALL.iter().find(|known| known.name() == work)?;
-    let server = Server::start(SERVER).ok()?;
+    let server = Server::start(program).ok()?;
+    let alone = |name| {
+        drop(cloakroom::subject(&server));
+        let stored = runtime().ok()?.block_on(server.sample(cloakroom::DATABASE));
+        Some(raw::subject(name, &server, &stored))
+    };
     let mut subject = match subject {
         "bare" => routed::bare(),
-        raw::NAME => raw::subject(&server),
+        raw::NAME => alone(raw::NAME)?,
+        raw::PLAIN => alone(raw::PLAIN)?,
         "cloakroom" => cloakroom::subject(&server),
         cloakroom::NEAR => cloakroom::near(&server),
         tower_sessions::NAME => tower_sessions::subject(&server),
@@ -200,8 +214,14 @@ struct Pair {
 }
 
 const RAW: usize = 1;
-const CLOAKROOM: usize = 2;
-const NEAR: usize = 7;
+const PLAIN: usize = 2;
+const CLOAKROOM: usize = 3;
+const ACTIX: usize = 6;
+const NEAR: usize = 8;
+
+fn runtime() -> Result<Runtime, String> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
+}
 
 fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize) -> Row {
     eprintln!("on a server: {}, {at_once} at once …", work.name());
@@ -237,6 +257,7 @@ fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize) ->
         work: work.name(),
         at_once,
         of_raw: beside(RAW, busy.then_some(0.85)),
+        of_plain: (work == Work::Increment).then(|| beside(PLAIN, None)),
         near_of_raw: how_fast(NEAR, RAW, None),
         times_peers: peers
             .iter()

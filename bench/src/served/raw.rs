@@ -1,5 +1,10 @@
-//! The client library alone, asking for values of the size that a stored session has: `GET`, and for an increment a script
-//! that sets as well. Nothing is compared and nothing decoded.
+//! The client library alone: `GET`, and for an increment the write behind it. Nothing is checked or decoded, and what is
+//! written is what was read with another number in it.
+//!
+//! The write is one of two: the very script by which `cloakroom-redis` replaces a session, given what that gives it; or a plain
+//! `SET`, which compares nothing. Names and values are as long as those that `cloakroom-redis` has in the same run.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::State;
@@ -9,41 +14,50 @@ use redis::aio::MultiplexedConnection;
 
 use super::Subject;
 use super::routed::Routed;
-use super::server::Server;
+use super::server::{Server, Stored};
 
-/// For the table.
+/// For the table: with the script.
 pub const NAME: &str = "client alone";
+/// The same with a plain `SET`.
+pub const PLAIN: &str = "client, plain SET";
 
-/// Bytes that Cloakroom stores for the usual session.
-const STORED: usize = 480;
-const SET: &str = "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) return redis.call('TIME')[1]";
+const REPLACE: &str = include_str!("../../../crates/cloakroom-redis/src/lua/replace.lua");
+/// Bytes that the script compares.
+const COMPARED: usize = 90;
+/// Milliseconds that a value is kept.
+const LIFE: u64 = 7_200_000;
 
 #[derive(Clone)]
 struct Raw {
     connection: MultiplexedConnection,
-    sha: String,
+    /// Of the script, where the write is to be that.
+    sha: Option<String>,
+    ends: u64,
+    stored: Stored,
 }
 
-/// The subject.
-pub fn subject(server: &Server) -> Box<dyn Subject> {
-    let url = server.url(1);
-    Box::new(Routed::new(NAME, true, async move || {
+/// The subject of this name, with values like this one.
+pub fn subject(name: &'static str, server: &Server, stored: &Stored) -> Box<dyn Subject> {
+    let plain = name == PLAIN;
+    let (url, stored) = (server.url(if plain { 8 } else { 1 }), stored.clone());
+    Box::new(Routed::new(name, true, async move || {
         let client = redis::Client::open(url).expect("an address");
         let mut connection = client.get_multiplexed_async_connection().await.expect("a server");
-        let load = redis::cmd("SCRIPT").arg("LOAD").arg(SET).query_async(&mut connection).await;
-        let sha: String = load.expect("a script");
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(REPLACE).query_async(&mut connection).await;
+        let sha = Some(load.expect("a script")).filter(|_| !plain);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+        let ends = u64::try_from(since.as_millis()).expect("a time") + LIFE;
         Router::new()
             .route("/read", get(read))
             .route("/increment", get(increment))
             .route("/prepare", get(prepare))
-            .with_state(Raw { connection, sha })
+            .with_state(Raw { connection, sha, ends, stored })
     }))
 }
 
 /// The number is the first eight bytes.
-fn value(n: u64) -> Vec<u8> {
-    let mut value = n.to_be_bytes().to_vec();
-    value.resize(STORED, b'.');
+fn with_number(mut value: Vec<u8>, n: u64) -> Vec<u8> {
+    *value.first_chunk_mut().expect("more than a number") = n.to_be_bytes();
     value
 }
 
@@ -55,21 +69,41 @@ fn name(headers: &HeaderMap) -> &[u8] {
     headers.get(header::COOKIE).map_or(b"", |cookie| cookie.as_bytes())
 }
 
+impl Raw {
+    async fn get(&mut self, name: &[u8]) -> Vec<u8> {
+        let mut get = redis::cmd("GET");
+        get.arg(name);
+        get.query_async(&mut self.connection).await.expect("an answer")
+    }
+
+    async fn set(&mut self, name: &[u8], before: &[u8], after: &[u8]) {
+        let answer: redis::Value = match &self.sha {
+            Some(sha) => {
+                let mut replace = redis::cmd("EVALSHA");
+                replace.arg(sha).arg(1).arg(name).arg(before.get(..COMPARED).expect("a head"));
+                replace.arg(after).arg("PXAT").arg(self.ends);
+                replace.query_async(&mut self.connection).await.expect("an answer")
+            }
+            None => {
+                let mut set = redis::cmd("SET");
+                set.arg(name).arg(after).arg("PXAT").arg(self.ends);
+                set.query_async(&mut self.connection).await.expect("an answer")
+            }
+        };
+        assert!(matches!(answer, redis::Value::Int(1) | redis::Value::Okay), "not replaced");
+    }
+}
+
 async fn read(State(mut raw): State<Raw>, headers: HeaderMap) -> String {
-    let mut get = redis::cmd("GET");
-    get.arg(name(&headers));
-    let value: Vec<u8> = get.query_async(&mut raw.connection).await.expect("an answer");
-    number(&value).to_string()
+    number(&raw.get(name(&headers)).await).to_string()
 }
 
 async fn increment(State(mut raw): State<Raw>, headers: HeaderMap) -> String {
-    let mut get = redis::cmd("GET");
-    get.arg(name(&headers));
-    let stored: Vec<u8> = get.query_async(&mut raw.connection).await.expect("an answer");
-    let n = number(&stored) + 1;
-    let mut set = redis::cmd("EVALSHA");
-    set.arg(&raw.sha).arg(1).arg(name(&headers)).arg(value(n)).arg(7_200_000);
-    let _: redis::Value = set.query_async(&mut raw.connection).await.expect("an answer");
+    let name = name(&headers);
+    let before = raw.get(name).await;
+    let n = number(&before) + 1;
+    let after = with_number(before.clone(), n);
+    raw.set(name, &before, &after).await;
     n.to_string()
 }
 
@@ -77,9 +111,9 @@ async fn prepare(State(mut raw): State<Raw>) -> ([(header::HeaderName, String); 
     let next: u64 =
         redis::cmd("INCR").arg("names").query_async(&mut raw.connection).await.expect("an answer");
     // As long as the name of a session of ours.
-    let cookie = format!("raw:{{aaaa}}{next:039}");
+    let cookie = format!("raw:{next:0width$}", width = raw.stored.name.len() - "raw:".len());
     let mut set = redis::cmd("SET");
-    set.arg(&cookie).arg(value(1));
+    set.arg(&cookie).arg(with_number(raw.stored.value.clone(), 1)).arg("PXAT").arg(raw.ends);
     let _: redis::Value = set.query_async(&mut raw.connection).await.expect("an answer");
     ([(header::SET_COOKIE, cookie)], "ok")
 }

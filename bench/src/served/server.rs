@@ -11,6 +11,15 @@ pub struct Server {
     _folder: tempfile::TempDir,
 }
 
+/// What is under a name.
+#[derive(Clone)]
+pub struct Stored {
+    /// Under which.
+    pub name: String,
+    /// What.
+    pub value: Vec<u8>,
+}
+
 impl Server {
     /// Starts one that keeps nothing on disk.
     pub fn start(program: &str) -> Result<Self, String> {
@@ -60,6 +69,13 @@ impl Server {
         let info: String = self.ask(0, redis::cmd("INFO").arg("memory")).await;
         let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
         line.and_then(|bytes| bytes.trim().parse().ok()).expect("a number")
+    }
+
+    /// One of the values in a database.
+    pub async fn sample(&self, database: u8) -> Stored {
+        let name: String = self.ask(database, &redis::cmd("RANDOMKEY")).await;
+        let value = self.ask(database, redis::cmd("GET").arg(&name)).await;
+        Stored { name, value }
     }
 
     /// Removes everything from a database.
