@@ -43,6 +43,7 @@ mod digits;
 mod durability;
 mod error;
 mod expiry;
+mod greeting;
 mod group;
 mod host;
 mod invocation;
@@ -50,6 +51,7 @@ mod layout;
 mod link;
 mod names;
 mod node;
+mod packed;
 mod permissions;
 #[cfg(feature = "php")]
 pub mod php;

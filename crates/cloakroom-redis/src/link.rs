@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::error;
+use crate::greeting::Greeting;
 use crate::pipe::{News, OnNews};
 use crate::route::{Connection, GivenUp, Opening, Route};
 use crate::shared::Deadline;
@@ -125,6 +126,14 @@ impl Link {
     /// Whether the server on the other end may be another one with the next connection.
     pub(crate) fn may_turn(&self) -> bool {
         self.0.route.may_turn()
+    }
+
+    /// What the server on the other end said of itself; nothing without a connection.
+    pub(crate) fn greeting(&self) -> Greeting {
+        match &self.0.state.lock().phase {
+            Phase::Up(connection, ..) => connection.greeting(),
+            _ => Greeting::default(),
+        }
     }
 
     /// The connection, or why there is none; `None` where it has to be waited for. An error means that nothing was sent.

@@ -101,6 +101,11 @@ impl Node {
         link.ok_or_else(|| error::unavailable(&self.place, "has no connection"))
     }
 
+    /// Whether it has `SET … IFEQ`, as far as it has said so.
+    pub(crate) fn sets_if_same(&self) -> bool {
+        self.links.first().is_some_and(|link| link.greeting().sets_if_same)
+    }
+
     /// Connects, where it has not.
     pub(crate) fn wake(&self) {
         for link in &self.links {

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::{self, Handle};
 use tokio::task::JoinSet;
 
+use crate::greeting::Greeting;
 use crate::host::HostPort;
 use crate::pipe::{self, OnNews, Pipe, Unanswered};
 use crate::redis_url::{Address, TlsFiles};
@@ -48,9 +49,15 @@ struct Parts {
     runtime: runtime::Id,
     /// Where sentinels named the server.
     to: Option<Arc<HostPort>>,
+    greeting: Greeting,
 }
 
 impl Connection {
+    /// What the server said of itself.
+    pub(crate) fn greeting(&self) -> Greeting {
+        self.0.greeting
+    }
+
     /// Ends it at once. Calls under way are not answered any more.
     pub(crate) fn cut(&self) {
         self.0.drives.0.abort();
@@ -284,8 +291,8 @@ pub(crate) async fn log_in(
     let (pipe, driving) = pipe::drive(stream, opening.on_news.clone());
     let runtime = Handle::current();
     let driver = Driver(runtime.spawn(driving).abort_handle());
-    pipe::log_in(&pipe, login, opening.ends).await?;
-    Ok(Connection(Arc::new(Parts { pipe, drives: Arc::new(driver), runtime: runtime.id(), to })))
+    let greeting = pipe::log_in(&pipe, login, opening.ends).await?;
+    Ok(Connection(Arc::new(Parts { pipe, drives: Arc::new(driver), runtime: runtime.id(), to, greeting })))
 }
 
 /// Bytes to and from a host, in TLS or not at all where that is asked for.

@@ -33,7 +33,7 @@ use cloakroom::clock::Timestamp;
 
 pub(crate) use read::{decode, decode_around, identity};
 pub(crate) use write::{
-    after_times, before_times, beginning, encode, epoch_and_checksum, owner, version_bytes,
+    after_times, before_times, beginning, encode, epoch_and_checksum, owner, unheld, version_bytes,
 };
 
 /// The format written today.

@@ -15,8 +15,17 @@ pub(crate) fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
         out.extend(wire::encode(key, entry));
         return out;
     };
+    live(key, record, lease.as_ref())
+}
+
+/// The same of a session that nobody holds.
+pub(crate) fn unheld(key: &StoreKey, record: &Record) -> Vec<u8> {
+    live(key, record, None)
+}
+
+fn live(key: &StoreKey, record: &Record, lease: Option<&Lease>) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEAD + 320 + record.payload.len());
-    before_times(&mut out, record.version, record.recent, lease.as_ref());
+    before_times(&mut out, record.version, record.recent, lease);
     times(&mut out, record);
     after_times(&mut out, key, record);
     out

@@ -5,13 +5,14 @@ use std::time::Instant;
 use redis::{ErrorKind, Pipeline, RedisConnectionInfo, RedisError, Value};
 
 use super::{Pipe, Unanswered};
+use crate::greeting::Greeting;
 
-/// Logs in. An error says what the server has against that, or how the connection ended.
+/// Logs in, and tells what the server said of itself. An error says what the server has against that, or how the connection ended.
 pub(crate) async fn log_in(
     pipe: &Pipe,
     login: &RedisConnectionInfo,
     ends: Instant,
-) -> Result<(), RedisError> {
+) -> Result<Greeting, RedisError> {
     let mut words = Pipeline::with_capacity(2);
     // RESP3, because it pushes: the end of a connection is told when it happens, not at the next call.
     words.cmd("HELLO").arg(3);
@@ -26,6 +27,7 @@ pub(crate) async fn log_in(
         Ok(_) => return Err((ErrorKind::Parse, "not an answer to HELLO").into()),
         Err(unanswered) => return Err(pipe.ended(unanswered)),
     };
+    let greeting = answers.first().map(Greeting::read).unwrap_or_default();
     for answer in answers {
         let Value::ServerError(told) = answer else { continue };
         let hello = "unknown command";
@@ -34,7 +36,7 @@ pub(crate) async fn log_in(
         }
         return Err(told.into());
     }
-    Ok(())
+    Ok(greeting)
 }
 
 impl Pipe {

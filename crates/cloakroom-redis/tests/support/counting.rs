@@ -62,6 +62,8 @@ impl Counter {
         let next = number(&self.record) + 1;
         let data = requests::data(&[("n", next.to_string().as_bytes())]);
         let mut request = requests::commit(self.key, self.record.version, data);
+        // As the engine's have it.
+        request.base = Some(self.record.clone());
         request.base = Some(self.record.clone());
         let asked = Instant::now();
         loop {

@@ -17,6 +17,8 @@ pub struct Proxy {
 struct Wire {
     state: Mutex<State>,
     changed: Condvar,
+    /// What is told in place of what the server says.
+    tells: fn(&[u8]) -> Vec<u8>,
 }
 
 #[derive(Default)]
@@ -43,9 +45,14 @@ enum Way {
 impl Proxy {
     /// In front of the server on this port of the machine.
     pub fn to(server: u16) -> Self {
+        Self::disguised(server, <[u8]>::to_vec)
+    }
+
+    /// In front of a server that is to pass for another one: `tells` is what is told in place of what arrives from it.
+    pub fn disguised(server: u16, tells: fn(&[u8]) -> Vec<u8>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let wire = Arc::new(Wire { state: Mutex::default(), changed: Condvar::new() });
+        let wire = Arc::new(Wire { state: Mutex::default(), changed: Condvar::new(), tells });
         std::thread::spawn({
             let wire = wire.clone();
             move || wire.accept(&listener, server)
@@ -135,8 +142,12 @@ impl Wire {
             let mut buffer = [0; 16 * 1024];
             loop {
                 let read = from.read(&mut buffer).unwrap_or(0);
+                let passes = match way {
+                    Way::There => buffer[..read].to_vec(),
+                    Way::Back => (wire.tells)(&buffer[..read]),
+                };
                 // An end of the connection does not get through either.
-                if !wire.wait(number, way) || read == 0 || to.write_all(&buffer[..read]).is_err() {
+                if !wire.wait(number, way) || read == 0 || to.write_all(&passes).is_err() {
                     let _ = to.shutdown(Shutdown::Both);
                     let _ = from.shutdown(Shutdown::Both);
                     wire.state.lock().unwrap().ends.remove(&number);
