@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// Why something could not be queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,15 @@ struct State<T> {
     asleep: usize,
     /// A sleeping consumer is woken once so many wait.
     wanted: usize,
+}
+
+impl<T> State<T> {
+    fn hand_out(&mut self, into: &mut Vec<T>, most: usize) -> bool {
+        self.asleep = 0;
+        let any = !self.waiting.is_empty();
+        into.extend(self.waiting.drain(..self.waiting.len().min(most)));
+        any
+    }
 }
 
 impl<T> Queue<T> {
@@ -55,27 +64,51 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Moves everything into `into`, in order; sleeps while there is nothing. `false`: closed and empty.
+    /// Moves what waits into `into`, in order, at most `most`; sleeps while there is nothing. `false`: closed and empty.
     ///
     /// Waits until `patience` for as many as are `wanted`, but takes what there is when that has passed. For one
     /// consumer.
-    pub(crate) fn take(&self, into: &mut Vec<T>, wanted: usize, patience: Instant) -> bool {
-        let mut state = self.state.lock();
+    pub(crate) fn take(&self, into: &mut Vec<T>, wanted: usize, patience: Instant, most: usize) -> bool {
+        let state = self.state.lock();
+        let mut state = if wanted > 1 { self.wait(state, wanted, patience) } else { state };
+        while !state.closed && state.waiting.is_empty() {
+            state.wanted = 1;
+            state.asleep = 1;
+            self.filled.wait(&mut state);
+        }
+        state.hand_out(into, most)
+    }
+
+    /// Takes what there is. If that is nothing it waits for as many as are `wanted`, and takes what there is at `patience`.
+    /// `false`: nothing was taken.
+    pub(crate) fn take_in_time(
+        &self,
+        into: &mut Vec<T>,
+        wanted: usize,
+        patience: Instant,
+        most: usize,
+    ) -> bool {
+        let state = self.state.lock();
+        let mut state = if state.waiting.is_empty() { self.wait(state, wanted, patience) } else { state };
+        state.hand_out(into, most)
+    }
+
+    /// Waits until `patience` for as many as are `wanted`.
+    fn wait<'q>(
+        &'q self,
+        mut state: MutexGuard<'q, State<T>>,
+        wanted: usize,
+        patience: Instant,
+    ) -> MutexGuard<'q, State<T>> {
         state.wanted = wanted.min(self.bound);
         while !state.closed && state.waiting.len() < state.wanted {
             state.asleep = 1;
-            if state.wanted > 1 {
-                if self.filled.wait_until(&mut state, patience).timed_out() {
-                    state.wanted = 1;
-                }
-            } else {
-                self.filled.wait(&mut state);
+            if self.filled.wait_until(&mut state, patience).timed_out() {
+                break;
             }
         }
         state.asleep = 0;
-        let any = !state.waiting.is_empty();
-        into.extend(state.waiting.drain(..));
-        any
+        state
     }
 
     /// Takes the first one; sleeps while there is none. `None`: closed and empty. For several consumers.
@@ -116,9 +149,27 @@ mod tests {
         queue.close();
         assert_eq!(queue.push(4), Err(Refused::Closed));
         let mut out = Vec::new();
-        assert!(queue.take(&mut out, 1, Instant::now()));
+        assert!(queue.take(&mut out, 1, Instant::now(), 9));
         assert_eq!(out, [1, 2]);
-        assert!(!queue.take(&mut out, 1, Instant::now()));
+        assert!(!queue.take(&mut out, 1, Instant::now(), 9));
+    }
+
+    #[test]
+    fn what_is_there_is_taken_at_once_and_what_is_not_is_waited_for_in_time() {
+        let queue = std::sync::Arc::new(Queue::new(8));
+        let soon = |millis| Instant::now() + std::time::Duration::from_millis(millis);
+        let mut out = Vec::new();
+        assert!(!queue.take_in_time(&mut out, 2, soon(1), 9), "nothing came");
+        queue.push(1).unwrap();
+        assert!(queue.take_in_time(&mut out, 2, soon(60_000), 9), "one is more than nothing");
+        let producer = {
+            let queue = queue.clone();
+            std::thread::spawn(move || (2..5).for_each(|i| queue.push(i).unwrap()))
+        };
+        assert!(queue.take_in_time(&mut out, 3, soon(60_000), 2));
+        producer.join().unwrap();
+        assert!(queue.take_in_time(&mut out, 1, soon(60_000), 9));
+        assert_eq!(out, [1, 2, 3, 4], "in order, no more at a time than asked for");
     }
 
     #[test]
@@ -128,7 +179,7 @@ mod tests {
             let queue = queue.clone();
             std::thread::spawn(move || {
                 let mut seen = Vec::new();
-                while queue.take(&mut seen, 1, Instant::now()) {}
+                while queue.take(&mut seen, 1, Instant::now(), 9) {}
                 seen
             })
         };

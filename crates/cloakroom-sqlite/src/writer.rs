@@ -18,9 +18,6 @@ use crate::pace::Pace;
 use crate::queue::Queue;
 use crate::step::Step;
 
-/// Requests in one transaction, at most.
-const MAX_BATCH: usize = 1024;
-
 /// What waits for the writer.
 pub(crate) type WriteQueue = Queue<Box<dyn Step>>;
 
@@ -66,15 +63,13 @@ pub(crate) fn serve(
         };
         ready();
         let mut pace = Pace::new();
-        let mut taken = Vec::new();
         let mut steps = Vec::new();
-        while pace.take(queue, &mut taken) {
-            let (requests, since) = (taken.len(), Instant::now());
-            while !taken.is_empty() {
-                steps.extend(taken.drain(..taken.len().min(MAX_BATCH)));
-                writer.serve(&mut steps);
-            }
+        while pace.take(queue, &mut steps) {
+            let since = Instant::now();
+            let requests = writer.serve(&mut steps, &mut |steps| pace.take_more(queue, steps));
             pace.served(requests, since.elapsed());
+            // Now, that those who were answered are at work, rather than when they wait.
+            writer.batch.reset();
             // After the answers: nobody waits for it but who comes next.
             if log_pages.load(Ordering::Relaxed) >= checkpoint_pages {
                 writer.checkpoint(CheckpointMode::PASSIVE);
@@ -86,6 +81,9 @@ pub(crate) fn serve(
     }
     conn.close().map_err(|(_, error)| error)
 }
+
+/// Adds requests to those of a transaction that has begun; `false` when there are no more.
+type More<'a> = &'a mut dyn FnMut(&mut Vec<Box<dyn Step>>) -> bool;
 
 struct Writer<'c> {
     path: &'c Path,
@@ -115,16 +113,17 @@ enum FailedKind {
 }
 
 impl Writer<'_> {
-    /// Runs the requests in one transaction and answers them all.
-    fn serve(&mut self, steps: &mut Vec<Box<dyn Step>>) {
-        let mut outcome = self.transact(steps);
+    /// Runs the requests in one transaction, with those that `more` adds meanwhile, and answers them all: tells how many.
+    fn serve(&mut self, steps: &mut Vec<Box<dyn Step>>, more: More<'_>) -> usize {
+        let mut outcome = self.transact(steps, more);
         while let Err(Failed { error, kind: FailedKind::NotBegun }) = &outcome {
             self.refuse_overdue(steps, error);
             if steps.is_empty() {
-                return;
+                return 0;
             }
-            outcome = self.transact(steps);
+            outcome = self.transact(steps, more);
         }
+        let requests = steps.len();
         match outcome {
             Ok(number) => {
                 steps.drain(..).for_each(Step::answer);
@@ -132,14 +131,16 @@ impl Writer<'_> {
                 self.note(number);
             }
             Err(failed) if steps.len() > 1 && failed.may_be_ones_fault() => {
-                for mut step in steps.drain(..) {
-                    match self.transact(std::slice::from_mut(&mut step)) {
-                        Ok(number) => {
-                            step.answer();
-                            self.note(number);
+                for step in steps.drain(..) {
+                    let mut alone = vec![step];
+                    let outcome = self.transact(&mut alone, &mut |_| false);
+                    for step in alone {
+                        match &outcome {
+                            Ok(_) => step.answer(),
+                            Err(failed) => step.fail(failed.explain(self.path)),
                         }
-                        Err(failed) => step.fail(failed.explain(self.path)),
                     }
+                    self.note(outcome.unwrap_or(None));
                 }
             }
             Err(failed) => {
@@ -147,6 +148,7 @@ impl Writer<'_> {
                 steps.drain(..).for_each(|step| step.fail(failed.explain(self.path)));
             }
         }
+        requests
     }
 
     /// Refuses those that have waited for as long as they may. Those that were asked for later still have time.
@@ -166,9 +168,9 @@ impl Writer<'_> {
     }
 
     /// Runs the requests in one transaction and commits it; answers with the commit's number, if there was anything to commit.
-    fn transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<Option<u64>, Failed> {
+    fn transact(&mut self, steps: &mut Vec<Box<dyn Step>>, more: More<'_>) -> Result<Option<u64>, Failed> {
         self.batch.reset();
-        let outcome = self.try_transact(steps);
+        let outcome = self.try_transact(steps, more);
         if outcome.is_err() && !self.conn.is_autocommit() {
             // It cannot fail in a way that matters: SQLite drops what was not committed in any case.
             let _ = self.conn.execute_batch("ROLLBACK");
@@ -179,22 +181,24 @@ impl Writer<'_> {
         }
     }
 
-    fn try_transact(&mut self, steps: &mut [Box<dyn Step>]) -> Result<Option<u64>, Failed> {
+    fn try_transact(
+        &mut self,
+        steps: &mut Vec<Box<dyn Step>>,
+        more: More<'_>,
+    ) -> Result<Option<u64>, Failed> {
         let no_effect = |error| Failed { error, kind: FailedKind::NoEffect };
         let oldest = steps.iter().map(|step| step.asked()).min();
         self.lock(oldest.unwrap_or_else(Instant::now)).map_err(|error| {
             let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
             Failed { error, kind: if busy { FailedKind::NotBegun } else { FailedKind::NoEffect } }
         })?;
-        let now = self.clock.now();
-        // Looked at only now: waiting for another process's transaction may have taken longer than a caller waits.
-        for step in steps.iter_mut().filter(|step| !step.is_abandoned()) {
-            step.run(&mut self.batch, now);
-        }
-        // Some errors make SQLite end the transaction at once: then nothing of it is left to commit.
-        if self.conn.is_autocommit() {
-            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
-            return Err(no_effect(rusqlite::Error::SqliteFailure(code, None)));
+        let mut begun = 0;
+        loop {
+            self.run(steps.get_mut(begun..).unwrap_or_default()).map_err(no_effect)?;
+            begun = steps.len();
+            if !more(steps) {
+                break;
+            }
         }
         let number = self.batch.finish().map_err(no_effect)?;
         self.commit.raw_execute().map_err(|error| {
@@ -206,6 +210,22 @@ impl Writer<'_> {
             Failed { error, kind }
         })?;
         Ok(number)
+    }
+
+    /// Runs requests inside the transaction, and writes what they changed.
+    fn run(&mut self, steps: &mut [Box<dyn Step>]) -> rusqlite::Result<()> {
+        // Not before they were asked for: what their callers saw expired is not alive again.
+        let now = self.clock.now();
+        // Looked at only now: waiting for another process's transaction may have taken longer than a caller waits.
+        for step in steps.iter_mut().filter(|step| !step.is_abandoned()) {
+            step.run(&mut self.batch, now);
+        }
+        // Some errors make SQLite end the transaction at once: then nothing of it is left to commit.
+        if self.conn.is_autocommit() {
+            let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+            return Err(rusqlite::Error::SqliteFailure(code, None));
+        }
+        self.batch.flush()
     }
 
     /// Begins the transaction, waiting for other processes' for as long as is allowed since it was asked for; tries once in
