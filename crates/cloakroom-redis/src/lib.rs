@@ -64,6 +64,7 @@ mod sentinels;
 mod sessions;
 mod shared;
 mod signals;
+mod standstill;
 mod step;
 mod store;
 mod time;

@@ -27,6 +27,7 @@ use crate::greeting::Greeting;
 use crate::pipe::{News, OnNews};
 use crate::route::{Connection, GivenUp, Opening, Route};
 use crate::shared::Deadline;
+use crate::standstill::Standstill;
 use crate::tracking::Line;
 
 /// First and longest pause between two tries to connect.
@@ -61,6 +62,8 @@ struct Inner {
     on_push: Option<OnPush>,
     /// Where what is read over it may be told of.
     line: Option<Line>,
+    /// Of its server.
+    standstill: Arc<Standstill>,
     state: Mutex<State>,
     /// Connections that were left, and on which calls may be waiting still.
     left: Mutex<Vec<GivenUp>>,
@@ -106,6 +109,7 @@ impl Link {
         connect_timeout: Duration,
         on_push: Option<OnPush>,
         line: Option<Line>,
+        standstill: Arc<Standstill>,
     ) -> Self {
         let state = State { phase: Phase::Idle, epoch: 0, asked: Instant::now() };
         let inner = Arc::new(Inner {
@@ -114,6 +118,7 @@ impl Link {
             connect_timeout,
             on_push,
             line,
+            standstill,
             state: Mutex::new(state),
             left: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -288,6 +293,7 @@ impl Inner {
         let weak = Arc::downgrade(self);
         let on_push = self.on_push.clone();
         let line = self.line.clone();
+        let standstill = self.standstill.clone();
         let leave = move |phase| weak.upgrade().map_or((), |inner| inner.leave(epoch, phase));
         let on_news: OnNews = Arc::new(move |news| match news {
             News::Push(push) => {
@@ -299,6 +305,7 @@ impl Inner {
                 }
             }
             News::Silent => leave(silent()),
+            News::Awake => standstill.ended(),
             News::Over => leave(Phase::Connecting),
         });
         let ends = Deadline::within(self.connect_timeout).ends;

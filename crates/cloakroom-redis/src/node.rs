@@ -16,6 +16,7 @@ use crate::host::HostPort;
 use crate::link::{Link, OnPush};
 use crate::permissions;
 use crate::route::Route;
+use crate::standstill::Standstill;
 use crate::time::ServerTime;
 use crate::tracking::Tracking;
 
@@ -42,6 +43,7 @@ pub(crate) struct Node {
     /// Of the store's keys, to name it where the user may not use them.
     prefix: Arc<str>,
     pub(crate) time: ServerTime,
+    pub(crate) standstill: Arc<Standstill>,
     links: Vec<Link>,
     next_link: AtomicUsize,
     /// For writes that are to be kept elsewhere as well before they are acknowledged.
@@ -78,7 +80,10 @@ impl NodeSettings {
 
     fn make(&self, route: Route, place: Arc<str>, at: Option<HostPort>) -> Arc<Node> {
         let route = Arc::new(route);
-        let link = |heard, line| Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line);
+        let standstill = Arc::new(Standstill::new());
+        let link = |heard, line| {
+            Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line, standstill.clone())
+        };
         Arc::new(Node {
             at,
             links: (0..self.connections).map(|_| link(None, Some(self.tracking.line()))).collect(),
@@ -87,6 +92,7 @@ impl NodeSettings {
             ear: link(Some(self.heard.clone()), None),
             watch: self.expiry.as_ref().map(|expiry| expiry.watch(|push| link(Some(push), None))),
             time: ServerTime::new(self.clock.clone()),
+            standstill: standstill.clone(),
             place: place.clone(),
             prefix: self.prefix.clone(),
         })

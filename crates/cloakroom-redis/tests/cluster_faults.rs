@@ -117,6 +117,71 @@ async fn c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_be
     assert_eq!(found.record.version, made.record.version);
 }
 
+/// Replaced while it stood still, it answers on waking what it had been asked, as if nothing had been: with sessions as they were. Who
+/// has not heard of the other one yet must not take that for how things are, or a visitor who logged in a moment ago loses the session.
+async fn c1_c9_what_a_primary_answers_that_stood_still_is_believed_once_the_others_agree(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let store = cluster.builder().call_deadline(Duration::from_secs(20)).build().unwrap();
+    let (before, after) = (key_on(&cluster, 0), key_on(&cluster, 0));
+    let created = store.create(requests::create(before, counted(0))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("it is taken") };
+    until("the replica has it", async || {
+        let script = format!("READONLY\r\nEXISTS {}", name_of(&before));
+        cluster.nodes[3].raw(&script).contains(":1")
+    })
+    .await;
+    cluster.nodes[0].pause();
+    until("the replica takes over", async || cluster.is_primary(3)).await;
+    // Another process comes to know who serves now.
+    let other = cluster.store();
+    until("the new one serves", async || other.load(before).await.is_ok()).await;
+    let Created::Created { .. } = other.create(requests::create(after, counted(0))).await.unwrap() else {
+        panic!("it is taken")
+    };
+    let commit = requests::commit(before, snapshot.record.version, counted(1));
+    let Committed::Committed(made) = other.commit(commit).await.unwrap() else { panic!("it is refused") };
+    // This one asks where it always did.
+    let asked = [tokio::spawn(store.load(after)), tokio::spawn(store.load(before))];
+    let late = tokio::spawn(store.commit(requests::commit(before, snapshot.record.version, counted(2))));
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    cluster.nodes[0].resume();
+    let [began_since, changed_since] = asked;
+    let Loaded::Live(_) = began_since.await.unwrap().unwrap() else { panic!("it is not there") };
+    let Loaded::Live(found) = changed_since.await.unwrap().unwrap() else { panic!("it is not there") };
+    assert_eq!(found.record.version, made.record.version, "as it was before the other one took over");
+    match late.await.unwrap() {
+        Ok(Committed::Conflict(there)) => assert_eq!(there.record.version, made.record.version),
+        Err(error) => assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// And where nobody took over, nothing came of it but the wait.
+async fn c9_a_primary_that_stood_still_and_was_not_replaced_is_believed(kind: Kind) {
+    let cluster = Arc::new(Cluster::start(kind));
+    let store = cluster.builder().call_deadline(Duration::from_secs(20)).build().unwrap();
+    let key = key_on(&cluster, 0);
+    let created = store.create(requests::create(key, counted(0))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("it is taken") };
+    let version = std::cell::Cell::new(snapshot.record.version);
+    // To its clients only, this one among them: the other nodes hear of it as ever.
+    let paused = tokio::task::spawn_blocking({
+        let cluster = cluster.clone();
+        move || cluster.nodes[0].raw("CLIENT PAUSE 800 ALL")
+    });
+    until("it stands still", async || {
+        let began = Instant::now();
+        let commit = requests::commit(key, version.get(), counted(1));
+        let (loaded, committed) = tokio::join!(store.load(key), store.commit(commit));
+        assert!(matches!(loaded, Ok(Loaded::Live(_))), "{loaded:?}");
+        let Ok(Committed::Committed(made)) = committed else { panic!("{committed:?}") };
+        version.set(made.record.version);
+        began.elapsed() > Duration::from_millis(400)
+    })
+    .await;
+    assert!(paused.await.unwrap().starts_with("+OK"));
+}
+
 /// Its answers are swallowed: what was on its way is not known, is made once, and is recognised when it is asked for again.
 async fn c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once(kind: Kind) {
     let cluster = Cluster::start_behind_wires(kind);
@@ -202,6 +267,8 @@ async fn c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back(kind: Kind)
 support::on_both! {
     c1_c9_a_primary_that_stands_still_is_replaced_under_load
     c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before
+    c1_c9_what_a_primary_answers_that_stood_still_is_believed_once_the_others_agree
+    c9_a_primary_that_stood_still_and_was_not_replaced_is_believed
     c9_a_node_whose_answers_do_not_come_through_makes_what_it_was_sent_once
     c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back
 }

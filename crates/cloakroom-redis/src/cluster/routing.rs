@@ -3,6 +3,9 @@
 //! A redirection is followed at once, and one that says "later" is waited for in short pauses, up to the call's own deadline: nothing
 //! was done, so that a write may be sent again as it is. A node that cannot be reached is refused at once, as a single server would
 //! be, unless the others say that another one serves its slots by now. A write that was sent and not answered is never sent again.
+//!
+//! What a node answers that stood still a moment ago is believed once the others agree that it is still the one to ask: replaced
+//! meanwhile, it answers with sessions as they were before that, and with writes that will be undone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,6 +96,13 @@ impl Shared {
             };
             let wait = match redirect {
                 Ok(None) => {
+                    if !ahead
+                        && node.standstill.concerns(deadline.began)
+                        && self.was_replaced(cluster, deadline, effect, spot, &node).await?
+                    {
+                        next = Next::Owner;
+                        continue;
+                    }
                     if ahead && matches!(asking, Asking::Told { .. }) {
                         // It was not opted in, so nobody will tell of changes, and nobody may keep it.
                         self.tracking.start_anew();
@@ -127,5 +137,27 @@ impl Shared {
             }
         }
         Err(error::unavailable(&self.place, "sent a command from node to node without an end"))
+    }
+
+    /// Whether the node that answered this read had been replaced, so that another one is to be asked. Of a write nobody knows then.
+    async fn was_replaced(
+        &self,
+        cluster: &Cluster,
+        deadline: Deadline,
+        effect: Effect,
+        spot: Spot,
+        node: &Arc<Node>,
+    ) -> Result<bool, StoreError> {
+        match (effect, cluster.others_have_another(self, deadline, spot, node).await) {
+            (Effect::Reads, told) => told,
+            (Effect::Writes, Ok(false)) => Ok(false),
+            (Effect::Writes, Ok(true)) => {
+                Err(error::unanswered(&node.place, effect, "stood still, and was replaced,"))
+            }
+            (Effect::Writes, Err(_)) => {
+                let how = "stood still, and the others could not be asked whether it was replaced,";
+                Err(error::unanswered(&node.place, effect, how))
+            }
+        }
     }
 }

@@ -72,8 +72,18 @@ impl State {
     }
 }
 
+/// How new an answer has to be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// What was told a moment ago will do.
+    Recent,
+    /// Asked from now on.
+    New,
+}
+
 /// The last question.
 struct Last {
+    began: Option<Instant>,
     at: Option<Instant>,
     /// And why there was no answer.
     failed: Option<Arc<str>>,
@@ -89,7 +99,7 @@ impl Cluster {
             seeds,
             state: RwLock::new(state),
             asking: tokio::sync::Mutex::new(()),
-            last: Mutex::new(Last { at: None, failed: None }),
+            last: Mutex::new(Last { began: None, at: None, failed: None }),
             looking: AtomicBool::new(false),
         }
     }
@@ -112,7 +122,7 @@ impl Cluster {
             }
             return Ok(node);
         }
-        self.learn(store, deadline).await?;
+        self.learn(store, deadline, Age::Recent).await?;
         self.known(spot).ok_or_else(|| {
             error::unavailable(
                 &store.place,
@@ -130,7 +140,19 @@ impl Cluster {
         node: &Arc<Node>,
     ) -> bool {
         let another = || self.known(spot).is_some_and(|known| !Arc::ptr_eq(&known, node));
-        another() || (self.learn(store, deadline).await.is_ok() && another())
+        another() || (self.learn(store, deadline, Age::Recent).await.is_ok() && another())
+    }
+
+    /// The same of a node that stood still, as the others say now.
+    pub(super) async fn others_have_another(
+        &self,
+        store: &Shared,
+        deadline: Deadline,
+        spot: Spot,
+        node: &Arc<Node>,
+    ) -> Result<bool, StoreError> {
+        self.learn(store, deadline, Age::New).await?;
+        Ok(self.known(spot).is_some_and(|known| !Arc::ptr_eq(&known, node)))
     }
 
     /// Every node that serves slots, in the order of their places.
@@ -140,7 +162,7 @@ impl Cluster {
         deadline: Deadline,
     ) -> Result<Vec<Arc<Node>>, StoreError> {
         if self.state.read().known.is_none() {
-            self.learn(store, deadline).await?;
+            self.learn(store, deadline, Age::Recent).await?;
         }
         let mut primaries = self.state.read().serving();
         primaries.sort_by(|a, b| a.at.cmp(&b.at));
@@ -200,30 +222,35 @@ impl Cluster {
                 tokio::time::sleep(PAUSE.saturating_sub(since)).await;
                 let Some(store) = looking.0.upgrade() else { return };
                 if let Some(cluster) = store.nodes.cluster() {
-                    let _ = cluster.learn(&store, Deadline::within(PATIENCE)).await;
+                    let _ = cluster.learn(&store, Deadline::within(PATIENCE), Age::Recent).await;
                 }
             });
         }
     }
 
     /// Asks who serves what, unless that has just been done: then what came of it counts.
-    async fn learn(&self, store: &Shared, deadline: Deadline) -> Result<(), StoreError> {
+    async fn learn(&self, store: &Shared, deadline: Deadline, age: Age) -> Result<(), StoreError> {
         let arrived = Instant::now();
         let Ok(_turn) = tokio::time::timeout_at(deadline.ends.into(), self.asking.lock()).await else {
             return Err(error::unavailable(&store.place, "could not be asked in time who serves what"));
         };
         {
             let last = self.last.lock();
-            if last.at.is_some_and(|at| at >= arrived || at.elapsed() < PAUSE) {
+            let will_do = match age {
+                Age::Recent => last.at.is_some_and(|at| at >= arrived || at.elapsed() < PAUSE),
+                Age::New => last.began.is_some_and(|began| began >= arrived),
+            };
+            if will_do {
                 return match &last.failed {
                     Some(why) => Err(StoreError::new(StoreErrorKind::Unavailable, why.to_string())),
                     None => Ok(()),
                 };
             }
         }
+        let began = Instant::now();
         let learned = self.ask_some(store, deadline).await.map(|map| self.install(&map));
         let failed = learned.as_ref().err().map(|error| error.to_string().into());
-        *self.last.lock() = Last { at: Some(Instant::now()), failed };
+        *self.last.lock() = Last { began: Some(began), at: Some(Instant::now()), failed };
         learned
     }
 
@@ -238,6 +265,7 @@ impl Cluster {
             seeds.retain(|seed| !known.contains(seed));
             known.extend(seeds.into_iter().take(ASKED));
         }
+        self.leave_out_who_stood_still(&mut known);
         let within = Deadline::within(PATIENCE).and(deadline);
         let asked = known.iter().map(|place| Self::ask_one(store, self.node_at(place), within));
         together::first(asked)
@@ -245,10 +273,26 @@ impl Cluster {
             .unwrap_or_else(|| Err(error::unavailable(&store.place, "has no node that could be asked")))
     }
 
+    /// Who went on a moment ago may not know yet what happened meanwhile. Where nobody else is known, there is nobody else to ask.
+    fn leave_out_who_stood_still(&self, places: &mut Vec<HostPort>) {
+        let now = Instant::now();
+        let knows = |place: &HostPort| !self.node_at(place).standstill.concerns(now);
+        if !places.iter().any(knows) {
+            let seeds = self.seeds.places().iter();
+            places.extend(seeds.filter(|seed| knows(seed)).take(ASKED).cloned());
+        }
+        if places.iter().any(knows) {
+            places.retain(knows);
+        }
+    }
+
     async fn ask_one(store: &Shared, node: Arc<Node>, deadline: Deadline) -> Result<SlotMap, StoreError> {
         let mut slots = redis::cmd("CLUSTER");
         slots.arg("SLOTS");
         let told = store.ask_node(node, deadline, Effect::Reads, &Asking::One(&slots)).await?;
+        if told.by.standstill.ended_after(deadline.began) {
+            return Err(error::unavailable(&told.by.place, "stood still while it was asked who serves what"));
+        }
         let told = match &told.value {
             redis::Value::ServerError(error) if error.code() == "ERR" => {
                 let why = "is a single server and no node of a cluster: write redis:// for redis-cluster://";

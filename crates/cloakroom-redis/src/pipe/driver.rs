@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Sleep;
 
 use super::answers::{Answers, Nonsense};
-use super::{Call, Desk, News, OnNews, Pipe, Unanswered};
+use super::{Call, Desk, News, OnNews, Pipe, STILL, Unanswered};
 use crate::route::Stream;
 
 /// Bytes that there is room for with every read.
@@ -38,6 +38,7 @@ pub(crate) fn drive(
         flushed: true,
         answers: Answers::new(),
         under_way: VecDeque::new(),
+        quiet_since: None,
         earliest: None,
         alarm: None,
         ended: None,
@@ -61,6 +62,8 @@ struct Driver {
     answers: Answers,
     /// In the order of their answers.
     under_way: VecDeque<Call>,
+    /// While anything is: when the server last said something, or was first asked.
+    quiet_since: Option<Instant>,
     /// No deadline under way is before this one.
     earliest: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
@@ -114,6 +117,7 @@ impl Driver {
         }
         std::mem::swap(&mut self.sending, &mut desk.bytes);
         self.earliest = expect(&mut self.under_way, &mut desk.calls).chain(self.earliest).min();
+        self.quiet_since.get_or_insert_with(Instant::now);
         true
     }
 
@@ -143,8 +147,19 @@ impl Driver {
             arrived.reserve(READ);
             match ready!(pin!(self.stream.read_buf(arrived)).poll(cx)) {
                 Ok(0) => return Poll::Ready(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
-                Ok(_) => {}
+                Ok(_) => self.listen(),
                 Err(why) => return Poll::Ready(why.into()),
+            }
+        }
+    }
+
+    /// The server said something.
+    fn listen(&mut self) {
+        if let Some(since) = &mut self.quiet_since {
+            let now = Instant::now();
+            let quiet = now.saturating_duration_since(std::mem::replace(since, now));
+            if quiet > STILL {
+                (self.on_news)(News::Awake);
             }
         }
     }
@@ -158,6 +173,9 @@ impl Driver {
         // An answer to nothing: from here on nobody can tell whose is whose.
         if self.under_way.front_mut().ok_or(Nonsense)?.take(answer) {
             self.under_way.pop_front();
+            if self.under_way.is_empty() {
+                self.quiet_since = None;
+            }
         }
         Ok(())
     }

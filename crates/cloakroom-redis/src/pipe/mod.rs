@@ -21,7 +21,7 @@ mod login;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, PushInfo, RedisError, Value};
@@ -30,6 +30,8 @@ use tokio::sync::oneshot;
 pub(crate) use driver::drive;
 pub(crate) use login::log_in;
 
+/// A server that says nothing for so long, while it is asked something, stands still.
+pub(crate) const STILL: Duration = Duration::from_millis(250);
 /// Bytes that may wait to be sent. A server that takes in no more has all that piled up in front of it.
 const MOST_UNSENT: usize = 64 << 20;
 
@@ -81,6 +83,8 @@ pub(crate) enum News {
     Push(PushInfo),
     /// It left a call unanswered up to its deadline.
     Silent,
+    /// It answers again, after it said nothing for long though something was asked. Told before those answers are.
+    Awake,
     /// It ended. Told before those are who wait for answers.
     Over,
 }

@@ -1,6 +1,7 @@
 //! Against a server that does as the test wishes: the other end of a stream in memory.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,6 +14,8 @@ struct Bench {
     pipe: Pipe,
     server: DuplexStream,
     news: Arc<Mutex<Vec<String>>>,
+    /// How often it went on after a standstill, which any test may see on a machine that is busy enough.
+    awake: Arc<AtomicUsize>,
     driver: tokio::task::JoinHandle<()>,
 }
 
@@ -20,16 +23,21 @@ struct Bench {
 fn connected(room: usize) -> Bench {
     let (client, server) = tokio::io::duplex(room);
     let news = Arc::new(Mutex::new(Vec::new()));
-    let heard = news.clone();
+    let awake = Arc::new(AtomicUsize::new(0));
+    let (heard, woke) = (news.clone(), awake.clone());
     let on_news: OnNews = Arc::new(move |news| {
         heard.lock().push(match news {
             News::Push(push) => format!("{:?}", push.kind),
             News::Silent => "silent".to_owned(),
             News::Over => "over".to_owned(),
+            News::Awake => {
+                woke.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
         });
     });
     let (pipe, driving) = drive(Box::new(client), on_news);
-    Bench { pipe, server, news, driver: tokio::spawn(driving) }
+    Bench { pipe, server, news, awake, driver: tokio::spawn(driving) }
 }
 
 fn soon() -> Instant {
@@ -174,6 +182,27 @@ async fn c9_a_call_ends_with_its_deadline_and_a_late_answer_is_nobody_elses() {
     // The alarm goes on for those that come later, whichever was set before.
     let again = at.ask("d", Instant::now() + Duration::from_millis(60));
     assert_eq!(again.await.unwrap(), Err(Unanswered::Late));
+}
+
+/// It may have been replaced meanwhile, and not know it yet.
+#[tokio::test]
+async fn that_a_server_stood_still_is_told_before_its_answers_are() {
+    let mut at = connected(1 << 20);
+    // Nobody asks it anything: it has nothing to say.
+    tokio::time::sleep(STILL + STILL / 2).await;
+    let first = at.ask("a", soon());
+    at.read(1).await;
+    let quick = at.awake.load(Ordering::SeqCst);
+    tokio::time::sleep(STILL + STILL / 2).await;
+    let second = at.ask("b", soon());
+    at.read(1).await;
+    at.say("$1\r\nA\r\n").await;
+    first.await.unwrap().unwrap();
+    assert_eq!(at.awake.load(Ordering::SeqCst), quick + 1);
+    // What is said goes on from there.
+    at.say("$1\r\nB\r\n").await;
+    second.await.unwrap().unwrap();
+    assert_eq!(quick, 0);
 }
 
 #[tokio::test]
