@@ -49,14 +49,17 @@ impl ClusterGround {
     }
 
     /// The primary of a shard, and its replica.
-    fn a_shard(&self) -> (&Server, &Server) {
+    fn a_shard(&self, to: &dyn Fn(String)) -> (&Server, &Server) {
         let [one, other] = self.cluster.shard(self.below(SHARDS) as usize);
         let (primary, replica) = if self.cluster.is_primary(one) { (one, other) } else { (other, one) };
+        to(format!("node {primary}, whose replica is {replica},"));
         (&self.cluster.nodes[primary], &self.cluster.nodes[replica])
     }
 
-    fn any_node(&self) -> usize {
-        self.below(2 * SHARDS) as usize
+    fn any_node(&self, to: &dyn Fn(String)) -> usize {
+        let node = self.below(2 * SHARDS) as usize;
+        to(format!("node {node}"));
+        node
     }
 
     /// From here on the last writes may be lost.
@@ -64,12 +67,13 @@ impl ClusterGround {
         self.failovers.fetch_add(1, Ordering::SeqCst);
     }
 
-    fn takes_over(&self, replica: &Server) {
+    fn takes_over(&self, replica: &Server, to: &dyn Fn(String)) {
         self.cluster.wait_until("the replica takes over", || replica.raw("ROLE").contains("master"));
+        to("replaced".to_owned());
     }
 
     /// Slots in which sessions live, from one shard to the next, while they are used.
-    fn move_slots(&self) {
+    fn move_slots(&self, to_whom: &dyn Fn(String)) {
         let shard = self.below(SHARDS) as usize;
         let serving =
             |shard: usize| self.cluster.shard(shard).into_iter().find(|node| self.cluster.is_primary(*node));
@@ -90,6 +94,7 @@ impl ClusterGround {
             let key = keys.swap_remove(self.below(keys.len() as u64) as usize);
             let slot = self.cluster.slot(key);
             if moved.insert(slot) {
+                to_whom(format!("slot {slot} from node {from} to {to}"));
                 self.cluster.move_slot(slot, from, to, Duration::from_millis(50));
             }
         }
@@ -113,63 +118,64 @@ impl Ground for ClusterGround {
         ]
     }
 
-    fn happen(&self, trouble: &str) {
+    fn happen(&self, trouble: &str, to: &dyn Fn(String)) {
         match trouble {
             "primaries killed" => {
-                let (primary, replica) = self.a_shard();
+                let (primary, replica) = self.a_shard(to);
                 self.replicas_may_take_over();
                 primary.kill();
-                self.takes_over(replica);
+                self.takes_over(replica, to);
                 primary.start_again();
             }
             // The replica loses its connection and may not make it again: what comes in until the end is lost.
             "primaries killed ahead of their replicas" => {
-                let (primary, replica) = self.a_shard();
+                let (primary, replica) = self.a_shard(to);
                 assert!(primary.raw("ACL SETUSER default -psync -sync").starts_with("+OK"));
                 self.replicas_may_take_over();
                 primary.raw("CLIENT KILL TYPE replica");
                 thread::sleep(AHEAD);
                 primary.kill();
-                self.takes_over(replica);
+                self.takes_over(replica, to);
                 primary.start_again();
             }
             "primaries stopped until they were replaced" => {
-                let (primary, replica) = self.a_shard();
+                let (primary, replica) = self.a_shard(to);
                 self.replicas_may_take_over();
                 primary.pause();
-                self.takes_over(replica);
+                self.takes_over(replica, to);
                 thread::sleep(Duration::from_millis(self.below(1_500)));
                 primary.resume();
+                to("awake".to_owned());
             }
             "nodes stopped for a moment" => {
-                let node = &self.cluster.nodes[self.any_node()];
+                let node = &self.cluster.nodes[self.any_node(to)];
                 // On a machine that is too busy a moment can be too long.
                 self.replicas_may_take_over();
                 node.pause();
                 thread::sleep(A_MOMENT);
                 node.resume();
             }
-            "slots moved" => self.move_slots(),
+            "slots moved" => self.move_slots(to),
             // Nobody fails: nothing may be lost.
             "places changed" => {
-                let (_, replica) = self.a_shard();
+                let (_, replica) = self.a_shard(to);
                 assert!(replica.raw("CLUSTER FAILOVER").starts_with("+OK"));
-                self.takes_over(replica);
+                self.takes_over(replica, to);
             }
             "answers swallowed" => {
-                let wire = &self.cluster.wires[self.any_node()];
+                let wire = &self.cluster.wires[self.any_node(to)];
                 wire.hold_answers();
                 thread::sleep(TOO_LONG);
                 wire.mend();
             }
             "nodes cut off" => {
-                let wire = &self.cluster.wires[self.any_node()];
+                let wire = &self.cluster.wires[self.any_node(to)];
                 wire.cut();
                 thread::sleep(TOO_LONG);
                 wire.mend();
             }
             "connections cut" => {
-                let node = &self.cluster.nodes[self.any_node()];
+                let node = &self.cluster.nodes[self.any_node(to)];
                 node.raw("CLIENT KILL TYPE normal");
                 node.raw("CLIENT KILL TYPE pubsub");
             }
@@ -179,7 +185,7 @@ impl Ground for ClusterGround {
                 }
             }
             "clients paused" => {
-                self.cluster.nodes[self.any_node()].raw("CLIENT PAUSE 700 ALL");
+                self.cluster.nodes[self.any_node(to)].raw("CLIENT PAUSE 700 ALL");
                 thread::sleep(Duration::from_millis(700));
             }
             other => panic!("nobody knows how to make this happen: {other}"),

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::chance::Chance;
+use super::chronicle::Chronicle;
 use super::harness::servers::Server;
 use super::tally::Tally;
 
@@ -21,8 +22,8 @@ pub trait Ground: Send + Sync {
     /// The names of what can happen to it.
     fn troubles(&self) -> &'static [&'static str];
 
-    /// Makes it happen, and is back when it is over.
-    fn happen(&self, trouble: &str);
+    /// Makes it happen, says to whom, and is back when it is over.
+    fn happen(&self, trouble: &str, to: &dyn Fn(String));
 
     /// What is kept there; nothing while it cannot say.
     fn kept(&self) -> Option<Kept>;
@@ -77,7 +78,7 @@ impl Ground for Standalone {
         &["killed and started again", "stopped for a second", "connections cut", "scripts forgotten"]
     }
 
-    fn happen(&self, trouble: &str) {
+    fn happen(&self, trouble: &str, _: &dyn Fn(String)) {
         match trouble {
             "killed and started again" => self.0.start_again(),
             "stopped for a second" => {
@@ -111,9 +112,18 @@ impl Kept {
     }
 }
 
-/// Makes one trouble after the other until it is time to stop: all of them in turn, beginning with any.
-pub fn trouble(ground: &dyn Ground, until: Instant, chance: &mut Chance, tally: &Tally) {
-    let all = ground.troubles();
+/// Makes one trouble after the other until it is time to stop: all of them in turn, beginning with any. Those alone whose name has
+/// `CLOAKROOM_SOAK_ONLY` in it, where somebody looks for what one of them does.
+pub fn trouble(
+    ground: &dyn Ground,
+    until: Instant,
+    chance: &mut Chance,
+    chronicle: &Chronicle,
+    tally: &Tally,
+) {
+    let only = std::env::var("CLOAKROOM_SOAK_ONLY").unwrap_or_default();
+    let all: Vec<_> = ground.troubles().iter().copied().filter(|trouble| trouble.contains(&only)).collect();
+    assert!(!all.is_empty(), "nothing that can happen has {only:?} in its name");
     let mut next = chance.below(all.len() as u64) as usize;
     loop {
         thread::sleep(Duration::from_millis(PEACE_MS.start + chance.below(PEACE_MS.end - PEACE_MS.start)));
@@ -122,7 +132,9 @@ pub fn trouble(ground: &dyn Ground, until: Instant, chance: &mut Chance, tally: 
             return;
         }
         let trouble = all[next % all.len()];
-        ground.happen(trouble);
+        chronicle.begins(trouble);
+        ground.happen(trouble, &|whom| chronicle.hits(whom));
+        chronicle.is_over();
         tally.trouble(trouble);
         next += 1;
     }

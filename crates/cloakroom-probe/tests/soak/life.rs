@@ -9,6 +9,7 @@ use cloakroom_testing::history::Verdict;
 use cloakroom_testing::history::session::{Answer, Step};
 
 use super::chance::Chance;
+use super::chronicle::Chronicle;
 use super::ground::Ground;
 use super::harness::{Request, Response, sleep_ms};
 use super::notes::{Judged, Notes};
@@ -27,6 +28,7 @@ const TRIES: usize = 200;
 pub struct House {
     pub doors: [SocketAddr; 2],
     pub ground: Arc<dyn Ground>,
+    pub chronicle: Arc<Chronicle>,
     /// After which a session nobody uses is gone.
     pub idle: Duration,
     /// When all of it is to be over: whoever would expire after that logs out instead.
@@ -75,7 +77,7 @@ impl House {
             _ => End::FromElsewhere,
         };
         let user = format!("user-{number}");
-        let notes = Notes::on(&self.ground);
+        let notes = Notes::on(&self.ground, &self.chronicle);
         match self.lived(&notes, end, &user, &mut chance, tally).await {
             Ok(()) => {}
             Err(why) => return tally.went_wrong(format!("life {number}, {}: {why}", end.name())),
@@ -90,10 +92,7 @@ impl House {
             Verdict::Explained(_) => {}
             Verdict::Undecided { .. } => tally.undecided(),
             Verdict::Unexplained(stuck) => {
-                let events = notes.history.history();
-                let events: Vec<String> = events.iter().map(|event| format!("{event:?}")).collect();
-                let what = format!("life {number}, {}: {stuck:?}\n{}", end.name(), events.join("\n"));
-                tally.went_wrong(what);
+                tally.went_wrong(format!("life {number}, {}: {stuck:?}\n{}", end.name(), notes.story()));
             }
         }
     }
@@ -117,7 +116,8 @@ impl House {
         });
         let tabs: Vec<_> = tabs.collect();
         let traffic = all_of(tabs);
-        let ending = self.ending(notes, end, user, &cookie, chance.below(2), chance.below(700), tally);
+        let process = chance.below(2) as usize;
+        let ending = self.ending(notes, end, user, &cookie, process, chance.below(700), tally);
         if end == End::Expiry {
             traffic.await?;
             ending.await?;
@@ -127,8 +127,8 @@ impl House {
             traffic?;
             ending?;
         }
-        for door in self.doors {
-            self.is_over(notes, door, &cookie, tally).await?;
+        for process in 0..self.doors.len() {
+            self.is_over(notes, process, &cookie, tally).await?;
         }
         Ok(())
     }
@@ -164,11 +164,13 @@ impl House {
                 6..8 => (format!("/put/{key}/{value}"), Step::put(key, value)),
                 _ => (format!("/set/{key}/{value}"), Step::put(key, value)),
             };
-            let door = self.doors[chance.below(2) as usize];
-            let pending = notes.call(step.clone());
-            let known = ask(door, Some(cookie), &path, tally).await?;
+            let process = chance.below(2) as usize;
+            let pending = notes.call(step.clone(), Some(process));
+            let known = ask(self.doors[process], Some(cookie), &path, tally).await?;
             notes.notice();
-            if pulse.felt(&notes.history, matches!(known, Known::Answered(_))) {
+            if pulse.felt(matches!(known, Known::Answered(_))) {
+                // Never answered: it may have happened, or not.
+                drop(notes.call(Step::Destroy, None));
                 tally.outage();
             }
             match known {
@@ -192,11 +194,11 @@ impl House {
         end: End,
         user: &str,
         cookie: &str,
-        door: u64,
+        process: usize,
         after_ms: u64,
         tally: &Tally,
     ) -> Result<(), String> {
-        let door = self.doors[door as usize];
+        let door = self.doors[process];
         sleep_ms(after_ms).await;
         let mut elsewhere = None;
         let path = match end {
@@ -204,7 +206,7 @@ impl House {
             End::Revoked => format!("/revoke-user/{user}"),
             End::FromElsewhere => "/revoke-others".to_owned(),
             End::Expiry => {
-                let pending = notes.call(Step::Destroy);
+                let pending = notes.call(Step::Destroy, None);
                 tokio::time::sleep(self.idle + Duration::from_millis(1_500)).await;
                 pending.answered(Answer::done());
                 return Ok(());
@@ -223,7 +225,7 @@ impl House {
                 End::FromElsewhere => elsewhere.as_ref().map(|(cookie, _)| cookie.as_str()),
                 _ => Some(cookie).filter(|_| end == End::Logout),
             };
-            let pending = notes.call(Step::Destroy);
+            let pending = notes.call(Step::Destroy, Some(process));
             let known = ask(door, cookie, &path, tally).await?;
             notes.notice();
             match known {
@@ -252,14 +254,14 @@ impl House {
     async fn is_over(
         &self,
         notes: &Notes,
-        door: SocketAddr,
+        process: usize,
         cookie: &str,
         tally: &Tally,
     ) -> Result<(), String> {
         for (path, step) in [("/get/k", Step::read("k")), ("/incr/n", Step::increment("n", 1))] {
             for _ in 0..TRIES {
-                let pending = notes.call(step.clone());
-                let known = ask(door, Some(cookie), path, tally).await?;
+                let pending = notes.call(step.clone(), Some(process));
+                let known = ask(self.doors[process], Some(cookie), path, tally).await?;
                 notes.notice();
                 match known {
                     Known::Answered(response) => {

@@ -16,6 +16,7 @@
 mod harness;
 
 mod chance;
+mod chronicle;
 mod cluster;
 mod ground;
 mod growth;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use chance::Chance;
+use chronicle::Chronicle;
 use cluster::ClusterGround;
 use ground::{Ground, Standalone};
 use growth::Growth;
@@ -114,7 +116,9 @@ async fn run(name: &str, seed: u64, ground: Arc<dyn Ground>, mut first: Probe, l
     let processes = [first.pid(), second.pid()];
     let until = Instant::now() + length;
     let doors = [first.address, second.address];
-    let house = Arc::new(House { doors, ground: ground.clone(), idle: IDLE, until });
+    let chronicle = Arc::new(Chronicle::new());
+    let house =
+        Arc::new(House { doors, ground: ground.clone(), chronicle: chronicle.clone(), idle: IDLE, until });
 
     let tally = Arc::new(Tally::default());
     let mut lives = JoinSet::new();
@@ -130,7 +134,7 @@ async fn run(name: &str, seed: u64, ground: Arc<dyn Ground>, mut first: Probe, l
     }
     let troubles = tokio::task::spawn_blocking({
         let (ground, tally, mut chance) = (ground.clone(), tally.clone(), Chance::of(seed, u64::MAX));
-        move || ground::trouble(&*ground, until, &mut chance, &tally)
+        move || ground::trouble(&*ground, until, &mut chance, &chronicle, &tally)
     });
     let mut progress = Progress::new(name, length);
     let mut growth = Growth::new(processes.len());

@@ -1,19 +1,22 @@
 //! What is written down of a session's life, for the checker: requests and answers, and what may have happened to it meanwhile
-//! that is nobody's error.
+//! that is nobody's error. And for people who have to find out why there is no explanation: when, and through which process.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cloakroom_testing::history::session::{Answer, Call, Step};
 use cloakroom_testing::history::{Pending, Recorder, Verdict, failover};
 
+use super::chronicle::Chronicle;
 use super::ground::Ground;
 
-pub type History = Recorder<Call, Answer>;
-
 pub struct Notes {
-    pub history: History,
+    history: Recorder<Call, Answer>,
     ground: Arc<dyn Ground>,
+    chronicle: Arc<Chronicle>,
     failovers: Mutex<Failovers>,
+    /// Of each event of the history.
+    circumstances: Mutex<Vec<Circumstances>>,
 }
 
 struct Failovers {
@@ -21,6 +24,21 @@ struct Failovers {
     noticed: u64,
     /// When they were.
     times: Vec<u64>,
+}
+
+struct Circumstances {
+    /// Which process was asked.
+    process: Option<usize>,
+    called: Duration,
+    answered: Option<Duration>,
+}
+
+/// A request that is under way. Dropped, it counts as never answered.
+#[must_use = "dropped, it counts as never answered"]
+pub struct Asked<'n> {
+    notes: &'n Notes,
+    pending: Pending<Call, Answer>,
+    at: usize,
 }
 
 /// What the checker makes of it.
@@ -32,14 +50,25 @@ pub struct Judged {
 
 impl Notes {
     /// Of a session that does not exist yet.
-    pub fn on(ground: &Arc<dyn Ground>) -> Self {
+    pub fn on(ground: &Arc<dyn Ground>, chronicle: &Arc<Chronicle>) -> Self {
         // One that goes on may take back what happens from now on.
         let failovers = Failovers { noticed: ground.failovers_over(), times: Vec::new() };
-        Notes { history: History::new(), ground: ground.clone(), failovers: Mutex::new(failovers) }
+        Notes {
+            history: Recorder::new(),
+            ground: ground.clone(),
+            chronicle: chronicle.clone(),
+            failovers: Mutex::new(failovers),
+            circumstances: Mutex::default(),
+        }
     }
 
-    pub fn call(&self, step: Step) -> Pending<Call, Answer> {
-        self.history.call(Call::one(1, step))
+    /// Of this process, or of nobody.
+    pub fn call(&self, step: Step, process: Option<usize>) -> Asked<'_> {
+        // Both under one lock, so that they stay side by side.
+        let mut circumstances = self.circumstances.lock().unwrap();
+        let at = circumstances.len();
+        circumstances.push(Circumstances { process, called: self.chronicle.now(), answered: None });
+        Asked { notes: self, pending: self.history.call(Call::one(1, step)), at }
     }
 
     /// Before an answer is written down: whether a replica may have taken over by the time it was given.
@@ -66,4 +95,66 @@ impl Notes {
         let lost_writes = matches!(&verdict, Verdict::Explained(order) if beyond(order));
         Judged { verdict, lost_writes }
     }
+
+    /// All of it in the order in which it began, with what the servers suffered meanwhile: a line each.
+    pub fn story(&self) -> String {
+        let circumstances = self.circumstances.lock().unwrap();
+        let events = self.history.history();
+        let mut lines: Vec<(Duration, String)> = Vec::new();
+        for (at, (event, when)) in events.iter().zip(&*circumstances).enumerate() {
+            let process = when.process.map_or_else(|| "-".to_owned(), |process| process.to_string());
+            let took = when.answered.map(|answered| answered.saturating_sub(when.called).as_millis());
+            let took = took.map_or_else(|| "nobody knows".to_owned(), |took| format!("{took} ms"));
+            let answer = event.answer.as_ref().map(|(answer, _)| answer);
+            let line = format!(
+                "{:8.3} s  [{at}] process {process}: {:?} -> {answer:?}, {took}",
+                when.called.as_secs_f64(),
+                event.call.steps
+            );
+            lines.push((when.called, line));
+        }
+        let first = lines.first().map_or(Duration::ZERO, |(called, _)| *called);
+        lines
+            .extend(self.chronicle.since(first).iter().map(|trouble| (trouble.began(), trouble.to_string())));
+        lines.sort_by_key(|(began, _)| *began);
+        let times = &self.failovers.lock().unwrap().times;
+        let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
+        format!("{}\nreplicas may have taken over: {times:?}", lines.join("\n"))
+    }
+}
+
+impl Asked<'_> {
+    pub fn answered(self, answer: Answer) {
+        self.pending.answered(answer);
+        let now = self.notes.chronicle.now();
+        if let Some(when) = self.notes.circumstances.lock().unwrap().get_mut(self.at) {
+            when.answered = Some(now);
+        }
+    }
+}
+
+#[test]
+fn a_story_tells_what_the_servers_suffered_where_it_happened() {
+    struct Nowhere;
+    impl Ground for Nowhere {
+        fn troubles(&self) -> &'static [&'static str] {
+            &[]
+        }
+        fn happen(&self, _: &str, _: &dyn Fn(String)) {}
+        fn kept(&self) -> Option<super::ground::Kept> {
+            None
+        }
+    }
+    let ground: Arc<dyn Ground> = Arc::new(Nowhere);
+    let chronicle = Arc::new(Chronicle::new());
+    let notes = Notes::on(&ground, &chronicle);
+    notes.call(Step::put("k", 7), Some(1)).answered(Answer::done());
+    chronicle.begins("nodes stopped");
+    chronicle.hits("node 4".to_owned());
+    drop(notes.call(Step::read("k"), Some(0)));
+    let story = notes.story();
+    let lines: Vec<&str> = story.lines().collect();
+    assert!(lines[0].contains("[0] process 1: [Put(\"k\", 7)] -> Some(Done([]))"), "{story}");
+    assert!(lines[1].contains("and not over  *** nodes stopped: node 4 at "), "{story}");
+    assert!(lines[2].contains("[1] process 0: [Read(\"k\")] -> None, nobody knows"), "{story}");
 }
