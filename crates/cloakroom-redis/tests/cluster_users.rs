@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom::record::Version;
-use cloakroom::store::{Created, Ending, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind};
+use cloakroom::store::{Created, Ending, Loaded, Renamed, Revoke, RevokeWhich, Store, StoreErrorKind};
 use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
@@ -140,7 +140,7 @@ async fn whoever_had_logged_in_before_a_revocation_is_out_after_it() {
     }
 }
 
-/// A session whose id changes several times, fewer than are followed; ends with its last one.
+/// A session whose id changes several times; ends with its last one.
 async fn on_the_move(store: RedisStore, key: StoreKey, mut version: Version) -> StoreKey {
     let mut at = key;
     for _ in 0..12 {
@@ -198,20 +198,53 @@ async fn c2_c4_a_session_that_has_gone_on_since_the_index_was_read_is_found_wher
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c2_c4_a_revocation_that_is_repeated_ends_what_has_moved_since() {
     let cluster = Cluster::start(Kind::Redis);
-    let (store, user) = (cluster.store(), requests::user("ann"));
-    let key = key_apart_from(&cluster, &index_of(&user));
-    let version = logged_in(&store, key, &user).await;
-    let home = node_of(&cluster, &name_of(&key));
+    let store = cluster.store();
+    // However often: somebody who has stolen an id may change it as fast as they can.
+    for changes in [1, 40] {
+        let (revoke, at) = written_down_and_then_moved(&cluster, &store, changes).await;
+        assert_eq!(store.revoke(revoke).await.unwrap().count, 1);
+        assert!(!is_live(&store, at).await, "after {changes} changes");
+    }
+}
+
+/// What it cannot reach it does not pass for ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_c9_a_revocation_that_cannot_follow_a_session_to_its_end_says_so() {
+    let cluster = Cluster::start(Kind::Redis);
+    let store = cluster.store();
+    let (revoke, at) = written_down_and_then_moved(&cluster, &store, 90).await;
+    let error = store.revoke(revoke.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}");
+    assert!(error.to_string().contains("was not ended: its id has changed too often"), "{error}");
+    assert!(is_live(&store, at).await);
+    // As another one, it begins with where the session is.
+    let user = revoke.user.clone();
+    assert_eq!(store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap().count, 1);
+    assert!(!is_live(&store, at).await);
+}
+
+/// A revocation that could not end the session it was about, and where that is after its id has changed so often since.
+async fn written_down_and_then_moved(
+    cluster: &Cluster,
+    store: &RedisStore,
+    changes: usize,
+) -> (Revoke, StoreKey) {
+    let user = requests::user(&format!("ann-{changes}"));
+    let mut at = key_apart_from(cluster, &index_of(&user));
+    let mut version = logged_in(store, at, &user).await;
+    let home = node_of(cluster, &name_of(&at));
     let revoke = requests::revoke(&user, RevokeWhich::All);
     home.raw("CONFIG SET min-replicas-to-write 9");
     let told = store.revoke(revoke.clone()).await.unwrap_err();
     assert_eq!(told.kind(), StoreErrorKind::Unknown, "{told}");
     home.raw("CONFIG SET min-replicas-to-write 0");
-    let to = requests::successor(key);
-    let renamed = store.rename(requests::rename(key, to, version, requests::data(&[]))).await.unwrap();
-    assert!(matches!(renamed, Renamed::Renamed { .. }), "{renamed:?}");
-    assert_eq!(store.revoke(revoke).await.unwrap().count, 1);
-    assert!(!is_live(&store, to).await);
+    for _ in 0..changes {
+        let to = requests::successor(at);
+        let renamed = store.rename(requests::rename(at, to, version, requests::data(&[]))).await.unwrap();
+        let Renamed::Renamed { snapshot, .. } = renamed else { panic!("{renamed:?}") };
+        (at, version) = (to, snapshot.record.version);
+    }
+    (revoke, at)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -25,7 +25,7 @@ const ANNOUNCED: Duration = Duration::from_secs(30);
 /// How long after it was decided a session may become a user's. Much shorter: the announcement came after that.
 pub(crate) const COMMITTED: Duration = Duration::from_secs(10);
 /// Ids of one line that are followed from one to the next, at most.
-pub(super) const MOST_HOPS: usize = 16;
+const MOST_HOPS: usize = 16;
 /// Sessions that are asked for at once.
 pub(super) const AT_ONCE: usize = 64;
 

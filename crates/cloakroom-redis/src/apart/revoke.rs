@@ -12,7 +12,7 @@ use cloakroom::store::{Ending, Revoke, RevokeWhich, Revoked, StoreError, StoreEr
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
-use super::index::{AT_ONCE, MOST_HOPS};
+use super::index::AT_ONCE;
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
@@ -22,6 +22,8 @@ use crate::shared::{Deadline, Shared, Spot};
 use crate::step::Wanted;
 use crate::together;
 
+/// Changes of its id over which a session is followed to its end: each takes another look, and a step no more than that.
+const MOST_CHANGES: usize = 60;
 /// A target in a plan: key, record, and whether it was announced only.
 const TARGET: usize = StoreKey::LEN + 16 + 1;
 
@@ -195,12 +197,30 @@ impl Shared {
                 deadline,
                 wanted,
                 |table, now| end_one(table, now, user, target, op, marker),
-                |ended| *ended,
+                |found| *found == Found::Ended,
             )
             .await;
-        Kept::apart(ended)
+        match Kept::apart(ended)? {
+            (Found::TooFar, _) => Err(error::unavailable(&self.place, TOO_FAR)),
+            (found, kept) => Ok((found == Found::Ended, kept)),
+        }
     }
 }
+
+/// What became of a session that was to be ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    /// By this operation.
+    Ended,
+    /// It is over, or not the user's.
+    Other,
+    /// Its id has changed more often since than can be followed.
+    TooFar,
+}
+
+/// The end of a sentence about where that is.
+const TOO_FAR: &str = "holds a session of this user that was not ended: its id has changed too often since it was \
+    looked for; ask again as another operation";
 
 fn end_one<T: Table>(
     table: &mut T,
@@ -209,31 +229,33 @@ fn end_one<T: Table>(
     target: &Target,
     op: OpId,
     marker: Duration,
-) -> Result<bool, T::Error> {
+) -> Result<Found, T::Error> {
     let revoked = Entry::Marker { ending: Ending::Revoked, op, until: now.after(marker) };
     let mut key = target.key;
-    for _ in 0..MOST_HOPS {
+    for _ in 0..=MOST_CHANGES {
         let moved = match table.get(&key)? {
             Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
                 let it_is = record.id == target.record && record.user.as_ref() == Some(user);
                 if it_is {
                     table.put(&key, revoked)?;
                 }
-                return Ok(it_is);
+                return Ok(if it_is { Found::Ended } else { Found::Other });
             }
             None if target.announced && key == target.key => {
                 table.put(&key, revoked)?;
-                return Ok(false);
+                return Ok(Found::Other);
             }
-            Some(Entry::Marker { ending: Ending::Revoked, op: by, .. }) => return Ok(by == op),
+            Some(Entry::Marker { ending: Ending::Revoked, op: by, .. }) if by == op => {
+                return Ok(Found::Ended);
+            }
             Some(Entry::Alias { successor, .. }) => successor,
             Some(Entry::Marker { ending: Ending::Moved { to, .. }, .. }) => to,
-            _ => return Ok(false),
+            _ => return Ok(Found::Other),
         };
         if target.moved == Moved::Spared {
-            return Ok(false);
+            return Ok(Found::Other);
         }
         key = moved;
     }
-    Ok(false)
+    Ok(Found::TooFar)
 }
