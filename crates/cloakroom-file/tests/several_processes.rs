@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cloakroom::store::Store;
 use cloakroom::{StoreKey, UserId};
@@ -15,7 +16,8 @@ impl Place for Directory {
     type Store = FileStore;
 
     async fn open(path: &Path) -> FileStore {
-        FileStore::open(path).await.unwrap()
+        // Whoever waits for the others is told when they are too slow, which on a busy machine they may be; here nobody is.
+        FileStore::builder(path).busy_timeout(Duration::from_secs(60)).open().await.unwrap()
     }
 
     async fn close(store: FileStore) {

@@ -107,7 +107,8 @@ async fn c5_a_release_between_a_refusal_and_the_wait_is_not_missed() {
     // Subscribed from here on, as somebody who has waited before.
     let _subscribed = pair.waits();
     until("the waiter listens", || subscribed(&server)).await;
-    tokio::time::sleep(SOON / 5).await;
+    // And has been told that it does.
+    assert!(pair.is_woken().await);
     for _ in 0..20 {
         assert!(pair.is_refused().await);
         pair.holder.release(requests::release(pair.key, 1)).await.unwrap();
@@ -160,6 +161,7 @@ fn the_runtime_of_another_one_has_ended(listens: bool) {
     if !listens {
         wire.cut();
     }
+    let before = wire.accepted();
     // Never looked at: somebody waits all the time.
     let waiting = {
         let _in_the_first = first.enter();
@@ -168,7 +170,7 @@ fn the_runtime_of_another_one_has_ended(listens: bool) {
     first.block_on(async {
         match listens {
             true => until("the waiter listens", || subscribed(&server)).await,
-            false => tokio::time::sleep(SOON / 5).await,
+            false => until("the connection is being made", || wire.accepted() > before).await,
         }
     });
     drop(first);

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod proxy;
 pub mod sentinels;
+pub mod undisturbed;
 pub mod waiting;
 
 use std::net::{TcpListener, TcpStream};

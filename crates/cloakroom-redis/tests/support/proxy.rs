@@ -68,6 +68,11 @@ impl Proxy {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
+    /// How many connections were made so far.
+    pub fn accepted(&self) -> usize {
+        self.wire.state.lock().unwrap().accepted
+    }
+
     /// Nothing comes through any more, in either direction, and no connection is closed.
     pub fn cut(&self) {
         self.wire.set(|state| (state.calls_held, state.answers_held) = (true, true));
