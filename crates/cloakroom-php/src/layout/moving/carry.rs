@@ -28,6 +28,8 @@ const SPARE: Duration = Duration::from_secs(24 * 3600);
 const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// So often a session that changes under the move is tried again, before it is left where it is for this request.
 const TRIES: usize = 4;
+/// So often it is looked whether a copy that was taken away is forgotten, each time twice as late.
+const LOOKS: u32 = 6;
 
 /// What PHP has of a session.
 enum Theirs {
@@ -241,8 +243,14 @@ impl<G: Ground> Parts<G> {
     /// Takes a copy away that nobody was ever served, if it still is the one that was seen.
     async fn drop_copy(&self, key: StoreKey, copy: &Record) -> Result<(), StoreError> {
         made(self.new.rename(aside::request(key, copy)).await)?;
-        // The key is free once what stands under it is forgotten.
-        tokio::time::sleep(5 * aside::FORGOTTEN).await;
+        // The key is free once what stands under it is forgotten, by the store's own clock.
+        for looks in 0..LOOKS {
+            tokio::time::sleep(aside::FORGOTTEN * 2_u32.pow(looks)).await;
+            match self.new.load(key).await {
+                Ok(Loaded::Ended(ending)) if is_aside(&ending) => {}
+                _ => break,
+            }
+        }
         Ok(())
     }
 
