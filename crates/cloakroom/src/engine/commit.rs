@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Effect, Engine, Event, HeldLease, Known, made, seal};
+use super::{Effect, Engine, Event, HeldLease, Known, NoLease, made, seal};
 use crate::clock::deadline_after;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
@@ -306,20 +306,14 @@ impl Engine {
                     record = snapshot.record;
                     races += 1;
                     if races >= RACES && kind == WriteKind::Awaited && request.lease.is_none() {
-                        own = Some(self.queue_for(key, &mut record).await?);
+                        own = self.queue_for(key, &mut record).await?;
                     }
                 }
                 Committed::Locked { .. } => {
                     asks = 0;
-                    own = None;
-                    match self.acquire(key).await? {
-                        Ok(locked) => {
-                            record = locked.snapshot.record;
-                            own = Some(locked.held);
-                        }
-                        // It ended while this request waited: the next try tells how.
-                        Err(_) => continue,
-                    }
+                    // Before it is queued for: this request may be its own holder.
+                    drop(own.take());
+                    own = self.queue_for(key, &mut record).await?;
                 }
                 Committed::LeaseLost => {
                     self.metrics.leases_lost.one();
@@ -352,12 +346,12 @@ impl Engine {
                         }
                         *doubt = None;
                     }
-                    self.metrics.resurrections_prevented.one();
-                    if kind == WriteKind::Awaited {
-                        return Err(SessionError::new(ErrorKind::Gone));
-                    }
-                    if user_changed {
-                        return Err(self.conflict(None));
+                    if kind == WriteKind::Awaited || user_changed {
+                        self.metrics.resurrections_prevented.one();
+                        return Err(match kind {
+                            WriteKind::Awaited => SessionError::new(ErrorKind::Gone),
+                            WriteKind::Buffered => self.conflict(None),
+                        });
                     }
                     match self.call(Effect::Reads, self.store.load(to)).await? {
                         Loaded::Live(snapshot) => {
@@ -367,9 +361,11 @@ impl Engine {
                             (key, record, rule) = (successor, snapshot.record, MergeRule::CheckAll);
                         }
                         Loaded::Ended(Ending::Moved { .. }) => (key, rule) = (to, MergeRule::CheckAll),
-                        Loaded::Ended(_) => return Ok(Landed::Dropped),
-                        Loaded::Missing => return Ok(Landed::Dropped),
+                        Loaded::Ended(ending) => return self.late(ending, kind),
+                        // The successor's deadlines are no earlier than those that this request knows.
+                        Loaded::Missing => return self.vanished(to, known, kind).await,
                     }
+                    self.metrics.resurrections_prevented.one();
                 }
                 Committed::Ended(ending) => return self.late(ending, kind),
             }
@@ -421,19 +417,26 @@ impl Engine {
         }
     }
 
-    /// Waits for the lease and reads the record again under it.
+    /// Waits for the lease and reads the record again under it. `None`: the session ended or moved while this request
+    /// waited, and the next try of its write tells how.
     async fn queue_for(
         self: &Arc<Self>,
         key: StoreKey,
         record: &mut Arc<Record>,
-    ) -> Result<HeldLease, SessionError> {
-        match self.acquire(key).await? {
-            Ok(locked) => {
-                *record = locked.snapshot.record;
-                Ok(locked.held)
-            }
-            Err(_) => Err(SessionError::new(ErrorKind::Gone)),
-        }
+    ) -> Result<Option<HeldLease>, SessionError> {
+        Ok(self.acquire(key).await?.ok().map(|locked| {
+            *record = locked.snapshot.record;
+            locked.held
+        }))
+    }
+
+    /// Why an awaited call does not get the lease of the session as it knows it.
+    pub(crate) async fn without_lease(&self, why: NoLease, known: &Known) -> SessionError {
+        let told = match why {
+            NoLease::Ended(ending) => self.late(ending, WriteKind::Awaited),
+            NoLease::Missing => self.vanished(known.key, known, WriteKind::Awaited).await,
+        };
+        told.err().unwrap_or_else(|| SessionError::new(ErrorKind::Gone))
     }
 
     /// The successor, if the id this request came with was renewed and is still in its grace.

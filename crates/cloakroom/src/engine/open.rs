@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Detached, Effect, Engine, Event, HeldLease, Known, made, seal};
+use super::{Detached, Effect, Engine, Event, HeldLease, Known, NoLease, made, seal};
 use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
 use crate::ids::{Candidate, OpId, SessionId, StoreKey, UserId};
@@ -86,12 +86,12 @@ impl Engine {
                 moved: None,
                 held: Some(Box::new(held)),
             }),
-            Err(super::lease::NoLease::Ended(ending)) => {
+            Err(NoLease::Ended(ending)) => {
                 let mut found = Found::default();
                 self.note(candidate, key, Loaded::Ended(ending), &mut found);
                 Ok(found)
             }
-            Err(super::lease::NoLease::Missing) => {
+            Err(NoLease::Missing) => {
                 let mut found = Found::default();
                 self.note(candidate, key, Loaded::Missing, &mut found);
                 Ok(found)

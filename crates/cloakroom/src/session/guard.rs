@@ -34,8 +34,8 @@ impl Session {
     /// call when nobody holds it, one more where something is buffered; one more for the commit.
     ///
     /// # Errors
-    /// [`LockTimeout`](ErrorKind::LockTimeout), [`Gone`](ErrorKind::Gone) when the session ended meanwhile,
-    /// [`AlreadyLocked`](ErrorKind::AlreadyLocked), [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the
+    /// [`LockTimeout`](ErrorKind::LockTimeout), [`Gone`](ErrorKind::Gone) when the session ended meanwhile and
+    /// [`Lost`](ErrorKind::Lost) when it vanished, [`AlreadyLocked`](ErrorKind::AlreadyLocked), [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the
     /// store can fail with.
     pub async fn lock(&self) -> Result<LockGuard, SessionError> {
         let shared = &self.0;
@@ -52,17 +52,18 @@ impl Session {
                     state.lease = LeaseState::GuardInMode(held);
                     None
                 }
-                (Identity::Known(known), _) => Some((known.id.clone(), known.key)),
+                (Identity::Known(known), _) => Some(known.clone()),
                 _ => {
                     state.lease = LeaseState::GuardOnly;
                     None
                 }
             }
         };
-        if let Some((id, key)) = wanted {
-            let (held, known, told) = match shared.engine().acquire_known(&id, key).await? {
+        if let Some(asked) = wanted {
+            let engine = shared.engine();
+            let (held, known, told) = match engine.acquire_known(&asked.id, asked.key).await? {
                 Ok(taken) => taken,
-                Err(_) => return Err(SessionError::new(ErrorKind::Gone)),
+                Err(why) => return Err(engine.without_lease(why, &asked).await),
             };
             let mut state = shared.state.lock();
             if state.lease.has_guard() {
