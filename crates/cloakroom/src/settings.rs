@@ -49,7 +49,7 @@ pub enum OnObsoleteId {
     RevokeUser,
 }
 
-/// Bounds. What exceeds one is refused with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) before anything is
+/// Bounds. A session that would exceed one is refused with [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge) before anything is
 /// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -61,11 +61,18 @@ pub struct Limits {
     pub key_bytes: usize,
     /// Flash messages waiting to be shown; the oldest give way. 32.
     pub flashes: usize,
+    /// Pieces of work that are under way in this process for requests that need not be there any more: commits, changes of id,
+    /// leases taken and given back, revocations, touches. 16,384.
+    ///
+    /// Only a store that is slow or away brings so many together. What is asked for beyond is not begun: it waits for room, as
+    /// long as a call of the store may take, and is then [`Unavailable`](crate::ErrorKind::Unavailable). A due touch is left out,
+    /// and so is the rest of a commit whose client has gone. A lease is given back in any case.
+    pub background: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { session_bytes: 64 * 1024, keys: 256, key_bytes: 256, flashes: 32 }
+        Limits { session_bytes: 64 * 1024, keys: 256, key_bytes: 256, flashes: 32, background: 16_384 }
     }
 }
 

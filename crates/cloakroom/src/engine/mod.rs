@@ -8,6 +8,7 @@ mod events;
 mod expiry;
 mod lease;
 mod metrics;
+mod obsolete;
 mod open;
 mod purge;
 mod refusals;
@@ -48,11 +49,12 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     /// The idle time that must have passed before a read touches the record.
     pub(crate) touch_threshold: Duration,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Events,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) ended: EndedBoard,
     leases: lease::LeaseQueues,
+    obsolete: obsolete::ObsoleteLines,
     purging: purge::Purging,
     listening: expiry::Listening,
 }
@@ -90,15 +92,17 @@ impl Known {
 
 impl Engine {
     pub(crate) fn new(store: Arc<dyn Store>, settings: Settings, events: Events) -> Self {
+        let metrics: Arc<Metrics> = Arc::default();
         Engine {
             touch_threshold: settings.touch_threshold(),
+            tasks: Arc::new(Tasks::new(&settings, Arc::clone(&metrics))),
             store,
             settings,
-            metrics: Metrics::default(),
+            metrics,
             events,
-            tasks: Arc::default(),
             ended: EndedBoard::default(),
             leases: lease::LeaseQueues::default(),
+            obsolete: obsolete::ObsoleteLines::default(),
             purging: purge::Purging::default(),
             listening: expiry::Listening::default(),
         }

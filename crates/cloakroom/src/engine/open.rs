@@ -164,9 +164,7 @@ impl Engine {
                 self.metrics.obsolete_ids.one();
                 self.events.emit(Event::ObsoleteId(key));
                 if self.settings.on_obsolete_id == OnObsoleteId::RevokeUser {
-                    let engine = Arc::clone(self);
-                    let what = "the end of a user's sessions after the use of an obsolete id";
-                    self.tasks.spawn(what, async move { engine.end_line(key).await });
+                    self.end_line_of(key);
                 }
             }
             Loaded::Ended(Ending::Expired) => self.saw_expired(key),
@@ -181,29 +179,6 @@ impl Engine {
     fn saw_expired(&self, key: StoreKey) {
         self.metrics.sessions_expired.one();
         self.events.emit(Event::Expired(key));
-    }
-
-    /// Ends what came of an obsolete id, and everything else of the same user.
-    async fn end_line(self: &Arc<Self>, key: StoreKey) {
-        let ended = match self.end(key, EndCause::Revoked).await {
-            Ok(Ended::Ended(Some(session))) => match session.user {
-                Some(user) => self.revoke(user, RevokeWhich::All).await.map(drop),
-                None => Ok(()),
-            },
-            Ok(Ended::Ended(None)) => {
-                let text = "asked again, the store no longer tells whose session it was";
-                Err(SessionError::because(ErrorKind::Unknown, text))
-            }
-            Ok(Ended::NotLive) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = ended {
-            tracing::error!(
-                target: "cloakroom", ?key, %error,
-                "an obsolete id was used, and the sessions of its user were not ended, or not all of them: end them with \
-                 `SessionManager::revoke_user`"
-            );
-        }
     }
 
     /// Ends a session, following it where it moved.
@@ -236,7 +211,7 @@ impl Engine {
         self.tasks.detach(async move { engine.revoke_now(user, which).await })
     }
 
-    async fn revoke_now(&self, user: UserId, which: RevokeWhich) -> Result<usize, SessionError> {
+    pub(super) async fn revoke_now(&self, user: UserId, which: RevokeWhich) -> Result<usize, SessionError> {
         let request = Revoke { user, op: OpId::generate(), which, marker: self.settings.marker };
         let revoked = match self.call(Effect::Writes, self.store.revoke(request.clone())).await {
             Err(error) if error.is_worth_asking_again() => {

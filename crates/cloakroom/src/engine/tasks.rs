@@ -1,27 +1,54 @@
 //! Work that goes on when the request that asked for it is dropped.
+//!
+//! Each piece of it lasts no longer than the deadlines of the store's calls, but while a store hangs there would be as many of
+//! them as requests come in that time. So they are bounded, each kind in its way: what nobody is told of is left out
+//! ([`Tasks::spawn_if_room`]); what somebody waits for is not begun before there is room ([`Tasks::detach`]); a commit costs a
+//! request, and is given up only where its client has gone ([`Tasks::carry`]). A release is always begun ([`Tasks::spawn_on`]): it
+//! ends a lease, and leases are not taken without room.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use super::NoTimer;
+use super::{Metrics, NoTimer, timer};
 use crate::error::{ErrorKind, SessionError};
+use crate::settings::Settings;
 
-/// Counts the detached tasks that are under way, so that a shutdown can wait for them.
-#[derive(Debug, Default)]
+/// Counts the detached tasks that are under way, so that there are not too many and a shutdown can wait for them.
+#[derive(Debug)]
 pub(crate) struct Tasks {
     active: AtomicUsize,
+    limit: usize,
+    /// How long it is waited for room.
+    patience: Duration,
+    metrics: Arc<Metrics>,
+    /// The log was told that something was left out, and there was no time to breathe since.
+    told: AtomicBool,
     idle: Notify,
+    room: Notify,
 }
 
 impl Tasks {
+    pub(crate) fn new(settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        Tasks {
+            active: AtomicUsize::new(0),
+            limit: settings.limits.background,
+            patience: settings.call_deadline,
+            metrics,
+            told: AtomicBool::new(false),
+            idle: Notify::new(),
+            room: Notify::new(),
+        }
+    }
+
     /// Runs `future` to its end, whatever becomes of the caller.
     ///
     /// Outside a runtime there is nobody to run it: it is dropped, and the log says `what` is.
@@ -33,6 +60,18 @@ impl Tasks {
         match Handle::try_current() {
             Ok(runtime) => drop(self.spawn_on(&runtime, future)),
             Err(_) => tracing::error!(target: "cloakroom", error = %NoTimer, "{what} was given up"),
+        }
+    }
+
+    /// As [`spawn`](Self::spawn), for what does no harm where it does not happen: left out while too much is under way.
+    pub(crate) fn spawn_if_room(
+        self: &Arc<Self>,
+        what: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+    ) {
+        match self.has_room() {
+            true => self.spawn(what, future),
+            false => self.left_out(what),
         }
     }
 
@@ -52,7 +91,7 @@ impl Tasks {
     /// A future that runs in the caller until it would have to wait, and detached from there on.
     ///
     /// With a store that answers at once it never leaves the caller; with any other, dropping it drops only the
-    /// answer.
+    /// answer. Not begun before there is room for it; what has to wait for that for too long is refused.
     pub(crate) fn detach<T>(
         self: &Arc<Self>,
         future: impl Future<Output = Result<T, SessionError>> + Send + 'static,
@@ -61,7 +100,8 @@ impl Tasks {
     }
 
     /// As [`detach`](Self::detach), for a caller who does nothing else until it has the answer: the future stays in the caller
-    /// also where it has to wait, and becomes a task only when the caller goes away. That saves a task for each commit.
+    /// also where it has to wait, and becomes a task only when the caller goes away. That saves a task for each commit. It is
+    /// begun in any case; without room for the task it is dropped with its caller, so that what it had asked for may happen or not.
     ///
     /// Not for what others wait for as well: it stands still for as long as the caller is kept without being polled.
     pub(crate) fn carry<T: Send + 'static>(
@@ -84,6 +124,45 @@ impl Tasks {
             idle.await;
         }
     }
+
+    fn has_room(&self) -> bool {
+        self.active.load(Ordering::Relaxed) < self.limit
+    }
+
+    /// Completes when there is room.
+    async fn room(self: Arc<Self>) -> Result<(), SessionError> {
+        self.metrics.background_waits.one();
+        let freed = async {
+            while !self.has_room() {
+                self.room.notified().await;
+            }
+        };
+        match timer(|| tokio::time::timeout(self.patience, freed))?.await {
+            Ok(()) => {
+                // Who goes on now may need none of the room: whoever comes next looks for itself.
+                self.room.notify_one();
+                Ok(())
+            }
+            Err(_) => Err(SessionError::because(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} pieces of work wait for the store already, as many as `Limits::background` allows",
+                    self.limit
+                ),
+            )),
+        }
+    }
+
+    fn left_out(&self, what: &'static str) {
+        self.metrics.background_dropped.one();
+        if !self.told.swap(true, Ordering::Relaxed) {
+            let limit = self.limit;
+            tracing::warn!(
+                target: "cloakroom", limit,
+                "{what} was left out, and more may be: as much work waits for the store as `Limits::background` allows"
+            );
+        }
+    }
 }
 
 /// One task under way; counts down also when the task panics.
@@ -98,8 +177,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if self.0.active.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle.notify_waiters();
+        let tasks = &*self.0;
+        let before = tasks.active.fetch_sub(1, Ordering::AcqRel);
+        if before == 1 {
+            tasks.idle.notify_waiters();
+        }
+        if before == tasks.limit {
+            tasks.room.notify_one();
+        }
+        if before == tasks.limit / 2 + 1 {
+            tasks.told.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -113,7 +200,10 @@ pub(crate) struct Detached<T> {
 type Work<T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send>>;
 
 enum Stage<T> {
+    /// Not begun yet.
     Inline(Work<T>),
+    /// Nor now, for there is no room.
+    Waiting(Box<(Work<()>, Work<T>)>),
     Spawned(JoinHandle<Result<T, SessionError>>),
     Done,
 }
@@ -123,6 +213,23 @@ impl<T: Send + 'static> Future for Detached<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if let Stage::Inline(_) = &this.stage
+            && !this.tasks.has_room()
+            && let Stage::Inline(work) = std::mem::replace(&mut this.stage, Stage::Done)
+        {
+            let room: Work<()> = Box::pin(Arc::clone(&this.tasks).room());
+            this.stage = Stage::Waiting(Box::new((room, work)));
+        }
+        if let Stage::Waiting(waiting) = &mut this.stage {
+            let Poll::Ready(room) = waiting.0.as_mut().poll(cx) else { return Poll::Pending };
+            let Stage::Waiting(waiting) = std::mem::replace(&mut this.stage, Stage::Done) else {
+                return Poll::Pending;
+            };
+            if let Err(refused) = room {
+                return Poll::Ready(Err(refused));
+            }
+            this.stage = Stage::Inline(waiting.1);
+        }
         if let Stage::Inline(work) = &mut this.stage {
             if let Poll::Ready(answer) = work.as_mut().poll(cx) {
                 this.stage = Stage::Done;
@@ -140,7 +247,7 @@ impl<T: Send + 'static> Future for Detached<T> {
             Stage::Spawned(task) => Pin::new(task)
                 .poll(cx)
                 .map(|joined| joined.unwrap_or_else(|e| Err(SessionError::caused(ErrorKind::Unknown, e)))),
-            Stage::Inline(_) | Stage::Done => Poll::Pending,
+            Stage::Inline(_) | Stage::Waiting(_) | Stage::Done => Poll::Pending,
         }
     }
 }
@@ -181,6 +288,11 @@ impl<T: Send + 'static> Future for Carried<T> {
 impl<T: Send + 'static> Drop for Carried<T> {
     fn drop(&mut self) {
         if let (Some(work), Some((runtime, running))) = (self.work.take(), self.begun.take()) {
+            // It is counted itself.
+            if self.tasks.active.load(Ordering::Relaxed) > self.tasks.limit {
+                self.tasks.left_out("the commit of a request whose client is gone");
+                return;
+            }
             runtime.spawn(async move {
                 let _running = running;
                 drop(work.await);
@@ -195,7 +307,7 @@ mod tests {
 
     #[tokio::test]
     async fn c9_what_panics_after_it_had_to_wait_is_an_error_and_nothing_is_left_of_it() {
-        let tasks = Arc::new(Tasks::default());
+        let tasks = Arc::new(Tasks::new(&Settings::default(), Arc::default()));
         let panics: Carried<()> = tasks.carry(async {
             tokio::task::yield_now().await;
             panic!("as a store might");

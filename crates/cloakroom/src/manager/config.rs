@@ -303,6 +303,9 @@ impl SessionConfig {
         if s.commit_deadline.is_zero() || s.call_deadline.is_zero() {
             return refuse("deadlines must not be zero");
         }
+        if s.limits.background == 0 {
+            return refuse("`Limits::background` must be at least 1, or no lease could ever be taken");
+        }
         if s.purge_every.is_some_and(|every| every.is_zero()) {
             return refuse("purge_every must be longer than nothing; None switches purging off");
         }

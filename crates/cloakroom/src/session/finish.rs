@@ -390,7 +390,7 @@ impl Shared {
             Ok(answer) => note_touch(engine, &engine.noted_at_once(answer)),
             Err(pending) => {
                 let engine = Arc::clone(engine);
-                self.engine().tasks.spawn("a touch", async move {
+                self.engine().tasks.spawn_if_room("a touch", async move {
                     let answer = engine.call(Effect::Writes, pending).await;
                     note_touch(&engine, &answer);
                 });

@@ -1,0 +1,169 @@
+//! C13: work that goes on without its request is bounded, also while the store answers nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod house;
+mod log;
+
+use std::time::Duration;
+
+use cloakroom::{ErrorKind, Limits, OnObsoleteId, SessionConfig, SessionManager};
+use cloakroom_testing::{Fault, Op};
+use house::House;
+use http::StatusCode;
+use log::Log;
+
+const BOUND: usize = 4;
+const MANY: usize = 100;
+
+fn bounded() -> SessionConfig {
+    SessionConfig::new().limits(Limits { background: BOUND, ..Limits::default() })
+}
+
+/// Tasks of this runtime that are not over.
+fn alive() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+async fn second() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+impl House {
+    async fn newcomers(&self, n: usize) -> Vec<String> {
+        let mut ids = Vec::new();
+        for _ in 0..n {
+            ids.push(self.newcomer().await);
+        }
+        ids
+    }
+
+    async fn reads(&self, id: &str) -> StatusCode {
+        self.visit(Some(id), |s| async move { s.get::<u32>("n").map(drop) }).await.status
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_touches_that_are_not_answered_do_not_pile_up_and_the_log_says_so_once() {
+    let log = Log::listen();
+    let house = House::new(bounded());
+    let ids = house.newcomers(MANY).await;
+    house.pass(3600);
+    house.faults.always(Some(Op::Touch), Fault::Hang);
+    let before = alive();
+    for id in &ids {
+        assert_eq!(house.reads(id).await, StatusCode::OK);
+        assert!(alive() <= before + BOUND);
+    }
+    assert_eq!(house.manager.metrics().background_dropped, (MANY - BOUND) as u64);
+    assert_eq!(log.count("WARN", "a touch was left out"), 1);
+    // Once the store is well, what is due is done.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    house.faults.heal();
+    assert_eq!(house.reads(&ids[MANY - 1]).await, StatusCode::OK);
+    assert_eq!(house.manager.metrics().touches, 1);
+    // And the next time is told again.
+    house.faults.always(Some(Op::Touch), Fault::Hang);
+    for id in &ids[..=BOUND] {
+        house.reads(id).await;
+    }
+    assert_eq!(log.count("WARN", "a touch was left out"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_leases_are_not_taken_while_those_given_back_are_not_answered() {
+    let house = House::new(bounded());
+    let ids = house.newcomers(BOUND + 1).await;
+    house.faults.always(Some(Op::Release), Fault::Hang);
+    for id in &ids[..BOUND] {
+        let session = house.arrive(&[id]).open().await.unwrap();
+        drop(session.lock().await.unwrap());
+    }
+    let session = house.arrive(&[&ids[BOUND]]).open().await.unwrap();
+    let calls = house.faults.calls();
+    let refused = session.lock().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert!(refused.to_string().contains("Limits::background"), "{refused}");
+    let asked = house.faults.injected().into_iter().filter(|injected| injected.op == Op::Release).count();
+    assert_eq!(
+        house.faults.calls() - calls,
+        (asked - BOUND) as u64,
+        "releases are asked again, and nothing else"
+    );
+    assert_eq!(house.manager.metrics().background_waits, 1);
+    // They are given up after three tries, and the lease is to be had.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    house.faults.heal();
+    drop(session.lock().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn c13_a_revocation_waits_for_room_and_is_made() {
+    let house = House::new(bounded());
+    house.visit(None, |s| async move { s.login("ann").await }).await;
+    let ids = house.newcomers(BOUND).await;
+    house.pass(3600);
+    house.faults.always(Some(Op::Touch), Fault::Hang);
+    for id in &ids {
+        house.reads(id).await;
+    }
+    second().await;
+    assert_eq!(house.manager.revoke_user("ann").await.unwrap(), 1);
+    assert_eq!(house.manager.metrics().background_waits, 1);
+}
+
+/// Who asks goes away at once, and comes again.
+#[tokio::test(start_paused = true)]
+async fn c13_revocations_and_commits_that_nobody_waits_for_any_more_do_not_pile_up() {
+    let house = House::new(bounded());
+    let ids = house.newcomers(MANY).await;
+    house.faults.always(None, Fault::Hang);
+    let before = alive();
+    for _ in 0..MANY {
+        let revoking = house.manager.revoke_user("ann");
+        assert!(tokio::time::timeout(Duration::ZERO, revoking).await.is_err());
+        assert!(alive() <= before + BOUND);
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    house.faults.heal();
+
+    house.faults.always(Some(Op::Commit), Fault::Hang);
+    for id in &ids {
+        let handle = house.arrive(&[id]);
+        handle.open().await.unwrap().set("n", 2).unwrap();
+        hang_up(&house.manager, &handle).await;
+        assert!(alive() <= before + BOUND);
+    }
+    assert_eq!(house.manager.metrics().background_dropped, (MANY - BOUND) as u64);
+    house.manager.shutdown().await;
+}
+
+async fn hang_up(manager: &SessionManager, handle: &cloakroom::SessionHandle) {
+    let mut headers = http::HeaderMap::new();
+    let closing = manager.close(handle, StatusCode::OK, &mut headers);
+    assert!(tokio::time::timeout(Duration::ZERO, closing).await.is_err());
+}
+
+/// An id that is presented over and over while the store hangs is one piece of work, and in the end its user's sessions are over.
+#[tokio::test(start_paused = true)]
+async fn c13_an_obsolete_id_that_is_used_over_and_over_is_one_piece_of_work() {
+    let house = House::new(bounded().on_obsolete_id(OnObsoleteId::RevokeUser));
+    let old = house.visit(None, |s| async move { s.login("ann").await }).await.id().unwrap();
+    let new = house.visit(Some(&old), |s| async move { s.regenerate().await }).await.id().unwrap();
+    house.faults.at_op(Op::End, 1, Fault::Delay(Duration::from_secs(1)));
+    let before = alive();
+    for _ in 0..MANY {
+        house.reads(&old).await;
+    }
+    assert!(alive() <= before + 2, "the task, and the delay of the store");
+    house.manager.shutdown().await;
+    assert_eq!(house.who(&new).await, None);
+    assert_eq!(house.faults.injected().len(), 1);
+}
+
+#[tokio::test]
+async fn c13_no_room_at_all_is_refused() {
+    let config = SessionConfig::new().limits(Limits { background: 0, ..Limits::default() });
+    let error = SessionManager::new(cloakroom::MemoryStore::new(), config).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("Limits::background"), "{error}");
+}
