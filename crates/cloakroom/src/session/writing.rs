@@ -444,6 +444,8 @@ impl Shared {
         epoch: u32,
         rule: MergeRule,
     ) -> Result<Merged, SessionError> {
+        // Where nothing is to be changed, nothing rests on what was cleared since.
+        let epoch = if changes.is_empty() { record.epoch } else { epoch };
         changes
             .merge(&record.payload, record.epoch, epoch, rule)
             .map_err(|conflict| self.refused(conflict, rule))

@@ -37,6 +37,36 @@ pub enum Does {
     Expire,
 }
 
+impl Does {
+    /// The key that it writes, whatever else it does.
+    fn writes(self) -> Option<&'static str> {
+        match self {
+            Does::Incr(key) | Does::Count(key) | Does::LockCount(key) | Does::Remove(key) => Some(key),
+            Does::Set(key, _) | Does::Put(key, _) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Whether it may be refused as in conflict with some of these, which took effect.
+    pub fn may_conflict_with(self, done: &[Does]) -> bool {
+        let cut = |done: &Does| matches!(done, Does::Clear | Does::Login(_));
+        let moved = || done.iter().any(|done| matches!(done, Does::Regenerate));
+        let wrote = |key| done.iter().any(|done| done.writes() == Some(key));
+        match self {
+            // What was read and then written.
+            Does::Count(key) => done.iter().any(cut) || wrote(key),
+            // Blind, and yet not to be planted in what came of the session; nor over what its successor was told.
+            Does::Set(key, _) | Does::Remove(key) => done.iter().any(cut) || (moved() && wrote(key)),
+            Does::Clear => {
+                done.iter().any(cut) || (moved() && done.iter().any(|done| done.writes().is_some()))
+            }
+            // They wait, look again, or write nothing.
+            Does::Incr(_) | Does::Put(..) | Does::LockCount(_) | Does::Get(_) => false,
+            Does::Regenerate | Does::Login(_) | Does::Destroy | Does::Revoke | Does::Expire => false,
+        }
+    }
+}
+
 /// What a request was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
