@@ -50,6 +50,8 @@ struct Baton {
     key: StoreKey,
     /// The lease, where the previous holder hands it over.
     lease: Option<Lease>,
+    /// It was handed over as often in a row as it may be: whoever is next lets other processes go first.
+    yields: bool,
     armed: bool,
 }
 
@@ -141,7 +143,13 @@ impl Engine {
             match slots.get_mut(&key) {
                 None => {
                     slots.insert(key, VecDeque::new());
-                    return Ok(Baton { engine: Arc::clone(self), key, lease: None, armed: true });
+                    return Ok(Baton {
+                        engine: Arc::clone(self),
+                        key,
+                        lease: None,
+                        yields: false,
+                        armed: true,
+                    });
                 }
                 Some(waiters) => {
                     waiters.retain(|w| !w.is_closed());
@@ -183,6 +191,7 @@ impl Engine {
     ) -> Result<Result<Locked, NoLease>, SessionError> {
         let key = baton.key;
         let length = self.settings.locking.lease;
+        let yields = std::mem::take(&mut baton.yields);
         let lease = match baton.lease.take() {
             Some(mut handed_on) => {
                 handed_on.hold += 1;
@@ -205,6 +214,9 @@ impl Engine {
                 Loaded::Ended(ending) => Err(NoLease::Ended(ending)),
                 Loaded::Missing => Err(NoLease::Missing),
             });
+        }
+        if yields {
+            self.let_others_go_first(key, deadline).await?;
         }
         let mut pause = FIRST_PAUSE;
         let mut waited: Option<Instant> = None;
@@ -249,8 +261,7 @@ impl Engine {
                 held.nothing_to_release();
                 return Err(self.lock_timeout(key, "another process holds it"));
             }
-            let jitter = Duration::from_micros(rand::rng().next_u64() % 1_000);
-            let nap = pause.min(now.until(until).max(Duration::from_millis(1))).min(left) + jitter;
+            let nap = pause.min(now.until(until).max(Duration::from_millis(1))).min(left) + jitter();
             let nap = timer(|| tokio::time::sleep(nap))?;
             match self.store.released(key) {
                 Some(signal) => tokio::select! { _ = signal => {} () = nap => {} },
@@ -258,6 +269,16 @@ impl Engine {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// A lease that is taken again the moment it was given back would never be found free by those who look for it now and
+    /// then. Where the store signals they come at once, as soon as this process does.
+    async fn let_others_go_first(&self, key: StoreKey, deadline: Instant) -> Result<(), SessionError> {
+        if self.store.released(key).is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            timer(|| tokio::time::sleep((LONGEST_PAUSE + jitter()).min(left)))?.await;
+        }
+        Ok(())
     }
 
     fn lock_timeout(&self, key: StoreKey, why: &'static str) -> SessionError {
@@ -334,6 +355,11 @@ impl Engine {
     }
 }
 
+/// So that those who look for the same lease do not all come at the same moments.
+fn jitter() -> Duration {
+    Duration::from_micros(rand::rng().next_u64() % 1_000)
+}
+
 impl HeldLease {
     /// The proof to show with a write.
     pub(crate) fn proof(&self) -> Option<LeaseRef> {
@@ -353,6 +379,7 @@ impl HeldLease {
 
     /// The record ended, or the store says the lease is not ours: there is nothing to give back.
     pub(crate) fn nothing_to_release(&mut self) {
+        self.baton.yields |= self.is_handed_on_enough();
         self.lease = None;
     }
 
@@ -392,6 +419,12 @@ impl HeldLease {
         let lease = self.lease.as_ref().ok_or_else(|| SessionError::new(ErrorKind::LeaseLost))?;
         let length = self.baton.engine.settings.locking.lease;
         Ok(Renew { key: lease.key, owner: lease.owner, lease: length })
+    }
+
+    /// Whether it has been handed over as often as it may be. Without hand-overs at all everyone contends at every turn anyway.
+    fn is_handed_on_enough(&self) -> bool {
+        let most = self.baton.engine.settings.locking.handovers;
+        most > 0 && self.lease.as_ref().is_some_and(|lease| lease.handovers >= most)
     }
 
     fn may_hand_over(&self) -> bool {
@@ -442,6 +475,7 @@ impl HeldLease {
 impl Drop for HeldLease {
     fn drop(&mut self) {
         let hand_over = self.may_hand_over();
+        self.baton.yields |= self.is_handed_on_enough();
         let Some(mut lease) = self.lease.take() else { return };
         if hand_over {
             lease.handovers += 1;
@@ -457,7 +491,8 @@ impl Baton {
     /// Releases the lease at the store, detached; the baton is passed on when that is done.
     fn give_back(&mut self, lease: Lease) {
         self.armed = false;
-        let baton = Baton { engine: Arc::clone(&self.engine), key: self.key, lease: None, armed: true };
+        let (engine, key, yields) = (Arc::clone(&self.engine), self.key, self.yields);
+        let baton = Baton { engine, key, lease: None, yields, armed: true };
         // Asked for right away; only the waiting for the answer is detached, and then the baton is passed on.
         self.engine.release(lease, Some(baton));
     }
@@ -481,8 +516,8 @@ impl Drop for Baton {
                     }
                 }
             };
-            let baton =
-                Baton { engine: Arc::clone(&self.engine), key: self.key, lease: lease.take(), armed: true };
+            let (engine, key, yields) = (Arc::clone(&self.engine), self.key, self.yields);
+            let baton = Baton { engine, key, lease: lease.take(), yields, armed: true };
             match next.send(baton) {
                 Ok(()) => return,
                 Err(mut back) => {
