@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use cloakroom::{
-    CacheLimiter, CookieConfig, Locking, MemoryStore, Mode, Session, SessionConfig, SessionHandle,
+    CacheLimiter, CookieConfig, ErrorKind, Locking, MemoryStore, Mode, Session, SessionConfig, SessionHandle,
     SessionLayer, SessionManager,
 };
 use cloakroom_testing::{Fault, Gate, Op};
@@ -38,6 +38,49 @@ async fn c5_a_session_that_is_opened_after_the_head_takes_no_lease() {
     let other = house.arrive(&[&id]).open().await.map(drop);
     assert!(other.is_ok(), "{other:?}: nobody gives the lease back before the stream ends");
     session.put("n", 2).await.unwrap();
+}
+
+/// Nobody could be told of the new id.
+#[tokio::test]
+async fn c4_the_id_cannot_change_after_the_head_and_the_session_lives_on_under_it() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let streams = house.arrive(&[&id]);
+    let session = streams.open().await.unwrap();
+    house.leave(&streams, StatusCode::OK).await;
+    let calls = house.faults.calls();
+    session.set("buffered", 1).unwrap();
+    for refused in [session.regenerate().await, session.login("ada").await] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::HeadSent);
+        assert_eq!(refused.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(refused.to_string().contains("head"), "{refused}");
+    }
+    assert_eq!(house.faults.calls(), calls, "the store was asked");
+    // What needs no cookie goes on, with what was buffered before the refusal.
+    session.save().await.unwrap();
+    let now = house.arrive(&[&id]).read_only().await.unwrap();
+    assert_eq!((now.get::<u32>("buffered").unwrap(), now.user()), (Some(1), None));
+}
+
+#[tokio::test]
+async fn c9_no_session_is_started_after_the_head() {
+    let house = House::new(SessionConfig::new());
+    let streams = house.arrive(&[]);
+    let session = streams.open().await.unwrap();
+    house.leave(&streams, StatusCode::OK).await;
+    let kinds = [
+        session.set("n", 1).unwrap_err().kind(),
+        session.put("n", 1).await.unwrap_err().kind(),
+        session.update("n", |n: Option<u32>| n.unwrap_or(0)).await.unwrap_err().kind(),
+        session.login("ada").await.unwrap_err().kind(),
+        session.lock().await.unwrap_err().kind(),
+        session.flash("hello").unwrap_err().kind(),
+        session.csrf_token().await.unwrap_err().kind(),
+    ];
+    assert_eq!(kinds, [ErrorKind::HeadSent; 7]);
+    assert_eq!(session.get::<u32>("n").unwrap(), None, "what was refused is not readable");
+    assert_eq!(house.faults.calls(), 0);
 }
 
 #[tokio::test]

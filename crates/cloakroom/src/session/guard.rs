@@ -27,8 +27,9 @@ pub struct LockGuard {
 }
 
 impl Session {
-    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed first, and stays
-    /// buffered where the lock is not to be had. For what [`update`](Session::update) cannot do: deciding on one key and writing another.
+    /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed under it, before this
+    /// returns: a second step, between which nobody else can write, though the session may end or be read. Where either fails the lock is
+    /// given back and the changes stay buffered. For what [`update`](Session::update) cannot do: deciding on one key and writing another.
     ///
     /// Before a session exists there is nobody to exclude: the guard then holds nothing until its commit. One store
     /// call when nobody holds it, one more where something is buffered; one more for the commit.

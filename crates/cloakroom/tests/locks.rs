@@ -1,0 +1,116 @@
+//! C5, C6: a lock within one request, and what is buffered when it is taken.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod house;
+
+use std::time::Duration;
+
+use cloakroom::{ErrorKind, Locking, Mode, Session, SessionConfig};
+use cloakroom_testing::{Fault, Gate, Op};
+use house::House;
+
+/// A house where nobody waits long for a lock that is held.
+fn impatient(mode: Mode) -> House {
+    let locking = Locking { wait: Duration::from_millis(50), ..Locking::default() };
+    House::new(SessionConfig::new().mode(mode).locking(locking))
+}
+
+/// Whether another request gets the lock, without waiting until the lease of the first one has run out.
+async fn is_free(house: &House, id: &str) -> bool {
+    let session = house.arrive(&[id]).open_existing().await.unwrap().unwrap();
+    let locked = session.lock().await;
+    locked.map(drop).map_err(|error| assert_eq!(error.kind(), ErrorKind::LockTimeout)).is_ok()
+}
+
+#[tokio::test]
+async fn c5_a_second_lock_within_one_request_is_a_clear_error_and_takes_nothing_from_the_first() {
+    for mode in [Mode::Merge, Mode::Exclusive] {
+        for newcomer in [false, true] {
+            let house = impatient(mode);
+            let id = house.newcomer().await;
+            let ids: &[&str] = if newcomer { &[] } else { &[&id] };
+            let handle = house.arrive(ids);
+            let session = handle.open().await.unwrap();
+            let mut guard = session.lock().await.unwrap();
+            guard.set("n", 2).unwrap();
+            // By whichever way the request reaches its session.
+            for again in [session.clone(), handle.open().await.unwrap()] {
+                let refused = again.lock().await.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::AlreadyLocked, "{mode:?}, a newcomer: {newcomer}");
+                assert!(refused.to_string().contains("commit or drop the guard first"), "{refused}");
+            }
+            guard.commit().await.unwrap();
+            assert_eq!(session.get::<u32>("n").unwrap(), Some(2));
+            // And when the first one is done, there is none.
+            drop(session.lock().await.expect("the guard is gone"));
+            drop(session);
+            house.leave(&handle, http::StatusCode::OK).await;
+            assert!(newcomer || is_free(&house, &id).await);
+        }
+    }
+}
+
+/// `lock` takes the lease and then commits what is buffered under it. Whatever comes between the two, the lease is not kept, the
+/// error says what it was, and what was buffered still is.
+#[tokio::test]
+async fn c6_a_lock_that_cannot_commit_what_is_buffered_is_given_back() {
+    for (fault, kind) in [
+        (Some(Fault::Unavailable), ErrorKind::Unavailable),
+        (Some(Fault::Full), ErrorKind::Full),
+        (None, ErrorKind::Conflict),
+    ] {
+        let house = impatient(Mode::Merge);
+        let id = house.newcomer().await;
+        let session = house.arrive(&[&id]).open().await.unwrap();
+        let n: u32 = session.get("n").unwrap().unwrap();
+        session.set("n", n + 1).unwrap();
+        match fault {
+            Some(fault) => house.faults.at_op(Op::Commit, 1, fault),
+            None => drop(house.visit(Some(&id), |s| async move { s.put("n", 10).await }).await),
+        }
+        assert_eq!(session.lock().await.unwrap_err().kind(), kind);
+        assert!(!session.is_locked());
+        assert_eq!(session.get::<u32>("n").unwrap(), Some(n + 1), "{kind:?}: it is buffered again");
+        assert!(is_free(&house, &id).await, "{kind:?}: the lease was kept");
+    }
+}
+
+/// The write may yet reach the store: not under the eyes of whoever gets the lease next.
+#[tokio::test]
+async fn c5_a_lock_that_is_given_up_while_it_commits_what_is_buffered_lets_nothing_land_under_the_next_one() {
+    let house = impatient(Mode::Merge);
+    let id = house.newcomer().await;
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+    let session: Session = house.arrive(&[&id]).open().await.unwrap();
+    session.set("late", true).unwrap();
+    let locking = tokio::spawn(async move { session.lock().await.map(drop) });
+    gate.arrived().await;
+    locking.abort();
+    let _ = locking.await;
+
+    let next = house.arrive(&[&id]).open().await.unwrap();
+    let guard = next.lock().await.expect("given back at once");
+    let before = guard.has("late");
+    gate.open();
+    house.manager.shutdown().await;
+    let now = house.arrive(&[&id]).read_only().await.unwrap();
+    assert_eq!(now.has("late"), before, "a write of an earlier holder landed under this lock");
+    drop(guard);
+}
+
+/// Under the lock nobody writes in between: what was buffered is in what the guard reads.
+#[tokio::test]
+async fn c6_what_is_buffered_is_stored_when_the_lock_is_held() {
+    let house = impatient(Mode::Merge);
+    let id = house.newcomer().await;
+    let session = house.arrive(&[&id]).open().await.unwrap();
+    session.set("n", 2).unwrap();
+    let before = house.faults.calls();
+    let guard = session.lock().await.unwrap();
+    assert_eq!(house.faults.calls() - before, 2, "the lease, and the commit under it");
+    assert_eq!(guard.get::<u32>("n").unwrap(), Some(2));
+    let other = house.arrive(&[&id]).read_only().await.unwrap();
+    assert_eq!(other.get::<u32>("n").unwrap(), Some(2));
+    drop(guard);
+}
