@@ -120,8 +120,14 @@ impl fmt::Debug for Payload {
 }
 
 /// Iterator over a payload; see [`Payload::iter`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Entries<'a>(&'a [u8]);
+
+impl fmt::Debug for Entries<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entries({} bytes)", self.0.len())
+    }
+}
 
 impl<'a> Iterator for Entries<'a> {
     type Item = (&'a str, &'a [u8]);
@@ -199,8 +205,14 @@ impl PayloadWriter {
 }
 
 /// Writes entries one after another.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct PayloadBuilder(Vec<u8>);
+
+impl fmt::Debug for PayloadBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PayloadBuilder({} bytes)", self.0.len())
+    }
+}
 
 impl PayloadBuilder {
     /// A builder with room for `bytes`.
