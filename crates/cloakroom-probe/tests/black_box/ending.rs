@@ -1,12 +1,14 @@
 //! Requests in flight when their session ends or moves.
 
-use crate::harness::visitor::{opened, until_opened};
+use std::future::Future;
+
 use crate::harness::{Place, Probe, Request, Response, Visitor, everywhere_and_apart, in_parallel, sleep_ms};
 
 everywhere_and_apart! {
     c2_no_slow_request_survives_a_destroy,
     c2_no_slow_request_survives_a_revocation,
     c4_no_slow_request_forks_a_regenerated_session,
+    c4_no_slow_request_reaches_a_session_that_somebody_logged_into_meanwhile,
     c4_a_logout_in_flight_ends_the_session_that_was_regenerated_meanwhile,
     c4_nothing_from_before_a_login_is_planted_in_the_authenticated_session,
     c4_a_buffered_write_in_flight_reaches_the_regenerated_session,
@@ -40,34 +42,54 @@ struct Overlap {
     late: Response,
 }
 
-/// Every slow request at once, each of a user of its own; then `meanwhile` by each of them; then the answers.
+/// Every slow request at once, each of a user of its own who is logged in; then `meanwhile` by each of them; then the answers.
 async fn overlaps(probe: &Probe, meanwhile: &str) -> Vec<Overlap> {
     let mut visitors = Vec::new();
     for slow in SLOW {
-        let user = slow.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let visitor = probe.logged_in(&user).await;
-        visitors.push((slow, user, visitor.stolen(), visitor));
+        visitors.push(probe.logged_in(&user_of(slow)).await);
     }
-    let opened = opened(probe.address).await;
-    let mut in_flight = Vec::new();
-    for (slow, _, _, visitor) in &visitors {
-        in_flight.push(visitor.send(Request::get(slow)).await);
-    }
-    until_opened(probe.address, opened + SLOW.len() as u64).await;
-    let did = in_parallel(SLOW.len(), SLOW.len(), |i| {
-        let (_, user, _, visitor) = &visitors[i];
-        let (visitor, path) = (visitor.clone(), meanwhile.replace("USER", user));
-        async move { (i, visitor.get(&path).await) }
+    overlaps_of(visitors, meanwhile).await
+}
+
+fn user_of(slow: &str) -> String {
+    slow.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
+async fn overlaps_of(visitors: Vec<Visitor>, meanwhile: &str) -> Vec<Overlap> {
+    let opened = visitors[0].opened().await;
+    let in_flight = each(&visitors, |slow, visitor| async move {
+        let before = visitor.stolen();
+        (before, visitor.send(Request::get(slow)).await)
     });
-    let mut did = did.await;
-    did.sort_by_key(|(i, _)| *i);
+    let in_flight = in_flight.await;
+    visitors[0].until_opened(opened + SLOW.len() as u64).await;
+    let did = each(&visitors, |slow, visitor| {
+        let path = meanwhile.replace("USER", &user_of(slow));
+        async move { visitor.get(&path).await }
+    });
+    let did = did.await;
     let mut all = Vec::new();
-    for (((slow, user, before, visitor), in_flight), (_, did)) in visitors.into_iter().zip(in_flight).zip(did)
-    {
+    for (n, ((before, in_flight), did)) in in_flight.into_iter().zip(did).enumerate() {
         let late = in_flight.response().await;
-        all.push(Overlap { slow, user, visitor, before, did, late });
+        let (slow, visitor) = (SLOW[n], visitors[n].clone());
+        all.push(Overlap { slow, user: user_of(slow), visitor, before, did, late });
     }
     all
+}
+
+/// At the same time for each slow route and the visitor who takes it.
+async fn each<F, T>(visitors: &[Visitor], make: impl Fn(&'static str, Visitor) -> F) -> Vec<T>
+where
+    F: Future<Output = T> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut made = in_parallel(SLOW.len(), SLOW.len(), |n| {
+        let one = make(SLOW[n], visitors[n].clone());
+        async move { (n, one.await) }
+    })
+    .await;
+    made.sort_by_key(|(n, _)| *n);
+    made.into_iter().map(|(_, one)| one).collect()
 }
 
 impl Overlap {
@@ -128,6 +150,44 @@ async fn c4_no_slow_request_forks_a_regenerated_session(place: Place) {
         assert!(!overlap.before.is_alive().await, "the old id lives after {slow}");
         assert_eq!(overlap.visitor.is_alive().await, !ends, "{slow}");
         assert_eq!(overlap.sessions_alive(&probe).await, usize::from(!ends), "{slow} forked the session");
+    }
+}
+
+async fn c4_no_slow_request_reaches_a_session_that_somebody_logged_into_meanwhile(place: Place) {
+    let probe = place.start(&[]);
+    let mut visitors = Vec::new();
+    for _ in SLOW {
+        visitors.push(probe.visitor_with_session().await);
+    }
+    for overlap in overlaps_of(visitors, "/login/USER").await {
+        let slow = overlap.slow;
+        overlap.did.ok();
+        assert!(overlap.did.set_cookie().is_some(), "the new id is told");
+        let ends = overlap.is(&["/slow-destroy"]);
+        // What was stored before the login is taken along: under the lock, and by the route that saves before it sleeps.
+        let before = overlap.is(&["/lock-count", "/release"]);
+        if overlap.is(&["/slow-put", "/slow-regenerate"]) {
+            overlap.late.refused(410, "gone");
+        } else if overlap.is(&["/stream"]) {
+            assert!(!overlap.late.whole, "a body that ends well says that all was stored");
+        } else if ends || before {
+            overlap.late.ok();
+        } else {
+            overlap.late.refused(409, "conflict");
+        }
+        match overlap.late.set_cookie() {
+            None => assert!(!ends, "a logout that ended the session says so"),
+            Some(cookie) => assert!(ends && cookie.deletes(), "{slow} spoke of a dead id: {cookie:?}"),
+        }
+        assert!(!overlap.before.is_alive().await, "the old id lives after {slow}");
+        assert_eq!(overlap.visitor.is_alive().await, !ends, "{slow}");
+        assert_eq!(overlap.sessions_alive(&probe).await, usize::from(!ends), "{slow} forked the session");
+        if !ends {
+            assert_eq!(overlap.visitor.get("/whoami").await.ok(), format!("\"{}\"", overlap.user));
+            let key = if overlap.is(&["/count", "/lock-count"]) { "/get/n" } else { "/get/k" };
+            let planted = overlap.visitor.get(key).await.status == 200;
+            assert_eq!(planted, before, "{slow} reached the session of who logged in");
+        }
     }
 }
 

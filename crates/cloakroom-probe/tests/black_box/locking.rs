@@ -153,7 +153,9 @@ async fn s69_one_session_cannot_take_all_workers(place: Place) {
     let probe = place.start(&["--lock-wait-ms", "2500"]);
     let visitor = probe.visitor_with_session().await;
     let holder = visitor.start("/lock-count/n?ms=1500").await;
-    let crowd = tokio::spawn(in_parallel(300, 300, {
+    // As many for each process.
+    let many = 300 * place.processes();
+    let crowd = tokio::spawn(in_parallel(many, many, {
         let visitor = visitor.clone();
         move |_| {
             let visitor = visitor.stolen();
@@ -172,9 +174,9 @@ async fn s69_one_session_cannot_take_all_workers(place: Place) {
     let statuses = crowd.await.unwrap();
     let served = statuses.iter().filter(|s| **s == 200).count();
     let refused = statuses.iter().filter(|s| **s == 423).count();
-    assert_eq!(served + refused, 300, "{statuses:?}");
+    assert_eq!(served + refused, many, "{statuses:?}");
     // 128 may wait; a few more may have come after the lock was free again.
-    assert!(refused >= 100, "only so many may wait: {refused}");
+    assert!(refused >= many / 3, "only so many may wait: {refused}");
     assert_eq!(visitor.get("/get/n").await.number(), served as i64 + 1);
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Place, Probe, Response, Visitor, everywhere_and_apart};
+use crate::harness::{Place, Probe, Response, everywhere_and_apart};
 
 everywhere_and_apart! { every_route_answers_as_in_memory }
 
@@ -99,7 +99,7 @@ async fn visit(probe: &Probe) -> Vec<(&'static str, Answer)> {
 }
 
 async fn every_route_answers_as_in_memory(place: Place) {
-    let memory = Place { store: "memory", near_cache: false, php: None, ..place }.start(&[]);
+    let memory = Place { store: "memory", beside: None, near_cache: false, php: None, ..place }.start(&[]);
     let probe = place.start(&[]);
     let (expected, found) = (visit(&memory).await, visit(&probe).await);
     for (expected, found) in expected.iter().zip(&found) {
@@ -114,6 +114,6 @@ async fn every_route_answers_as_in_memory(place: Place) {
         let handle = other["handle"].as_str().unwrap();
         here.get(&format!("/revoke/{handle}")).await.ok();
         assert!(here.is_alive().await && !there.is_alive().await);
-        assert!(!Visitor::presenting(probe.address, &there.cookie().unwrap()).is_alive().await);
+        assert!(!probe.presenting(there.cookie().as_deref()).is_alive().await);
     }
 }

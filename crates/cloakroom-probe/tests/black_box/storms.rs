@@ -40,7 +40,7 @@ async fn alive(probe: &Probe, responses: &[Response]) -> Vec<Visitor> {
         .collect();
     let mut alive = Vec::new();
     for cookie in told {
-        let visitor = Visitor::presenting(probe.address, &cookie);
+        let visitor = probe.presenting(Some(&cookie));
         if visitor.is_alive().await {
             alive.push(visitor);
         }

@@ -119,11 +119,12 @@ async fn s47_a_listing_never_shows_a_dead_session(place: Place) {
 
 async fn s48_the_cap_holds_under_parallel_logins(place: Place) {
     let probe = place.start(&["--max-sessions-per-user", "3"]);
-    let address = probe.address;
-    let visitors = in_parallel(20, 20, |_| async move {
-        let visitor = Visitor::new(address);
-        visitor.get("/login/ada").await.ok();
-        visitor
+    let visitors = in_parallel(20, 20, |_| {
+        let visitor = probe.visitor();
+        async move {
+            visitor.get("/login/ada").await.ok();
+            visitor
+        }
     })
     .await;
     let mut alive = 0;

@@ -78,6 +78,27 @@ macro_rules! everywhere_and_apart {
     ($($case:ident),* $(,)?) => {
         $crate::harness::everywhere_and_cached! { $($case),* }
         $crate::harness::apart! { $($case),* }
+        $crate::harness::side_by_side! { $($case),* }
+    };
+}
+
+/// Makes a test of each case for two processes over one store, one behind each framework: requests that overlap are in different ones.
+macro_rules! side_by_side {
+    ($($case:ident),* $(,)?) => {
+        mod side_by_side {
+            mod redis {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::REDIS_BOTH)) })*
+            }
+            mod valkey {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::VALKEY_BOTH)) })*
+            }
+        }
     };
 }
 
@@ -130,7 +151,7 @@ macro_rules! across_processes {
             #[test]
             fn sentinel_axum() { run(super::$case(Place::SENTINEL_AXUM)) }
             #[test]
-            fn cluster_hyper() { run(super::$case(Place::CLUSTER_HYPER)) }
+            fn cluster_hyper() { run(super::$case(Place::VALKEY_CLUSTER_HYPER)) }
         }
     )* };
 }
@@ -189,7 +210,7 @@ macro_rules! on_redis {
 
 pub(crate) use {
     across_processes, across_processes_for_long, apart, cached, everywhere, everywhere_and_apart,
-    everywhere_and_cached, on_disk, on_redis,
+    everywhere_and_cached, on_disk, on_redis, side_by_side,
 };
 
 /// Runs a case; one that hangs is a failure.
@@ -219,7 +240,17 @@ pub async fn sleep_ms(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 
-/// Asks `make(0)`, `make(1)`, … `times` times, at most `at_once` of them at the same time; the answers in no order.
+tokio::task_local! {
+    static TURN: usize;
+}
+
+/// Which of the requests in parallel this is; the first where there is one.
+pub fn turn() -> usize {
+    TURN.try_with(|turn| *turn).unwrap_or_default()
+}
+
+/// Asks `make(0)`, `make(1)`, … `times` times, at most `at_once` of them at the same time; the answers in no order. Where there are two
+/// processes, each is asked every second one.
 pub async fn in_parallel<F, T>(times: usize, at_once: usize, make: impl Fn(usize) -> F) -> Vec<T>
 where
     F: Future<Output = T> + Send + 'static,
@@ -230,10 +261,10 @@ where
     for i in 0..times {
         let room = Arc::clone(&room);
         let answer = make(i);
-        asked.spawn(async move {
+        asked.spawn(TURN.scope(i, async move {
             let _turn = room.acquire().await.unwrap();
             answer.await
-        });
+        }));
     }
     asked.join_all().await
 }

@@ -20,6 +20,8 @@ use super::{Request, Response, Visitor, signal, sleep_ms};
 pub struct Place {
     pub store: &'static str,
     pub framework: &'static str,
+    /// Another process over the same store, behind this framework: a visitor's requests that overlap are asked of both.
+    pub beside: Option<&'static str>,
     /// Behind a near cache.
     pub near_cache: bool,
     /// In the layout of a PHP application, in this format.
@@ -27,30 +29,34 @@ pub struct Place {
 }
 
 impl Place {
-    pub const MEMORY_AXUM: Place = Place { store: "memory", framework: "axum", near_cache: false, php: None };
-    pub const MEMORY_HYPER: Place =
-        Place { store: "memory", framework: "hyper", near_cache: false, php: None };
-    pub const SQLITE_AXUM: Place = Place { store: "sqlite", framework: "axum", near_cache: false, php: None };
-    pub const SQLITE_HYPER: Place =
-        Place { store: "sqlite", framework: "hyper", near_cache: false, php: None };
-    pub const FILE_AXUM: Place = Place { store: "file", framework: "axum", near_cache: false, php: None };
-    pub const FILE_HYPER: Place = Place { store: "file", framework: "hyper", near_cache: false, php: None };
-    pub const REDIS_AXUM: Place = Place { store: "redis", framework: "axum", near_cache: false, php: None };
-    pub const REDIS_HYPER: Place = Place { store: "redis", framework: "hyper", near_cache: false, php: None };
-    pub const VALKEY_AXUM: Place = Place { store: "valkey", framework: "axum", near_cache: false, php: None };
-    pub const VALKEY_HYPER: Place =
-        Place { store: "valkey", framework: "hyper", near_cache: false, php: None };
+    const fn axum(store: &'static str) -> Self {
+        Place { store, framework: "axum", beside: None, near_cache: false, php: None }
+    }
+
+    const fn hyper(store: &'static str) -> Self {
+        Place { framework: "hyper", ..Place::axum(store) }
+    }
+
+    pub const MEMORY_AXUM: Place = Place::axum("memory");
+    pub const MEMORY_HYPER: Place = Place::hyper("memory");
+    pub const SQLITE_AXUM: Place = Place::axum("sqlite");
+    pub const SQLITE_HYPER: Place = Place::hyper("sqlite");
+    pub const FILE_AXUM: Place = Place::axum("file");
+    pub const FILE_HYPER: Place = Place::hyper("file");
+    pub const REDIS_AXUM: Place = Place::axum("redis");
+    pub const REDIS_HYPER: Place = Place::hyper("redis");
+    pub const VALKEY_AXUM: Place = Place::axum("valkey");
+    pub const VALKEY_HYPER: Place = Place::hyper("valkey");
     /// A server that a sentinel knows.
-    pub const SENTINEL_AXUM: Place =
-        Place { store: "sentinel", framework: "axum", near_cache: false, php: None };
-    pub const SENTINEL_HYPER: Place =
-        Place { store: "sentinel", framework: "hyper", near_cache: false, php: None };
+    pub const SENTINEL_AXUM: Place = Place::axum("sentinel");
+    pub const SENTINEL_HYPER: Place = Place::hyper("sentinel");
     /// Three primaries and three replicas.
-    pub const CLUSTER_AXUM: Place =
-        Place { store: "cluster", framework: "axum", near_cache: false, php: None };
-    pub const CLUSTER_HYPER: Place =
-        Place { store: "cluster", framework: "hyper", near_cache: false, php: None };
+    pub const CLUSTER_AXUM: Place = Place::axum("cluster");
+    pub const VALKEY_CLUSTER_HYPER: Place = Place::hyper("valkey-cluster");
     pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
+    /// Two processes, one behind each framework.
+    pub const REDIS_BOTH: Place = Place { beside: Some("hyper"), ..Place::REDIS_AXUM };
+    pub const VALKEY_BOTH: Place = Place { beside: Some("axum"), ..Place::VALKEY_HYPER };
     /// Where a PHP application keeps its sessions.
     pub const PHP_AXUM: Place = Place { php: Some(PhpsLayout::PHPREDIS), ..Place::REDIS_AXUM };
     pub const IGBINARY_HYPER: Place = Place { php: Some(PhpsLayout::IGBINARY), ..Place::REDIS_HYPER };
@@ -62,9 +68,14 @@ impl Place {
         self.start_on(self.data(), flags, command())
     }
 
+    /// How many processes a visitor's requests go to.
+    pub fn processes(self) -> usize {
+        1 + usize::from(self.beside.is_some())
+    }
+
     /// Whether the sessions are in a server's hands.
     pub fn is_served(self) -> bool {
-        matches!(self.store, "redis" | "valkey" | "sentinel" | "cluster")
+        matches!(self.store, "redis" | "valkey" | "sentinel" | "cluster" | "valkey-cluster")
     }
 
     /// Asks until it is so. What another process did shows with the next request; behind a near cache, some time later.
@@ -99,9 +110,9 @@ impl Place {
             data.server = Some(Arc::new(group.servers.remove(0)));
             data.group = Some(Arc::new(group));
         }
-        data.cluster = match (self.store, self.framework) {
-            ("cluster", "axum") => Some(Arc::new(Cluster::start(Kind::Redis))),
-            ("cluster", _) => Some(Arc::new(Cluster::start(Kind::Valkey))),
+        data.cluster = match self.store {
+            "cluster" => Some(Arc::new(Cluster::start(Kind::Redis))),
+            "valkey-cluster" => Some(Arc::new(Cluster::start(Kind::Valkey))),
             _ => None,
         };
         data
@@ -135,9 +146,13 @@ impl Place {
     }
 
     fn start_on(self, data: Data, flags: &[&str], command: Command) -> Probe {
+        let beside = self.beside.map(|framework| {
+            let place = Place { framework, beside: None, ..self };
+            Box::new(place.start_on(data.clone(), flags, self::command()))
+        });
         let store = match (self.store, &data.server) {
             ("sentinel", _) => data.group.as_ref().unwrap().url(),
-            ("cluster", _) => data.cluster.as_ref().unwrap().url(),
+            ("cluster" | "valkey-cluster", _) => data.cluster.as_ref().unwrap().url(),
             ("sqlite", _) => format!("sqlite:{}", data.dir.path().join("sessions.db").display()),
             ("file", _) => format!("file:{}", data.dir.path().join("sessions").display()),
             // By either way in.
@@ -145,7 +160,9 @@ impl Place {
             (_, Some(server)) => format!("redis+unix:{}", server.socket().display()),
             (other, None) => format!("{other}:"),
         };
-        self.start_at(&store, data, flags, command)
+        let mut probe = self.start_at(&store, data, flags, command);
+        probe.beside = beside;
+        probe
     }
 
     fn start_at(self, store: &str, data: Data, flags: &[&str], mut command: Command) -> Probe {
@@ -166,7 +183,8 @@ impl Place {
             let _ = child.stderr.unwrap().read_to_string(&mut why);
             panic!("the probe did not start: {line:?} {why}");
         };
-        Probe { place: self, address: address.parse().unwrap(), child, dir, server, group, cluster }
+        let address = address.parse().unwrap();
+        Probe { place: self, address, child, beside: None, dir, server, group, cluster }
     }
 }
 
@@ -196,6 +214,7 @@ pub struct Probe {
     pub place: Place,
     pub address: SocketAddr,
     child: Child,
+    beside: Option<Box<Probe>>,
     pub dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
     group: Option<Arc<Group>>,
@@ -203,6 +222,7 @@ pub struct Probe {
 }
 
 /// Where the sessions of a probe are, for one process after or beside the other.
+#[derive(Clone)]
 struct Data {
     dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
@@ -214,7 +234,13 @@ struct Data {
 impl Probe {
     /// Somebody who has not been here before.
     pub fn visitor(&self) -> Visitor {
-        Visitor::new(self.address)
+        self.presenting(None)
+    }
+
+    /// Somebody who presents this cookie, `name=value`.
+    pub fn presenting(&self, cookie: Option<&str>) -> Visitor {
+        let beside = self.beside.as_ref().map(|other| other.address);
+        Visitor::at(self.address, beside, cookie)
     }
 
     /// A visitor with a session that holds `seed: 1`.
@@ -255,11 +281,9 @@ impl Probe {
         self.ask(Request::get(path).header("cookie", cookie)).await
     }
 
-    /// A counter of `/metrics`, by its name without prefix and suffix.
+    /// A counter of `/metrics`, by its name without prefix and suffix; of both processes where there are two.
     pub async fn counter(&self, name: &str) -> u64 {
-        let text = self.get("/metrics").await.ok();
-        let line = text.lines().find_map(|l| l.strip_prefix(&format!("cloakroom_{name}_total ")));
-        line.unwrap_or_else(|| panic!("no counter {name} in {text}")).parse().unwrap()
+        self.visitor().counter(name).await
     }
 
     pub fn pid(&self) -> u32 {
