@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{Place, Response, Visitor, across_processes, everywhere_and_apart, in_parallel};
+use crate::harness::{Place, Response, Visitor, across_processes, everywhere_and_side_by_side, in_parallel};
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     c1_two_hundred_increments_at_twenty_in_parallel_are_exact,
     c1_two_hundred_lock_counts_at_twenty_in_parallel_are_exact,
     c1_two_hundred_read_then_written_counts_equal_the_success_responses,

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 
-use crate::harness::{Place, Probe, Request, Response, Visitor, everywhere_and_apart, in_parallel, sleep_ms};
+use crate::harness::{
+    Place, Probe, Request, Response, Visitor, everywhere_and_side_by_side, in_parallel, sleep_ms,
+};
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     c2_no_slow_request_survives_a_destroy,
     c2_no_slow_request_survives_a_revocation,
     c4_no_slow_request_forks_a_regenerated_session,

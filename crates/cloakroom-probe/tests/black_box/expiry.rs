@@ -1,8 +1,8 @@
 //! Deadlines, judged by the server.
 
-use crate::harness::{Place, Visitor, everywhere_and_apart, in_parallel, sleep_ms};
+use crate::harness::{Place, Visitor, everywhere_and_side_by_side, in_parallel, sleep_ms};
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     s36_an_idle_session_ends_whatever_the_cookie_says,
     s37_a_busy_session_ends_at_its_absolute_deadline,
     s38_login_restarts_both_deadlines_and_activity_the_idle_one,

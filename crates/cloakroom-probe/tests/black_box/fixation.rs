@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::harness::{
-    Place, Probe, Request, Visitor, across_processes, everywhere_and_apart, in_parallel, sleep_ms,
+    Place, Probe, Request, Visitor, across_processes, everywhere_and_side_by_side, in_parallel, sleep_ms,
 };
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     s29_a_login_changes_the_id_and_the_old_one_gives_nothing,
     s29_an_id_that_was_planted_before_the_login_stays_anonymous,
     s30_a_renewed_id_works_on_for_its_grace_and_is_told_the_new_one,

@@ -9,11 +9,11 @@ use cloakroom::store::wire;
 
 use crate::harness::servers::Server;
 use crate::harness::{
-    Disk, Place, Probe, Request, Visitor, across_processes, everywhere_and_apart, in_parallel, signal,
+    Disk, Place, Probe, Request, Visitor, across_processes, everywhere_and_side_by_side, in_parallel, signal,
     sleep_ms,
 };
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     c5_a_client_that_leaves_frees_the_lock_within_a_second,
     c5_a_client_that_leaves_the_queue_does_not_hold_it_up,
     c5_a_write_without_the_lock_waits_for_it_and_a_read_does_not,

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::harness::{Place, Probe, Response, everywhere_and_apart};
+use crate::harness::{Place, Probe, Response, everywhere_and_side_by_side};
 
-everywhere_and_apart! { every_route_answers_as_in_memory }
+everywhere_and_side_by_side! { every_route_answers_as_in_memory }
 
 /// In the order in which one visitor asks: later ones find what earlier ones left.
 const ROUTES: &[&str] = &[

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Place, Probe, Response, Visitor, everywhere_and_apart, in_parallel};
+use crate::harness::{Place, Probe, Response, Visitor, everywhere_and_side_by_side, in_parallel};
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     c4_parallel_regenerations_leave_one_session,
     c4_parallel_logins_leave_one_session,
     c2_parallel_logouts_and_writes_leave_none,

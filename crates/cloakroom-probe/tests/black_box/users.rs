@@ -1,8 +1,10 @@
 //! A user's sessions: listed, ended, capped.
 
-use crate::harness::{Place, Probe, Visitor, across_processes, everywhere_and_apart, in_parallel, sleep_ms};
+use crate::harness::{
+    Place, Probe, Visitor, across_processes, everywhere_and_side_by_side, in_parallel, sleep_ms,
+};
 
-everywhere_and_apart! {
+everywhere_and_side_by_side! {
     s42_a_logout_deletes_the_record_and_the_cookie,
     s45_clear_site_data_can_be_switched_on,
     s46_a_user_sees_their_sessions_and_ends_one_the_others_or_all,

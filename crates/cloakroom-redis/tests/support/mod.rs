@@ -101,6 +101,11 @@ impl Server {
         server.launch().then_some(server)
     }
 
+    /// The process that serves at present.
+    pub fn pid(&self) -> u32 {
+        self.process.lock().unwrap().as_ref().expect("it runs").id()
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }

@@ -1,7 +1,10 @@
 //! Starting the probe and talking to it.
 
+#[path = "../../../../cloakroom-redis/tests/support/certificates.rs"]
+pub mod certificates;
 pub mod client;
 pub mod disk;
+pub mod lent;
 pub mod phps_layout;
 pub mod probe;
 pub mod response;
@@ -46,6 +49,20 @@ macro_rules! everywhere {
             #[test]
             fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
             #[test]
+            fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
+            #[test]
+            fn valkey_hyper() { run(super::$case(Place::VALKEY_HYPER)) }
+            #[test]
+            fn redis_cluster() {
+                let either = [Place::CLUSTER_AXUM, Place::CLUSTER_HYPER];
+                run(super::$case(Place::one_of(either, stringify!($case))))
+            }
+            #[test]
+            fn valkey_cluster() {
+                let either = [Place::VALKEY_CLUSTER_HYPER, Place::VALKEY_CLUSTER_AXUM];
+                run(super::$case(Place::one_of(either, stringify!($case))))
+            }
+            #[test]
             fn php_axum() {
                 run_on_phps_layout(stringify!($case), Place::PHP_AXUM, super::$case);
             }
@@ -65,20 +82,36 @@ macro_rules! everywhere {
     )* };
 }
 
-/// As `everywhere`, and once more behind a near cache: for what an outdated read would break.
+/// As `everywhere`, and once more behind a near cache and over TLS: for what an outdated read or a call that takes longer would break.
 macro_rules! everywhere_and_cached {
     ($($case:ident),* $(,)?) => {
         $crate::harness::everywhere! { $($case),* }
         $crate::harness::cached! { $($case),* }
+        $crate::harness::cached_on_a_cluster! { $($case),* }
+        $crate::harness::over_tls! { $($case),* }
     };
 }
 
-/// As `everywhere_and_cached`, for what a store over several servers may get wrong as well.
-macro_rules! everywhere_and_apart {
+/// As `everywhere_and_cached`, and once more with two processes: for requests that overlap.
+macro_rules! everywhere_and_side_by_side {
     ($($case:ident),* $(,)?) => {
         $crate::harness::everywhere_and_cached! { $($case),* }
-        $crate::harness::apart! { $($case),* }
         $crate::harness::side_by_side! { $($case),* }
+    };
+}
+
+/// Makes a test of each case over TLS.
+macro_rules! over_tls {
+    ($($case:ident),* $(,)?) => {
+        mod over_tls {
+            use crate::harness::{Place, run};
+
+            $(#[test]
+            fn $case() {
+                let either = [Place::TLS_AXUM, Place::TLS_HYPER];
+                run(super::$case(Place::one_of(either, stringify!($case))))
+            })*
+        }
     };
 }
 
@@ -98,30 +131,44 @@ macro_rules! side_by_side {
                 $(#[test]
                 fn $case() { run(super::super::$case(Place::VALKEY_BOTH)) })*
             }
+            mod redis_cluster {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::CLUSTER_BOTH)) })*
+            }
         }
     };
 }
 
-/// Makes a test of each case on a cluster.
-macro_rules! apart {
-    ($($case:ident),* $(,)?) => {
-        mod on_a_cluster {
-            use crate::harness::{Place, run};
-
-            $(#[test]
-            fn $case() { run(super::$case(Place::CLUSTER_AXUM)) })*
-        }
-    };
-}
-
-/// Makes a test of each case behind a near cache.
+/// Makes a test of each case behind a near cache, in front of one server.
 macro_rules! cached {
     ($($case:ident),* $(,)?) => {
         mod cached {
+            mod redis {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::NEAR_AXUM)) })*
+            }
+            mod valkey {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::NEAR_VALKEY_HYPER)) })*
+            }
+        }
+    };
+}
+
+/// Makes a test of each case behind a near cache, in front of a cluster.
+macro_rules! cached_on_a_cluster {
+    ($($case:ident),* $(,)?) => {
+        mod cached_on_a_cluster {
             use crate::harness::{Place, run};
 
             $(#[test]
-            fn $case() { run(super::$case(Place::NEAR_AXUM)) })*
+            fn $case() { run(super::$case(Place::NEAR_CLUSTER_AXUM)) })*
         }
     };
 }
@@ -147,11 +194,19 @@ macro_rules! across_processes {
             #[test]
             fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
             #[test]
+            fn valkey_hyper() { run(super::$case(Place::VALKEY_HYPER)) }
+            #[test]
+            fn tls_axum() { run(super::$case(Place::TLS_AXUM)) }
+            #[test]
             fn near_axum() { run(super::$case(Place::NEAR_AXUM)) }
+            #[test]
+            fn near_valkey_hyper() { run(super::$case(Place::NEAR_VALKEY_HYPER)) }
             #[test]
             fn sentinel_axum() { run(super::$case(Place::SENTINEL_AXUM)) }
             #[test]
-            fn cluster_hyper() { run(super::$case(Place::VALKEY_CLUSTER_HYPER)) }
+            fn redis_cluster_axum() { run(super::$case(Place::CLUSTER_AXUM)) }
+            #[test]
+            fn valkey_cluster_hyper() { run(super::$case(Place::VALKEY_CLUSTER_HYPER)) }
         }
     )* };
 }
@@ -203,14 +258,16 @@ macro_rules! on_redis {
             #[test]
             fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
             #[test]
+            fn valkey_hyper() { run(super::$case(Place::VALKEY_HYPER)) }
+            #[test]
             fn sentinel_hyper() { run(super::$case(Place::SENTINEL_HYPER)) }
         }
     )* };
 }
 
 pub(crate) use {
-    across_processes, across_processes_for_long, apart, cached, everywhere, everywhere_and_apart,
-    everywhere_and_cached, on_disk, on_redis, side_by_side,
+    across_processes, across_processes_for_long, cached, cached_on_a_cluster, everywhere,
+    everywhere_and_cached, everywhere_and_side_by_side, on_disk, on_redis, over_tls, side_by_side,
 };
 
 /// Runs a case; one that hangs is a failure.

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::certificates::Authority;
+use super::lent::Lent;
 use super::phps_layout::PhpsLayout;
 use super::servers::cluster::Cluster;
 use super::servers::proxy::Proxy;
@@ -52,11 +54,19 @@ impl Place {
     pub const SENTINEL_HYPER: Place = Place::hyper("sentinel");
     /// Three primaries and three replicas.
     pub const CLUSTER_AXUM: Place = Place::axum("cluster");
+    pub const CLUSTER_HYPER: Place = Place::hyper("cluster");
+    pub const VALKEY_CLUSTER_AXUM: Place = Place::axum("valkey-cluster");
     pub const VALKEY_CLUSTER_HYPER: Place = Place::hyper("valkey-cluster");
+    /// Over TLS.
+    pub const TLS_AXUM: Place = Place::axum("redis-tls");
+    pub const TLS_HYPER: Place = Place::hyper("redis-tls");
     pub const NEAR_AXUM: Place = Place { near_cache: true, ..Place::REDIS_AXUM };
+    pub const NEAR_VALKEY_HYPER: Place = Place { near_cache: true, ..Place::VALKEY_HYPER };
+    pub const NEAR_CLUSTER_AXUM: Place = Place { near_cache: true, ..Place::CLUSTER_AXUM };
     /// Two processes, one behind each framework.
     pub const REDIS_BOTH: Place = Place { beside: Some("hyper"), ..Place::REDIS_AXUM };
     pub const VALKEY_BOTH: Place = Place { beside: Some("axum"), ..Place::VALKEY_HYPER };
+    pub const CLUSTER_BOTH: Place = Place { beside: Some("axum"), ..Place::CLUSTER_HYPER };
     /// Where a PHP application keeps its sessions.
     pub const PHP_AXUM: Place = Place { php: Some(PhpsLayout::PHPREDIS), ..Place::REDIS_AXUM };
     pub const IGBINARY_HYPER: Place = Place { php: Some(PhpsLayout::IGBINARY), ..Place::REDIS_HYPER };
@@ -68,6 +78,12 @@ impl Place {
         self.start_on(self.data(), flags, command())
     }
 
+    /// One of two places that differ in their framework, where both for each case would take too long: half of the cases have the one, and half
+    /// the other.
+    pub fn one_of(two: [Place; 2], case: &str) -> Self {
+        two[case.len() % 2]
+    }
+
     /// How many processes a visitor's requests go to.
     pub fn processes(self) -> usize {
         1 + usize::from(self.beside.is_some())
@@ -75,7 +91,7 @@ impl Place {
 
     /// Whether the sessions are in a server's hands.
     pub fn is_served(self) -> bool {
-        matches!(self.store, "redis" | "valkey" | "sentinel" | "cluster" | "valkey-cluster")
+        matches!(self.store, "redis" | "redis-tls" | "valkey" | "sentinel" | "cluster" | "valkey-cluster")
     }
 
     /// Asks until it is so. What another process did shows with the next request; behind a near cache, some time later.
@@ -104,15 +120,21 @@ impl Place {
             // PHP has it.
             std::fs::create_dir(dir.path().join("sessions")).unwrap();
         }
-        let mut data = Data { dir: Arc::new(dir), server, group: None, cluster: None };
+        let mut data = Data { dir: Arc::new(dir), server, authority: None, group: None, cluster: None };
+        if self.store == "redis-tls" {
+            let authority = Authority::new();
+            let (identity, ca) = (authority.server(&["127.0.0.1"]), authority.file());
+            data.server = Some(Arc::new(Server::start_with_tls(Kind::Redis, &identity.options(&ca, "no"))));
+            data.authority = Some(Arc::new(authority));
+        }
         if self.store == "sentinel" {
             let mut group = Group::alone(Kind::Redis);
             data.server = Some(Arc::new(group.servers.remove(0)));
             data.group = Some(Arc::new(group));
         }
         data.cluster = match self.store {
-            "cluster" => Some(Arc::new(Cluster::start(Kind::Redis))),
-            "valkey-cluster" => Some(Arc::new(Cluster::start(Kind::Valkey))),
+            "cluster" => Some(Arc::new(Lent::of(Kind::Redis))),
+            "valkey-cluster" => Some(Arc::new(Lent::of(Kind::Valkey))),
             _ => None,
         };
         data
@@ -121,18 +143,16 @@ impl Place {
     /// Starts a probe here over the servers of this group, wherever their primary is.
     pub fn start_over(self, group: &Arc<Group>, flags: &[&str]) -> Probe {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        self.start_on(Data { dir, server: None, group: Some(group.clone()), cluster: None }, flags, command())
+        let data = Data { dir, server: None, authority: None, group: Some(group.clone()), cluster: None };
+        self.start_on(data, flags, command())
     }
 
     /// Starts a probe here over this cluster.
     #[allow(dead_code)] // By the soak, which has this harness as well.
     pub fn start_over_cluster(self, cluster: &Arc<Cluster>, flags: &[&str]) -> Probe {
         let dir = Arc::new(tempfile::tempdir().unwrap());
-        self.start_on(
-            Data { dir, server: None, group: None, cluster: Some(cluster.clone()) },
-            flags,
-            command(),
-        )
+        let cluster = Some(Arc::new(Lent::own(cluster.clone())));
+        self.start_on(Data { dir, server: None, authority: None, group: None, cluster }, flags, command())
     }
 
     /// As `start`, with everything logged that the library has to say.
@@ -155,6 +175,10 @@ impl Place {
             ("cluster" | "valkey-cluster", _) => data.cluster.as_ref().unwrap().url(),
             ("sqlite", _) => format!("sqlite:{}", data.dir.path().join("sessions.db").display()),
             ("file", _) => format!("file:{}", data.dir.path().join("sessions").display()),
+            ("redis-tls", Some(server)) => {
+                let ca = data.authority.as_ref().unwrap().file();
+                format!("rediss://127.0.0.1:{}/0?ca={}", server.tls_port(), ca.display())
+            }
             // By either way in.
             (_, Some(server)) if self.framework == "axum" => server.url(),
             (_, Some(server)) => format!("redis+unix:{}", server.socket().display()),
@@ -166,7 +190,7 @@ impl Place {
     }
 
     fn start_at(self, store: &str, data: Data, flags: &[&str], mut command: Command) -> Probe {
-        let Data { dir, server, group, cluster } = data;
+        let Data { dir, server, authority, group, cluster } = data;
         let mut child = command
             .args(["--store", store, "--framework", self.framework])
             .args(self.near_cache.then_some("--near-cache"))
@@ -184,7 +208,7 @@ impl Place {
             panic!("the probe did not start: {line:?} {why}");
         };
         let address = address.parse().unwrap();
-        Probe { place: self, address, child, beside: None, dir, server, group, cluster }
+        Probe { place: self, address, child, beside: None, dir, server, authority, group, cluster }
     }
 }
 
@@ -217,8 +241,9 @@ pub struct Probe {
     beside: Option<Box<Probe>>,
     pub dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
+    authority: Option<Arc<Authority>>,
     group: Option<Arc<Group>>,
-    cluster: Option<Arc<Cluster>>,
+    cluster: Option<Arc<Lent>>,
 }
 
 /// Where the sessions of a probe are, for one process after or beside the other.
@@ -226,9 +251,11 @@ pub struct Probe {
 struct Data {
     dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
+    /// Who vouches for the server.
+    authority: Option<Arc<Authority>>,
     /// Sentinels, and their servers.
     group: Option<Arc<Group>>,
-    cluster: Option<Arc<Cluster>>,
+    cluster: Option<Arc<Lent>>,
 }
 
 impl Probe {
@@ -316,6 +343,7 @@ impl Probe {
         Data {
             dir: Arc::clone(&self.dir),
             server: self.server.clone(),
+            authority: self.authority.clone(),
             group: self.group.clone(),
             cluster: self.cluster.clone(),
         }
