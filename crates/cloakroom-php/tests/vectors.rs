@@ -3,7 +3,7 @@
 
 mod support;
 
-use cloakroom_php::{EncodeError, Format, Session};
+use cloakroom_php::{EncodeError, Format, Session, from_value};
 use support::{cpu_time, describe, expected, hex, unhex, vectors};
 
 /// Reads and writes every vector of a file; says how many there were.
@@ -134,4 +134,32 @@ fn malformed() {
     }
     assert!(refused > 100, "{refused} refused");
     assert_eq!(read, OTHERWISE);
+}
+
+/// Of classes whose objects run commands, write files or call functions as soon as PHP makes or drops one, and of such that nobody has: it
+/// is read, looked into, converted and written again, and is nothing but names and values in between.
+#[test]
+fn s64_an_object_is_data_whatever_its_class_would_do() {
+    #[derive(serde::Deserialize)]
+    struct Job {
+        command: String,
+    }
+    let text = br#"a|O:11:"ProcessPipe":2:{s:7:"command";s:10:"rm -rf ~/.";s:8:"__wakeup";s:6:"system";}b|C:11:"ArrayObject":4:{boom}c|E:7:"Suit:No";d|O:6:"Nobody":1:{s:4:"next";R:1;}"#;
+    for format in [Format::Php, Format::PhpSerialize, Format::PhpBinary, Format::Igbinary, Format::Msgpack] {
+        let written = Session::decode(Format::Php, &text[..]).unwrap().encode_as(format);
+        let Ok(payload) = written else {
+            // msgpack has no way to write some of it.
+            assert_eq!(format, Format::Msgpack);
+            continue;
+        };
+        let session = Session::decode(format, payload.as_slice()).unwrap();
+        let job = session.get("a").unwrap();
+        let object = job.as_object().unwrap();
+        assert_eq!(object.class(), b"ProcessPipe", "{format}");
+        assert_eq!(object.property("__wakeup").unwrap().as_str(), Some("system"), "{format}");
+        assert_eq!(from_value::<Job>(job).unwrap().command, "rm -rf ~/.", "{format}");
+        assert_eq!(session.get("b").unwrap().as_object().unwrap().data(), Some(&b"boom"[..]), "{format}");
+        assert_eq!(session.get("c").unwrap().as_object().unwrap().case(), Some(&b"No"[..]), "{format}");
+        assert_eq!(session.encode().unwrap(), payload, "{format}");
+    }
 }

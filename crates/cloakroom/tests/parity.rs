@@ -55,6 +55,19 @@ async fn r01_a_session_is_its_cookie_s_and_holds_any_serializable_value() {
 }
 
 #[tokio::test]
+async fn p02_decrement_is_an_increment_by_less_than_nothing() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    for (by, sum) in [(-3, -3), (1, -2), (-40, -42), (i64::MIN, i64::MIN), (-1, i64::MIN), (i64::MAX, -1)] {
+        let answer =
+            house.visit(Some(&id), |s: Session| async move { s.increment("sum", by).await.map(drop) });
+        answer.await;
+        let session = house.arrive(&[&id]).open().await.unwrap();
+        assert_eq!(session.get::<i64>("sum").unwrap(), Some(sum), "{by} more");
+    }
+}
+
+#[tokio::test]
 async fn x02_middleware_and_handler_have_the_same_session_and_see_each_other_s_changes() {
     async fn before_and_after(
         session: Session,

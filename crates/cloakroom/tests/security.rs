@@ -29,6 +29,42 @@ fn bits(id: &SessionId) -> Vec<bool> {
     bytes.iter().flat_map(|byte| (0..8).map(move |n| byte >> n & 1 == 1)).collect()
 }
 
+/// By reading the code: how long a comparison takes is nothing that a busy machine can tell.
+#[test]
+fn s07_secrets_are_compared_by_what_takes_constant_time_and_by_nothing_else() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Where a secret is compared, by what, and the names that it and what is presented have there.
+    for (file, by, secrets) in [
+        ("cloakroom/src/http/csrf/token.rs", "masked.ct_eq(secret)", &["secret", "masked", "presented"][..]),
+        ("cloakroom-cli/src/admin/token.rs", "as_bytes().ct_eq(", &["self.text", "presented"]),
+        ("cloakroom-php/src/envelope/laravel/cookie.rs", "mac.verify_slice(", &["mac", "prefix"]),
+        ("cloakroom-php/src/envelope/laravel/encrypter.rs", ".verify_slice(&mac)", &["mac"]),
+    ] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        assert!(code.contains(by), "{file}: not by {by} any more");
+        for line in code.lines().filter(|line| line.contains("==") || line.contains("!=")) {
+            // How long it is, is no secret.
+            let line = line.replace("presented.len()", "");
+            let mut words = line.split(|c: char| !(c.is_ascii_alphanumeric() || "_.".contains(c)));
+            assert!(!words.any(|word| secrets.contains(&word)), "{file}: {line}");
+        }
+    }
+}
+
+/// Ids are looked up by their digests, and there is no other way to tell whether two are the same.
+#[test]
+fn s07_ids_cannot_be_compared() {
+    // Which of the two is meant is only clear for a type without `==`; for one with it, this does not compile.
+    trait Known<How> {
+        const HOW: &str = "by its digest";
+    }
+    struct Compared;
+    impl<T> Known<()> for T {}
+    impl<T: PartialEq> Known<Compared> for T {}
+    assert_eq!(<SessionId as Known<_>>::HOW, "by its digest");
+}
+
 #[tokio::test]
 async fn s10_cookies_too_large_to_be_read_are_counted() {
     let house = House::new(SessionConfig::new());

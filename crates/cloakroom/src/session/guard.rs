@@ -34,6 +34,20 @@ impl Session {
     /// Before a session exists there is nobody to exclude: the guard then holds nothing until its commit. One store
     /// call when nobody holds it, one more where something is buffered; one more for the commit.
     ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// let mut held = session.lock().await?;
+    /// let credit: i64 = held.get("credit")?.unwrap_or(0);
+    /// if credit >= 10 {
+    ///     held.set("credit", credit - 10)?;
+    ///     held.set("ticket", true)?;
+    /// }
+    /// held.commit().await?; // or none of it, and the lock is free
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`LockTimeout`](ErrorKind::LockTimeout), [`Gone`](ErrorKind::Gone) when the session ended meanwhile and
     /// [`Lost`](ErrorKind::Lost) when it vanished, [`AlreadyLocked`](ErrorKind::AlreadyLocked), [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the

@@ -28,6 +28,16 @@ impl SessionHandle {
     ///
     /// Costs one store call the first time when the visitor brought an id, else none.
     ///
+    /// ```
+    /// # use cloakroom::{SessionHandle, SessionError};
+    /// # async fn handler(handle: SessionHandle) -> Result<(), SessionError> {
+    /// if let Some(user) = handle.open().await?.user() {
+    ///     println!("for {}", user.as_str());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Unavailable`](ErrorKind::Unavailable) when the store cannot be asked, [`Decode`](ErrorKind::Decode) when the
     /// record is damaged, [`LockTimeout`](ErrorKind::LockTimeout) in exclusive mode,
@@ -108,6 +118,16 @@ impl std::fmt::Debug for SessionHandle {
 ///
 /// The layer sets it for each poll of the request's future, so concurrent requests never see each other's. A task that the
 /// handler spawns is another task: hand it a clone.
+///
+/// ```
+/// # use cloakroom::{SessionError};
+/// # async fn handler() -> Result<(), SessionError> {
+/// // In a function that is handed nothing:
+/// let session = cloakroom::current()?.open().await?;
+/// session.set("last_search", "umbrella")?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`NoLayer`](ErrorKind::NoLayer) outside a request that passed the session layer.

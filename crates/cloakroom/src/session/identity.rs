@@ -22,6 +22,15 @@ impl Session {
     ///
     /// Without a session there is nothing to do: the first write makes a new id anyway. One store call.
     ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// session.set("role", "editor")?;
+    /// session.regenerate().await?; // whoever knows the old id has nothing any more
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`HeadSent`](ErrorKind::HeadSent),
     /// [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the store can fail with.
@@ -42,6 +51,16 @@ impl Session {
     /// Signs `user` in: a new id, and both deadlines start again. An anonymous visitor's data is kept; a different
     /// user's is not. Starts a session if there is none. What is buffered is committed in the same step. One store call.
     ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// // Once the password was right:
+    /// session.login("ada").await?;
+    /// assert_eq!(session.user().map(|user| user.as_str().to_owned()), Some("ada".to_owned()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`regenerate`](Session::regenerate); [`TooLarge`](ErrorKind::TooLarge) for a user name that is empty or longer
     /// than [`UserId::MAX_LEN`].
@@ -61,6 +80,14 @@ impl Session {
     /// Ends the session: its data is gone when this returns, the cookie is expired, and no request in flight can bring
     /// it back, under this id or one it was given meanwhile. Twice is fine. A later `set` starts a new session. It
     /// does not wait for the session's lock. One store call.
+    ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// session.destroy().await?; // the response expires the cookie
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What the store can fail with; the session then lives on.

@@ -18,6 +18,14 @@ impl Session {
     /// commit is a [`Conflict`](crate::ErrorKind::Conflict). [`update`](Session::update) and [`lock`](Session::lock)
     /// never conflict.
     ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// let items: Vec<String> = session.get("basket")?.unwrap_or_default();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Decode`](crate::ErrorKind::Decode) when what is stored is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, SessionError> {

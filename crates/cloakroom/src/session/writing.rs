@@ -21,6 +21,14 @@ use crate::store::LeaseRef;
 impl Session {
     /// Sets `key`, buffered. Makes a session at the commit if there is none yet.
     ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// session.set("theme", "dark")?; // stored with the rest, before the response leaves
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`TooLarge`](ErrorKind::TooLarge), [`InvalidKey`](ErrorKind::InvalidKey), [`Encode`](ErrorKind::Encode): the
     /// value is then not readable afterwards either. [`HeadSent`](ErrorKind::HeadSent) when a session would have to be
@@ -74,6 +82,14 @@ impl Session {
     /// is what the request's commit stores: also after [`Unknown`](ErrorKind::Unknown), when the store may hold `value`
     /// until then. One store call when nobody interferes.
     ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// session.put("step", 3).await?; // stored now
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Conflict`](ErrorKind::Conflict) when this request
     /// read the key before and another one changed it since, [`TooLarge`](ErrorKind::TooLarge),
@@ -101,6 +117,21 @@ impl Session {
     /// `f` is run again on the fresh value when another request was quicker; keep it free of side effects. Returns what
     /// was stored. A buffered change of the same key is applied first; where the update fails, it stays buffered. One store
     /// call when nobody interferes.
+    ///
+    /// ```
+    /// # use cloakroom::{Session, SessionError};
+    /// # async fn handler(session: Session) -> Result<(), SessionError> {
+    /// let items = session
+    ///     .update("basket", |basket: Option<Vec<String>>| {
+    ///         let mut basket = basket.unwrap_or_default();
+    ///         basket.push("hat".to_owned());
+    ///         basket
+    ///     })
+    ///     .await?;
+    /// assert!(items.contains(&"hat".to_owned()));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) only where a buffered change of the same key rests on a value that another request

@@ -36,6 +36,18 @@ fn safe_methods_pass_and_all_others_are_judged() {
 }
 
 #[test]
+fn s07_a_token_with_any_one_of_its_bits_changed_is_no_token() {
+    let secret = [7; 32];
+    let token = data_encoding::BASE64URL_NOPAD.decode(issue(&secret).as_bytes()).unwrap();
+    for bit in 0..8 * token.len() {
+        let mut wrong = token.clone();
+        wrong[bit / 8] ^= 1 << (bit % 8);
+        assert!(!verify(&secret, data_encoding::BASE64URL_NOPAD.encode(&wrong).as_bytes()), "bit {bit}");
+    }
+    assert!(verify(&secret, data_encoding::BASE64URL_NOPAD.encode(&token).as_bytes()));
+}
+
+#[test]
 fn s55_fetch_metadata_decides_first() {
     use CsrfRefusal::{CrossSite, SameSite};
     assert_eq!(judge([("sec-fetch-site", "same-origin")]), Verdict::SameOrigin);
