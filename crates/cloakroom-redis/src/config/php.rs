@@ -43,6 +43,14 @@ pub(super) struct Application {
     pub(super) moving: Option<Stage>,
 }
 
+impl Application {
+    /// One whose server is told by the table or the environment, or is this machine's.
+    fn by_table(layout: Layout, config: SessionConfig) -> Self {
+        let place = Place::Table(Box::new(this_machine()));
+        Application { place, layout, config, locks: false, moving: None }
+    }
+}
+
 /// The application that is asked for, if one is.
 pub(super) fn application(
     connection: &Connection,
@@ -179,13 +187,7 @@ fn of_layout(said: &Said<'_>, mut layout: Layout) -> Result<Application, OpenErr
         layout = layout.session_name(name);
     }
     let config = layout.session_config();
-    Ok(Application {
-        place: Place::Table(Box::new(this_machine())),
-        layout,
-        config,
-        locks: false,
-        moving: None,
-    })
+    Ok(Application::by_table(layout, config))
 }
 
 /// PHP's settings, changed by what is said.
@@ -205,13 +207,7 @@ fn of_ini(said: &Said<'_>, layout: Option<&str>, files: Vec<&str>) -> Result<App
     }
     // Where another handler keeps them PHP's settings do not tell.
     let (layout, config) = layout.with_ini(&php).map_err(|error| refused(&error))?;
-    Ok(Application {
-        place: Place::Table(Box::new(this_machine())),
-        layout,
-        config,
-        locks: false,
-        moving: None,
-    })
+    Ok(Application::by_table(layout, config))
 }
 
 fn adjust(said: &Said<'_>, php: &mut SessionIni) -> Result<(), OpenError> {
