@@ -28,6 +28,11 @@ impl Place {
             Err(servers) => Place::Spread { servers, key: INI },
         }
     }
+
+    /// Whether PHP's own settings say that phpredis keeps the sessions in a cluster.
+    fn is_cluster(&self) -> bool {
+        matches!(self, Place::Table(server) if server.is_cluster())
+    }
 }
 
 /// The servers that are told, and the layout with the prefix that they have in common.
@@ -41,6 +46,13 @@ pub(super) fn told(said: &Said<'_>, application: &Application) -> Result<Option<
     if !application.layout.is_by_phpredis() {
         let why = "is for phpredis' own handler, and another layout is named: no other spreads sessions";
         return Err(said.refuse(SERVERS, why));
+    }
+    if application.place.is_cluster() {
+        let why = format!(
+            "is of servers that phpredis spreads sessions over, and by the settings that {INI} names it keeps them in a cluster \
+             (session.save_handler = rediscluster); leave out the one or the other"
+        );
+        return Err(said.refuse(SERVERS, &why));
     }
     let refused = |error: &dyn std::error::Error| said.refuse(SERVERS, &format!("is refused: {error}"));
     let servers = RedisServer::list(&list.join(",")).map_err(|error| refused(&error))?;
@@ -88,3 +100,6 @@ pub(super) fn beside(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -31,7 +31,7 @@ pub(in super::super) async fn config(file: &str, variables: &[(&str, &str)]) -> 
     Ok(format!("{} {config:?}", store.name()))
 }
 
-const TABLE: &str = "[connections.redis]\n";
+pub(super) const TABLE: &str = "[connections.redis]\n";
 
 #[tokio::test]
 async fn a_table_names_a_layout_and_what_differs_from_it() {
@@ -186,50 +186,12 @@ async fn a_move_has_its_stage_in_the_table_or_in_a_variable() {
 }
 
 /// Each server and its weight.
-fn urls(found: &Application) -> Vec<(String, u32)> {
+pub(super) fn urls(found: &Application) -> Vec<(String, u32)> {
     match &found.place {
         Place::Table(server) => vec![(server.url.to_string(), 1)],
         Place::Spread { servers, .. } => {
             servers.iter().map(|(server, weight)| (server.url.to_string(), *weight)).collect()
         }
-    }
-}
-
-#[tokio::test]
-async fn several_servers_are_named_in_the_table_in_a_variable_or_by_php() {
-    let spread = [("redis://10.0.0.1:6379".to_owned(), 1), ("redis://10.0.0.2:7000/3".to_owned(), 2)];
-    let listed = ["tcp://10.0.0.1?prefix=shop:", "tcp://10.0.0.2:7000?weight=2&database=3&prefix=shop:"];
-    let file = format!("{TABLE}layout = \"phpredis\"\n");
-    let table = format!("{file}php_servers = {listed:?}\n");
-    let (_folder, by_php) =
-        ini(&format!("session.save_handler = redis\nsession.save_path = \"{}\"\n", listed.join(", ")));
-    let joined = listed.join(",");
-    let variables = [("REDIS_PHP_SERVERS", joined.as_str())];
-    for (file, variables) in [(&table, &[][..]), (&file, &variables), (&by_php, &[])] {
-        let found = application(file, variables).await.unwrap().unwrap();
-        assert_eq!(urls(&found), spread);
-        assert_eq!(found.layout.data_prefix(), "shop:");
-        assert!(config(file, variables).await.unwrap().starts_with("phpredis "));
-        // They move to a server that is named besides.
-        let moving = format!("{file}moving = \"move\"\nurl = \"redis://127.0.0.1:6379\"\n");
-        assert!(config(&moving, variables).await.unwrap().starts_with("redis "));
-    }
-}
-
-/// php.ini's own list is not what the sessions are spread over then.
-#[tokio::test]
-async fn several_servers_are_refused_where_phpredis_locks_whoever_names_them() {
-    let (_folder, line) = ini(&format!("{PHP_INI}redis.session.locking_enabled = 1\n"));
-    for layout in ["", "layout = \"symfony-phpredis\"\n"] {
-        let servers = |list: &str| format!("{line}{layout}php_servers = {list}\n");
-        let told = config(&servers("[\"tcp://a\", \"tcp://b\"]"), &[]).await.unwrap_err();
-        assert!(told.contains("connections.redis.php_servers is refused: 2 servers"), "{told}");
-        assert!(told.contains("redis.session.locking_enabled = 0"), "{told}");
-        config(&servers("[\"tcp://a\"]"), &[]).await.unwrap();
-        let file = format!("{line}{layout}");
-        config(&file, &[]).await.unwrap();
-        let told = config(&file, &[("REDIS_PHP_SERVERS", "tcp://a,tcp://b,tcp://c")]).await.unwrap_err();
-        assert!(told.contains("environment variable REDIS_PHP_SERVERS is refused: 3 servers"), "{told}");
     }
 }
 
@@ -245,7 +207,7 @@ async fn no_layout_and_the_native_one_are_sessions_of_our_own() {
 }
 
 /// A php.ini, and the line of a table that names it.
-fn ini(text: &str) -> (tempfile::TempDir, String) {
+pub(super) fn ini(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("php.ini");
     std::fs::write(&path, text).unwrap();
@@ -253,7 +215,7 @@ fn ini(text: &str) -> (tempfile::TempDir, String) {
     (folder, line)
 }
 
-const PHP_INI: &str = "session.save_handler = redis\n\
+pub(super) const PHP_INI: &str = "session.save_handler = redis\n\
      session.save_path = \"tcp://10.0.0.1:7000?database=3&prefix=shop:&auth[]=web&auth[]=hush\"\n\
      session.serialize_handler = igbinary\nsession.sid_length = 40\nsession.name = SHOP\n\
      session.gc_maxlifetime = 7200\nsession.cookie_path = /shop\nsession.cache_limiter = private\n";
@@ -283,13 +245,18 @@ async fn phps_own_settings_say_all_of_it() {
     assert_eq!(found.layout.name(), "phpredis");
 }
 
+/// The same, where phpredis keeps the sessions in a cluster.
+pub(super) fn ini_of_cluster() -> (tempfile::TempDir, String) {
+    ini(&PHP_INI
+        .replace("= redis\n", "= rediscluster\n")
+        .replace("tcp://10.0.0.1:7000?database=3", "seed[]=10.0.0.1:7000"))
+}
+
 /// Whoever is over phpredis' own handler has its sessions where that one has them.
 #[tokio::test]
 async fn the_server_and_the_prefix_of_php_are_those_of_every_layout_on_phpredis_own_handler() {
     let (_folder, line) = ini(PHP_INI);
-    let (_cluster, cluster) = ini(&PHP_INI
-        .replace("= redis\n", "= rediscluster\n")
-        .replace("tcp://10.0.0.1:7000?database=3", "seed[]=10.0.0.1:7000"));
+    let (_cluster, cluster) = ini_of_cluster();
     for (file, server) in [(&line, "redis://10.0.0.1:7000/3"), (&cluster, "redis-cluster://10.0.0.1:7000")] {
         for layout in ["phpredis", "symfony-phpredis"] {
             let found = application(&format!("{file}layout = {layout:?}\n"), &[]).await.unwrap().unwrap();
