@@ -1,17 +1,18 @@
 //! Writes that are waited for until replicas, or disks, have them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod replicas;
 mod support;
 
 use std::time::{Duration, Instant};
 
-use cloakroom::StoreKey;
 use cloakroom::store::{
     Committed, Created, Ended, Loaded, Renamed, RevokeWhich, Revoked, Store, StoreError, StoreErrorKind,
     StoreFuture,
 };
 use cloakroom_redis::{Durability, RedisStore};
 use cloakroom_testing::requests;
+use replicas::{a_life_is_on_the_replicas, is_on_each};
 use support::Kind;
 use support::sentinels::{Group, wait_for};
 use support::undisturbed::undisturbed;
@@ -40,43 +41,14 @@ async fn c8_what_is_acknowledged_is_on_the_replicas(kind: Kind) {
     let group = Group::unattended(kind);
     let store = store(&group, Durability::replicas(2).within(Duration::from_secs(2)));
     let on_replicas: Vec<RedisStore> = group.servers[1..].iter().map(|replica| replica.store()).collect();
-    let (key, ann) = (requests::key(), requests::user("ann"));
-    let everywhere = async |key: StoreKey, is: &dyn Fn(&Loaded) -> bool| {
-        for replica in &on_replicas {
-            // At once: nobody waits for it here.
-            let there = replica.load(key).await.unwrap();
-            assert!(is(&there), "{there:?}");
-        }
-    };
+    let ann = requests::user("ann");
     for round in 0..10 {
-        let key = if round == 0 { key } else { requests::key() };
-        let create = requests::create(key, requests::data(&[("n", b"1")]));
-        let created = once_replicas_go_on(&group, store.create(create)).await;
-        let Created::Created { snapshot, .. } = created else { panic!() };
-        everywhere(key, &|there| matches!(there, Loaded::Live(_))).await;
-        // The scripts forgotten, so that both ways of sending one are gone.
-        if round % 2 == 1 {
-            group.servers[0].raw("SCRIPT FLUSH");
-        }
-        let request = requests::commit(key, snapshot.record.version, requests::data(&[("n", b"2")]));
-        let Committed::Committed(now) = once_replicas_go_on(&group, store.commit(request)).await else {
-            panic!()
-        };
-        let is_new = |there: &Loaded| matches!(there, Loaded::Live(snapshot) if snapshot.record.version == now.record.version);
-        everywhere(key, &is_new).await;
-        let to = requests::key();
-        let rename = requests::rename(key, to, now.record.version, requests::data(&[]));
-        let renamed = once_replicas_go_on(&group, store.rename(rename)).await;
-        assert!(matches!(renamed, Renamed::Renamed { .. }));
-        everywhere(to, &|there| matches!(there, Loaded::Live(_))).await;
-        let ended = once_replicas_go_on(&group, store.end(requests::end(to))).await;
-        assert!(matches!(ended, Ended::Ended(_)));
-        everywhere(to, &|there| matches!(there, Loaded::Ended(_))).await;
+        a_life_is_on_the_replicas(&group, &store, &on_replicas, round % 2 == 1).await;
         let bound = requests::key();
         store.create(requests::create_for(bound, requests::bind(&ann))).await.unwrap();
         let revoke = requests::revoke(&ann, RevokeWhich::All);
         assert_eq!(once_replicas_go_on(&group, store.revoke(revoke)).await.count, 1);
-        everywhere(bound, &|there| matches!(there, Loaded::Ended(_))).await;
+        is_on_each(&on_replicas, bound, |there| matches!(there, Loaded::Ended(_))).await;
     }
 }
 

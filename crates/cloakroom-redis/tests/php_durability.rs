@@ -2,6 +2,7 @@
 #![cfg(feature = "php")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod replicas;
 mod support;
 #[path = "php_support/terms.rs"]
 mod terms;
@@ -14,11 +15,10 @@ use cloakroom::{ErrorKind, SessionManager};
 use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpServers, PhpStore, Stage};
 use cloakroom_redis::{Durability, RedisBuilder};
 use cloakroom_testing::requests;
+use replicas::a_life_is_on_the_replicas;
 use support::Kind;
 use support::sentinels::Group;
-use support::waiting::{
-    WITHIN, confirmed, each_wait_has_a_note_ahead, made_though, once_replicas_go_on, version,
-};
+use support::waiting::{WITHIN, confirmed, each_wait_has_a_note_ahead, made_though, version};
 use terms::{InPhpsTerms, Known, USER};
 
 fn two() -> Durability {
@@ -52,37 +52,8 @@ async fn c8_what_is_acknowledged_is_on_the_replicas(kind: Kind) {
     let store = sessions.of(group.servers[0].builder().durability(two().within(Duration::from_secs(2))));
     let on_replicas: Vec<_> =
         group.servers[1..].iter().map(|replica| sessions.of(replica.builder())).collect();
-    let everywhere = async |key, is: &dyn Fn(&Loaded) -> bool| {
-        for replica in &on_replicas {
-            // At once: nobody waits for it here.
-            let there = replica.load(key).await.unwrap();
-            assert!(is(&there), "{there:?}");
-        }
-    };
     for round in 0..10 {
-        let key = requests::key();
-        let create = requests::create(key, requests::data(&[("n", b"1")]));
-        let created = once_replicas_go_on(&group, store.create(create)).await;
-        let Created::Created { snapshot, .. } = created else { panic!() };
-        everywhere(key, &|there| matches!(there, Loaded::Live(_))).await;
-        // The scripts forgotten, so that both ways of sending one are gone.
-        if round % 2 == 1 {
-            group.servers[0].raw("SCRIPT FLUSH");
-        }
-        let request = requests::commit(key, snapshot.record.version, requests::data(&[("n", b"2")]));
-        let Committed::Committed(now) = once_replicas_go_on(&group, store.commit(request)).await else {
-            panic!()
-        };
-        let is_new = |there: &Loaded| matches!(there, Loaded::Live(snapshot) if snapshot.record.version == now.record.version);
-        everywhere(key, &is_new).await;
-        let to = requests::key();
-        let rename = requests::rename(key, to, now.record.version, requests::data(&[]));
-        let renamed = once_replicas_go_on(&group, store.rename(rename)).await;
-        assert!(matches!(renamed, Renamed::Renamed { .. }));
-        everywhere(to, &|there| matches!(there, Loaded::Live(_))).await;
-        let ended = once_replicas_go_on(&group, store.end(requests::end(to))).await;
-        assert!(matches!(ended, Ended::Ended(_)));
-        everywhere(to, &|there| matches!(there, Loaded::Ended(_))).await;
+        a_life_is_on_the_replicas(&group, &store, &on_replicas, round % 2 == 1).await;
     }
 }
 
