@@ -17,8 +17,13 @@ const DURABILITY: &str = "durability";
 const LAYOUT: &str = "layout";
 const INI: &str = "php_ini";
 const USER: &str = "user_variable";
+const MOVING: &str = "moving";
+const MOVING_TO: &str = "moving_to";
 /// The layout that is none of PHP's.
 const NATIVE: &str = "native";
+/// What is said of a PHP application, what names it first.
+#[cfg(any(not(feature = "php"), test))]
+const OF_PHP: [&str; 5] = [LAYOUT, INI, USER, MOVING, MOVING_TO];
 
 /// The driver `file` (`files` is the same), for [`Drivers`](cloakroom::config::Drivers).
 ///
@@ -29,6 +34,7 @@ const NATIVE: &str = "native";
 /// | `layout` | the sessions of a PHP application (feature `php`): `"php-files"`, where PHP has them in `path`, or `"mini"`, whose cache in files that is; `"native"` |
 /// | `php_ini` | a list of files and folders, in place of `path`: PHP's own files as PHP is set to have them |
 /// | `user_variable` | the name in `$_SESSION` of who is logged in |
+/// | `moving`, `moving_to` | `"prepare"`, `"move"`, `"done"`: from PHP's files to this store's own in the directory `moving_to`, as in [`MovingStore`](crate::php::MovingStore) |
 ///
 /// With a layout of PHP's the sessions have a configuration of their own:
 /// [`Drivers::open_with_config`](cloakroom::config::Drivers::open_with_config).
@@ -47,7 +53,7 @@ const NATIVE: &str = "native";
 /// # }
 /// ```
 pub fn driver() -> Driver {
-    let keys = &[PATH, DURABILITY, LAYOUT, INI, USER];
+    let keys = &[PATH, DURABILITY, LAYOUT, INI, USER, MOVING, MOVING_TO];
     Driver::new("file", keys, |connection: Connection| async move { open(&connection).await })
         .aliases(&["files"])
 }
@@ -84,7 +90,7 @@ fn refuse_php(connection: &Connection) -> Result<(), OpenError> {
         return Ok(());
     }
     let why = || built_without("the sessions of a PHP application", "cloakroom-file", "php");
-    let asks = [LAYOUT, INI, USER].into_iter().find(|key| connection.has(key));
+    let asks = OF_PHP.into_iter().find(|key| connection.has(key));
     asks.map_or(Ok(()), |key| Err(connection.refuse(key, &why()).into()))
 }
 
@@ -100,7 +106,7 @@ mod tests {
             let env = Environment::of([("SESSION_DRIVER", "file")]);
             let read =
                 Configuration::parse("c.toml", format!("[connections.file]\n{line}\n").as_bytes(), &env);
-            let driver = Driver::new("file", &[LAYOUT, INI, USER], |connection: Connection| async move {
+            let driver = Driver::new("file", &OF_PHP, |connection: Connection| async move {
                 refuse_php(&connection)?;
                 Err::<Opened, OpenError>("it is let through".into())
             });
@@ -111,6 +117,8 @@ mod tests {
             ("layout = \"mini\"", "c.toml:2:10: connections.file.layout asks for"),
             ("php_ini = [\"x\"]", "c.toml:2:11: connections.file.php_ini asks for"),
             ("user_variable = \"u\"", "c.toml:2:17: connections.file.user_variable asks for"),
+            ("moving = \"move\"", "c.toml:2:10: connections.file.moving asks for"),
+            ("moving_to = \"x\"", "c.toml:2:13: connections.file.moving_to asks for"),
         ] {
             let error = open(line).await.unwrap_err();
             assert!(error.contains(told) && error.contains("feature php"), "{error}");

@@ -48,11 +48,14 @@
 //!
 //! # Features
 //!
+//! - `config`: the driver `sqlite` for `cloakroom.toml`.
 //! - `php`: the sessions of a running PHP application that keeps them in a cache on SQLite.
 
 mod batch;
 mod builder;
 mod commit_count;
+#[cfg(feature = "config")]
+mod config;
 mod error;
 mod open;
 mod pace;
@@ -68,5 +71,7 @@ mod store;
 mod writer;
 
 pub use builder::{Durability, SqliteBuilder};
+#[cfg(feature = "config")]
+pub use config::driver;
 pub use error::{OpenError, OpenErrorKind};
 pub use store::SqliteStore;

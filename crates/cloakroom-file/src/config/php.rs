@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cloakroom::config::{Connection, OpenError, Opened};
-use cloakroom_php::layout::Layout;
+use cloakroom::store::Store;
+use cloakroom_php::layout::{Layout, Move};
 
-use super::{DURABILITY, INI, LAYOUT, NATIVE, PATH, USER, durability, path};
-use crate::php::{PhpFileStore, PhpFiles, PhpFilesBuilder, PhpSettings};
+use super::{DURABILITY, INI, LAYOUT, MOVING, MOVING_TO, NATIVE, PATH, USER, durability, path};
+use crate::FileStore;
+use crate::php::{MovingStore, PhpFileStore, PhpFiles, PhpFilesBuilder, PhpSettings};
 
 const PHP_FILES: &str = "php-files";
 const MINI: &str = "mini";
@@ -23,10 +25,12 @@ pub(super) fn application(connection: &Connection) -> Result<Option<Application>
     let (layout, ini) = (connection.text(LAYOUT)?, connection.list(INI)?);
     let (files, layout, config) = match (layout, ini) {
         (Some(NATIVE), _) => return Ok(None),
-        (None, None) if connection.text(USER)?.is_some() => {
-            return Err(connection.refuse(USER, "stands without a layout or php_ini").into());
+        (None, None) => {
+            return match [USER, MOVING, MOVING_TO].into_iter().find(|key| connection.has(key)) {
+                Some(key) => Err(connection.refuse(key, "stands without a layout or php_ini").into()),
+                None => Ok(None),
+            };
         }
-        (None, None) => return Ok(None),
         (None | Some(PHP_FILES), Some(ini)) => {
             if connection.text(PATH)?.is_some() {
                 return Err(connection
@@ -65,22 +69,38 @@ pub(super) async fn open(connection: &Connection, application: Application) -> R
     if connection.text(DURABILITY)?.is_some() {
         files = files.durability(durability(connection)?);
     }
-    let store = PhpFileStore::new(files.open().await?, layout);
-    Ok(Opened::with_config(Arc::new(store), config))
+    let moving = Move::of(connection)?;
+    let php = PhpFileStore::new(files.open().await?, layout);
+    let store: Arc<dyn Store> = match moving {
+        None => Arc::new(php),
+        Some(Move { stage, to, .. }) => {
+            let new = FileStore::builder(to).durability(durability(connection)?).open().await?;
+            Arc::new(MovingStore::new(php, Arc::new(new), stage))
+        }
+    };
+    Ok(Opened::with_config(store, config))
 }
 
 #[cfg(test)]
 mod tests {
     use cloakroom::config::{Configuration, Drivers, Environment};
+    use cloakroom::store::Loaded;
+    use cloakroom::{SessionConfig, SessionManager, StoreKey};
 
-    async fn open(lines: &str) -> Result<String, String> {
+    use super::*;
+
+    async fn opened(lines: &str) -> Result<(Arc<dyn Store>, SessionConfig), String> {
         let env = Environment::of([("SESSION_DRIVER", "file")]);
         let text = format!("[connections.file]\n{lines}\n");
         let read =
             Configuration::parse("c.toml", text.as_bytes(), &env).map_err(|error| error.to_string())?;
         let opened = Drivers::none().with(crate::driver()).open_with_config(&read).await;
-        let (store, config) = opened.map_err(|error| error.to_string())?;
-        Ok(format!("{} {config:?}", store.name()))
+        opened.map_err(|error| error.to_string())
+    }
+
+    /// The store's name, and what its sessions need.
+    async fn open(lines: &str) -> Result<String, String> {
+        opened(lines).await.map(|(store, config)| format!("{} {config:?}", store.name()))
     }
 
     #[tokio::test]
@@ -112,6 +132,57 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn sessions_of_either_layout_move_to_a_directory_of_their_own_under_the_cookie_that_they_have() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| format!("{:?}", folder.path().join(name));
+        std::fs::create_dir(folder.path().join("php")).unwrap();
+        std::fs::write(folder.path().join("php.ini"), format!("session.save_path = {}\n", at("php")))
+            .unwrap();
+        for (n, place) in [
+            format!("layout = \"php-files\"\npath = {}", at("php")),
+            format!("php_ini = [{}]", at("php.ini")),
+            format!("layout = \"mini\"\npath = {}", at("mini-cache")),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let to = format!("moving_to = {}", at(&format!("own-{n}")));
+            for stage in ["prepare", "move", "done"] {
+                let lines = format!("{place}\nmoving = \"{stage}\"\n{to}\ndurability = \"process-crash\"");
+                let found = open(&lines).await.unwrap();
+                assert!(found.starts_with("file ") && found.contains("PHPSESSID"), "{found}");
+            }
+        }
+        // One directory cannot be both.
+        let lines =
+            format!("layout = \"php-files\"\npath = {0}\nmoving = \"move\"\nmoving_to = {0}", at("php"));
+        let error = open(&lines).await.unwrap_err();
+        assert!(error.contains("the file store did not open: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_session_moves_from_phps_file_to_the_directory_that_the_table_names() {
+        const ID: &str = "0123456789abcdefghijklmnop";
+        let folder = tempfile::tempdir().unwrap();
+        let (php, own) = (folder.path().join("php"), folder.path().join("own"));
+        std::fs::create_dir(&php).unwrap();
+        let file = php.join(format!("sess_{ID}"));
+        std::fs::write(&file, "n|i:7;").unwrap();
+        for (stage, moved) in [("prepare", false), ("move", true), ("done", true)] {
+            let lines =
+                format!("layout = \"php-files\"\npath = {php:?}\nmoving = {stage:?}\nmoving_to = {own:?}");
+            let (store, config) = opened(&lines).await.unwrap();
+            let sessions = SessionManager::over(store, config).unwrap();
+            let request = http::Request::builder().header("cookie", format!("PHPSESSID={ID}"));
+            let session = sessions.open(&request.body(()).unwrap(), None).open().await.unwrap();
+            assert_eq!(session.get("n").unwrap(), Some(7), "{stage}");
+            let there = FileStore::open(&own).await.unwrap().load(StoreKey::of_plain(ID.as_bytes())).await;
+            assert_eq!(matches!(there.unwrap(), Loaded::Live(_)), moved, "{stage}");
+            assert_eq!(!file.exists(), moved, "{stage}");
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_wrong_with_a_layout_in_files_is_told_with_its_place_and_what_to_do() {
         for (lines, told) in [
             (
@@ -127,6 +198,20 @@ mod tests {
             ("php_ini = [\"x\"]\npath = \"y\"", "c.toml:3:8: connections.file.path stands beside php_ini"),
             ("path = \"y\"\nuser_variable = \"u\"", "user_variable stands without a layout"),
             ("layout = \"php-files\"\npath = \"no/such\"", "no/such"),
+            ("path = \"y\"\nmoving = \"move\"", "moving stands without a layout or php_ini"),
+            ("path = \"y\"\nmoving_to = \"z\"", "moving_to stands without a layout or php_ini"),
+            (
+                "layout = \"mini\"\npath = \"no/such\"\nmoving = \"move\"",
+                "c.toml:4:10: connections.file.moving stands without moving_to",
+            ),
+            (
+                "layout = \"mini\"\npath = \"no/such\"\nmoving_to = \"z\"",
+                "c.toml:4:13: connections.file.moving_to stands without moving; accepted",
+            ),
+            (
+                "layout = \"mini\"\npath = \"no/such\"\nmoving = \"hush\"\nmoving_to = \"z\"",
+                "c.toml:4:10: connections.file.moving is no stage of a move; accepted: prepare, move, done",
+            ),
         ] {
             let error = open(lines).await.unwrap_err();
             assert!(error.contains(told), "{error}");

@@ -31,6 +31,8 @@ mod variables;
 
 pub use error::LayoutError;
 pub use ground::{Change, DataChange, Ground, Held, LockChange, Matter, Seen, View};
+#[cfg(feature = "config")]
+pub use moving::Move;
 pub use moving::{Moving, Stage, UnknownStage};
 #[cfg(feature = "laravel")]
 pub use named::LaravelApp;

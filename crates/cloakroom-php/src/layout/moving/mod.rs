@@ -15,6 +15,8 @@ mod aside;
 mod carry;
 mod flag;
 mod store;
+#[cfg(feature = "config")]
+mod table;
 mod whole;
 
 use std::future::Future;
@@ -26,6 +28,8 @@ use cloakroom::store::{Store, StoreError, StoreFuture};
 
 use super::ground::Ground;
 use super::store::PhpSessions;
+#[cfg(feature = "config")]
+pub use table::Move;
 
 /// How far the move is. Every instance of a service goes from one to the next before any goes one further.
 ///
