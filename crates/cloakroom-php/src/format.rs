@@ -153,8 +153,15 @@ impl Document {
     ///
     /// [`EncodeError::Type`] for what PHP has no counterpart of.
     pub fn from_serde<T: ::serde::Serialize + ?Sized>(value: &T) -> Result<Self, EncodeError> {
+        Self::from_serde_within(value, Limits::default())
+    }
+
+    pub(crate) fn from_serde_within<T: ::serde::Serialize + ?Sized>(
+        value: &T,
+        limits: Limits,
+    ) -> Result<Self, EncodeError> {
         let mut document = Self::default();
-        document.root = crate::serde::append(&mut document, value, Limits::default())?;
+        document.root = crate::serde::append(&mut document, value, limits)?;
         Ok(document)
     }
 }

@@ -3,8 +3,8 @@
 use ::serde::de::{DeserializeSeed, Deserializer, Error};
 use cloakroom::store::{ForeignCodec, ForeignError, ForeignValue};
 
-use crate::serde::from_value_seed;
-use crate::{Document, Encoding};
+use crate::serde::{DEPTH, from_value_seed};
+use crate::{Document, EncodeError, Encoding, Limits};
 
 /// See [`Conventions`](cloakroom::store::Conventions).
 #[derive(Debug)]
@@ -16,7 +16,12 @@ impl ForeignCodec for PhpValues {
     }
 
     fn encode(&self, value: &ForeignValue<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(Document::from_serde(value)?.encode(Encoding::Serialize)?)
+        let limits = Limits::default().with_depth(DEPTH as usize);
+        match Document::from_serde_within(value, limits) {
+            Ok(document) => Ok(document.encode(Encoding::Serialize)?),
+            Err(EncodeError::Depth(levels)) => Err(TooDeep(levels).into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// `serialize()` begins with a letter, and `:` or `;` behind it. Nothing of this library's does: in MessagePack a letter is a number of that
@@ -41,6 +46,13 @@ impl ForeignCodec for PhpValues {
     }
 }
 
+/// PHP could keep it; nothing here could read it, nor put it into PHP's session.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it is nested deeper than {0} levels and could not be read again: keep what is deeper as text of its own, such as JSON"
+)]
+struct TooDeep(usize);
+
 /// Hands the deserializer on.
 struct Taking<'t>(&'t mut dyn FnMut(&mut dyn erased_serde::Deserializer<'_>) -> Result<(), ForeignError>);
 
@@ -54,7 +66,48 @@ impl<'d> DeserializeSeed<'d> for Taking<'_> {
 
 #[cfg(test)]
 mod tests {
+    use cloakroom::payload::PayloadBuilder;
+
     use super::*;
+    use crate::Format;
+    use crate::layout::coding::{Coding, Form};
+    use crate::layout::variables::write;
+
+    /// So many lists, each in the one around it.
+    struct Nested(usize);
+
+    impl ::serde::Serialize for Nested {
+        fn serialize<S: ::serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            match self.0 {
+                0 => to.serialize_i64(7),
+                levels => [Nested(levels - 1)].serialize(to),
+            }
+        }
+    }
+
+    /// At `set`, where whoever sets it is told, and not at the commit.
+    #[test]
+    fn s63_what_could_not_be_read_again_is_refused_where_it_is_set_with_the_depth_and_what_to_do() {
+        let told = PhpValues.encode(&&Nested(129)).unwrap_err().to_string();
+        assert!(told.contains("deeper than 128 levels") && told.contains("as text of its own"), "{told}");
+        let text = PhpValues.encode(&&Nested(128)).unwrap();
+        let mut taken = false;
+        PhpValues
+            .decode(&text, &mut |from| {
+                taken = erased_serde::deserialize::<serde_json::Value>(from).is_ok();
+                Ok(())
+            })
+            .unwrap();
+        assert!(taken);
+        // And every format of PHP's takes it.
+        let mut entries = PayloadBuilder::default();
+        entries.push("deep", &text);
+        let wanted = entries.finish();
+        for format in Format::ALL {
+            let coding = Coding::from(Form::Handler(*format));
+            write(&coding, None, &wanted, false, Default::default()).unwrap();
+        }
+    }
 
     #[test]
     fn what_serialize_wrote_is_told_from_what_this_library_writes() {

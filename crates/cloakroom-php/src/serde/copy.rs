@@ -33,7 +33,10 @@ impl Serialize for Level<'_> {
             Kind::Array => {
                 let Some(array) = value.as_array() else { return serializer.serialize_none() };
                 let Some(left) = self.left.checked_sub(1) else {
-                    return Err(S::Error::custom("it is nested too deep to be copied"));
+                    let why = format_args!(
+                        "it is nested deeper than {DEPTH} levels, and no value is copied that is"
+                    );
+                    return Err(S::Error::custom(why));
                 };
                 let inside = |value| Level { value, left };
                 if array.is_list() {

@@ -16,8 +16,8 @@ mod copy;
 mod de;
 mod ser;
 
-/// How deep a conversion follows a PHP value, in either direction: each level takes some of the thread's stack.
-const DEPTH: u32 = 128;
+/// How deep a conversion follows a PHP value: each level takes some of the thread's stack.
+pub(crate) const DEPTH: u32 = 128;
 
 pub use de::{from_value, from_value_seed};
 pub(crate) use ser::append;
