@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::save_path::{SavePathError, auth, host_and_port, query_of};
+use super::options::{Options, host_and_port};
+use super::save_path::SavePathError;
 
 /// A cluster in phpredis' `session.save_path`.
 ///
@@ -44,13 +45,10 @@ impl fmt::Debug for ClusterPath {
 
 /// Reads it. What is no node is passed over, as phpredis does, unless nothing is left.
 pub(super) fn cluster(path: &str) -> Result<ClusterPath, SavePathError> {
-    let options = query_of(path);
-    let last =
-        |name: &str| options.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let named = options.iter().filter(|(key, _)| key.starts_with("seed[") && key.ends_with(']'));
+    let options = Options::of(path);
     let mut tls = false;
     let mut seeds = Vec::new();
-    for (_, seed) in named {
+    for seed in options.values(|key| key.starts_with("seed[") && key.ends_with(']')) {
         let (scheme, place) = seed.split_once("://").unwrap_or(("tcp", seed));
         // A node without its port is none.
         let port = place.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
@@ -62,13 +60,13 @@ pub(super) fn cluster(path: &str) -> Result<ClusterPath, SavePathError> {
     if seeds.is_empty() {
         return Err(SavePathError::Seeds);
     }
-    let seconds = last("timeout").and_then(|text| text.trim().parse().ok()).unwrap_or(0.0);
-    let failover = last("failover").unwrap_or_default();
-    let (user, password) = auth(&options);
+    let seconds = options.last("timeout").and_then(|text| text.trim().parse().ok()).unwrap_or(0.0);
+    let failover = options.last("failover").unwrap_or_default();
+    let (user, password) = options.auth();
     Ok(ClusterPath {
         seeds,
         tls,
-        prefix: last("prefix").map(str::to_owned),
+        prefix: options.last("prefix").map(str::to_owned),
         user,
         password,
         timeout: Duration::try_from_secs_f64(seconds).unwrap_or_default(),

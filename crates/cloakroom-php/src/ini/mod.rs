@@ -23,6 +23,7 @@
 
 mod cluster_path;
 mod findings;
+mod options;
 mod read;
 mod save_path;
 mod session;

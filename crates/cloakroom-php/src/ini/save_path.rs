@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
+use super::options::{Options, host_and_port};
 
 /// A `session.save_path` that cannot be read, and what to write instead. It never repeats the path: there may be a password in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,75 +141,26 @@ fn server(at: usize, url: &str) -> Result<RedisServer, SavePathError> {
         }
         _ => return Err(SavePathError::Address(at)),
     };
-    let options = query_of(query);
-    let last =
-        |name: &str| options.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    let number = |name: &'static str, otherwise: u32| match last(name) {
+    let options = Options::of(query);
+    let number = |name: &'static str, otherwise: u32| match options.last(name) {
         None => Ok(otherwise),
         Some(value) => value.trim().parse().map_err(|_| SavePathError::Number(at, name)),
     };
-    let timeout = match last("timeout") {
+    let timeout = match options.last("timeout") {
         None => 0.0,
         Some(value) => value.trim().parse::<f64>().map_err(|_| SavePathError::Number(at, "timeout"))?,
     };
-    let (user, password) = auth(&options);
+    let (user, password) = options.auth();
     Ok(RedisServer {
         address,
         weight: number("weight", 1)?,
         database: number("database", 0)?,
-        prefix: last("prefix").map(str::to_owned),
+        prefix: options.last("prefix").map(str::to_owned),
         user,
         password,
         timeout: Duration::try_from_secs_f64(timeout).unwrap_or_default(),
-        persistent: last("persistent").is_some_and(|value| value != "0" && !value.is_empty()),
+        persistent: options.last("persistent").is_some_and(|value| value != "0" && !value.is_empty()),
     })
-}
-
-pub(super) fn host_and_port(text: &str) -> Option<(String, u16)> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(bracketed) => bracketed.split_once(']')?,
-        None => {
-            text.split_once(':').map_or((text, ""), |(host, _)| (host, text.get(host.len()..).unwrap_or("")))
-        }
-    };
-    let port = match port.strip_prefix(':') {
-        None if port.is_empty() => 6379,
-        None => return None,
-        // PHP takes no sign here; `parse` would.
-        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => port.parse().ok()?,
-        Some(_) => return None,
-    };
-    (!host.is_empty()).then(|| (host.to_owned(), port))
-}
-
-/// `auth=PASSWORD`, `auth[]=USER&auth[]=PASSWORD`, or `auth[user]=USER&auth[pass]=PASSWORD`.
-pub(super) fn auth(options: &[(String, String)]) -> (Option<String>, Option<String>) {
-    let named = |names: &[&str]| {
-        options.iter().find(|(key, _)| names.contains(&key.as_str())).map(|(_, value)| value.clone())
-    };
-    if let Some(password) = named(&["auth"]) {
-        return (None, Some(password));
-    }
-    let mut listed = options.iter().filter(|(key, _)| key == "auth[]").map(|(_, value)| value.clone());
-    match (listed.next(), listed.next()) {
-        (Some(user), Some(password)) => (Some(user), Some(password)),
-        (Some(password), None) => (None, Some(password)),
-        (None, _) => (
-            named(&["auth[user]", "auth[0]", "auth[username]"]),
-            named(&["auth[pass]", "auth[1]", "auth[password]"]),
-        ),
-    }
-}
-
-/// As PHP's `parse_str` takes it apart.
-pub(super) fn query_of(query: &str) -> Vec<(String, String)> {
-    let decoded = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
-    query
-        .split('&')
-        .filter(|part| !part.is_empty())
-        .map(|part| part.split_once('=').unwrap_or((part, "")))
-        .map(|(key, value)| (decoded(key), decoded(value)))
-        .collect()
 }
 
 /// Where PHP's own handler `files` keeps sessions: `PATH`, `N;PATH` or `N;MODE;PATH`.
