@@ -49,7 +49,7 @@ impl Core {
         if abandoned() {
             return Err(Trouble::Abandoned);
         }
-        if form.tells_end() {
+        if form.is_entry() {
             write_ends(&mut changes, view);
         }
         let mut hands = Vec::with_capacity(targets.len());
@@ -88,7 +88,7 @@ impl Core {
         let Some(data) = &seen.data else {
             // What mini has made and not written yet is no session.
             let is_there = |path: PathBuf| {
-                path.symlink_metadata().is_ok_and(|there| !form.tells_end() || there.len() > 0)
+                path.symlink_metadata().is_ok_and(|there| !form.is_entry() || there.len() > 0)
             };
             return Ok((!path.is_some_and(is_there)).then_some(hand));
         };
@@ -171,7 +171,7 @@ impl Core {
             if Some(at) != old && Some(at) != heir {
                 self.set_beside(hand, form, change)?;
             }
-            if !form.leases_beside() {
+            if !form.is_entry() {
                 self.lock(hand, change)?;
             }
         }
@@ -206,7 +206,7 @@ impl Core {
             _ => (None, Timestamp::default()),
         };
         let kept = kept_after(change, form, hand);
-        let old = (!form.is_replaced()).then(|| old.clone());
+        let old = (!form.is_entry()).then(|| old.clone());
         let intent = Intent { kept, file, identity: Identity::of(&there), old, new, used, heir };
         let at = self.places.intent(&hand.target.key);
         let written = kept::write(&at, &intent.encode(), intent.kept.due(), self.flushes())
@@ -311,7 +311,7 @@ impl Core {
                 file_under(file, form.modified(*until))?;
             }
         }
-        if change.beside.is_some() || form.leases_beside() && change.lock != LockChange::Keep {
+        if change.beside.is_some() || form.is_entry() && change.lock != LockChange::Keep {
             let kept = kept_after(change, form, hand);
             // That a session was used need not survive a power failure; that it ended must.
             let flush = self.flushes() && change.data == DataChange::Delete;
@@ -357,7 +357,7 @@ fn kept_after(change: &Change, form: Form, hand: &Hand<'_>) -> Kept {
         (kept.bytes, kept.until) = (bytes.clone(), *until);
     }
     kept.lease = match change.lock {
-        _ if !form.leases_beside() || change.data == DataChange::Delete => None,
+        _ if !form.is_entry() || change.data == DataChange::Delete => None,
         LockChange::Keep => kept.lease,
         LockChange::Hold(lease) => Some(lease),
         LockChange::Free => None,

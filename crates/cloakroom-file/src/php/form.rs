@@ -21,20 +21,14 @@ impl Form {
         Form { in_file: layout.in_file(), lifetime: layout.lifetime() }
     }
 
-    /// Whether a lease is kept beside the session. Else it is the lock of the file, which PHP takes for as long as a request runs. mini has the lock for
-    /// as long as it writes: it reads before, so that a write that had to wait for a lease would undo what was written under it.
-    pub(super) fn leases_beside(self) -> bool {
-        self.in_file == InFile::CacheEntry
-    }
-
-    /// Whether the file itself says when the session ends, so that it has to be written for that.
-    pub(super) fn tells_end(self) -> bool {
-        self.in_file == InFile::CacheEntry
-    }
-
-    /// Whether another file takes the place of one that is written. PHP goes by the file that it has opened, so its sessions are written over in place; mini reads
-    /// without a lock, and half an entry is no session to it.
-    pub(super) fn is_replaced(self) -> bool {
+    /// Whether the file is an entry of mini's cache, and not a session of PHP's own. Then
+    ///
+    /// - the file itself says when the session ends, and has to be written for that;
+    /// - another file takes the place of one that is written, for mini reads without a lock, and half an entry is no session to it. PHP goes by the
+    ///   file that it has opened, so its sessions are written over in place;
+    /// - a lease is kept beside the session, for mini has the lock for as long as it writes, and reads before: a write of its that had to wait for a lease
+    ///   would undo what was written under it. With PHP a lease is the lock, which PHP takes for as long as a request runs.
+    pub(super) fn is_entry(self) -> bool {
         self.in_file == InFile::CacheEntry
     }
 

@@ -106,7 +106,7 @@ impl Core {
             }
             return self.sighted(target, form, &file, None);
         }
-        if form.leases_beside() {
+        if form.is_entry() {
             // Somebody writes it, which takes a moment.
             return Ok(Glance::Wait);
         }

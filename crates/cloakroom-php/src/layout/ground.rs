@@ -62,6 +62,9 @@ pub trait Ground: Send + Sync + 'static {
 }
 
 /// What a change is about, for a place that keeps some things more surely than others.
+///
+/// A place has to decide about each of them, for one that it passed over would be acknowledged without what it was to wait for: so this is exhaustive, and so are
+/// the kinds of changes, each of which a place has to be able to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Matter {
     /// A lock, or how long a session lives: lost, it only ends earlier.

@@ -61,6 +61,9 @@ pub struct Layout {
 }
 
 /// What a file has of a session, where the sessions are in files.
+///
+/// Whoever reads such files has to know each form, for one that is taken for another is a session that is lost: so this is exhaustive, and a further form
+/// breaks what matches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InFile {
     /// The value. Its time of modification is when it was last used.
