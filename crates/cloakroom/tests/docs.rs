@@ -40,6 +40,34 @@ fn every_relative_link_leads_to_a_file() {
     }
 }
 
+/// Files and folders by their names or the ends of their paths, wherever they are.
+#[test]
+fn what_the_architecture_names_is_there() {
+    let text = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let mut sources = Vec::new();
+    for dir in ["crates", "examples", "bench", "fuzz"] {
+        files(&root().join(dir), ".rs", &mut sources);
+        files(&root().join(dir), ".lua", &mut sources);
+    }
+    let sources: Vec<String> = sources.iter().map(|path| path.display().to_string()).collect();
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-./".contains(c)));
+    let mut seen = 0;
+    for word in words.map(|word| word.trim_end_matches('.')) {
+        let part = match word {
+            // What is left of `./test` and `php_*.lua`.
+            rest if rest.starts_with('.') || rest == "/" => continue,
+            folder if folder.ends_with('/') => format!("/{folder}"),
+            file if file.ends_with(".rs") || file.ends_with(".lua") => format!("/{file}"),
+            _ => continue,
+        };
+        let is_it =
+            |path: &String| if part.ends_with('/') { path.contains(&part) } else { path.ends_with(&part) };
+        assert!(sources.iter().any(is_it), "docs/architecture.md: {word}");
+        seen += 1;
+    }
+    assert!(seen > 100, "{seen}");
+}
+
 /// The names of all tests: after `fn`, or listed for one of the macros that make several tests of one function.
 fn tests() -> BTreeSet<String> {
     let mut sources = Vec::new();
