@@ -17,7 +17,7 @@ pub const FORMATS: [&str; 5] = ["php", "php_serialize", "php_binary", "igbinary"
 /// The page of these tests, behind what an application of its own begins with.
 pub fn page(begins: &str) -> String {
     let parts = [begins, include_str!("../php/page.php")].map(|part| part.trim_start_matches("<?php"));
-    format!("<?php{}", parts.concat())
+    format!("<?php\n{}", parts.join("\n"))
 }
 
 /// For a busy machine, on which PHP may keep a session for long.
