@@ -1,24 +1,21 @@
-//! Requests to a store with everything filled in, for tests that care about one field.
+//! Requests to a store with everything filled in, for tests that care about one field: those of `cloakroom_testing`, with keys and data of which nothing
+//! matters but which they are.
 
-#![allow(dead_code)] // Each test binary uses some of it.
+#![allow(dead_code, unused_imports)] // Each test binary uses some of it.
 
 use std::future::Future;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use cloakroom::payload::{Payload, PayloadBuilder};
-use cloakroom::record::{Device, Lifetime, Version};
-use cloakroom::store::{
-    BindUser, Commit, Create, Deadlines, End, EndCause, OldId, Rename, Store, StoreError, StoreFuture,
-};
-use cloakroom::{OpId, RecordId, StoreKey, UserId};
+use cloakroom::payload::Payload;
+use cloakroom::record::{Lifetime, Version};
+use cloakroom::store::{BindUser, Commit, Create, Rename, Store, StoreError, StoreFuture};
+use cloakroom::{OpId, RecordId, StoreKey};
 
-pub(crate) const MARKER: Duration = Duration::from_secs(60);
-pub(crate) const IDLE: Duration = Duration::from_secs(1800);
-pub(crate) const LIFETIME: Lifetime =
-    Lifetime { idle: IDLE, absolute: Duration::from_secs(86_400), renewal: None };
+use cloakroom_testing::requests::{self, ABSOLUTE};
+pub(crate) use cloakroom_testing::requests::{IDLE, MARKER, end, user};
+
+pub(crate) const LIFETIME: Lifetime = Lifetime { idle: IDLE, absolute: ABSOLUTE, renewal: None };
 
 /// The answer of a store that answers at once.
 pub(crate) fn now<T: Unpin>(mut future: StoreFuture<T>) -> Result<T, StoreError> {
@@ -52,67 +49,24 @@ pub(crate) fn record_id(n: u64) -> RecordId {
     RecordId::from_bytes((u128::from(n)).to_le_bytes())
 }
 
-pub(crate) fn user(name: &str) -> UserId {
-    UserId::new(name).unwrap()
-}
-
 pub(crate) fn payload(value: &[u8]) -> Payload {
-    let mut builder = PayloadBuilder::default();
-    assert!(builder.push("k", value));
-    builder.finish()
+    requests::data(&[("k", value)])
 }
 
 pub(crate) fn bind(name: &str, cap: Option<u32>) -> BindUser {
-    let device = Device { address: "192.0.2.1".into(), agent: "test".into() };
-    BindUser { user: user(name), device: Some(Arc::new(device)), cap: cap.and_then(NonZeroU32::new) }
+    BindUser { cap: cap.and_then(NonZeroU32::new), ..requests::bind(&user(name)) }
 }
 
 pub(crate) fn create(key: StoreKey) -> Create {
-    let op = OpId::generate();
-    Create {
-        key,
-        op,
-        record_id: RecordId::generate(),
-        lifetime: LIFETIME,
-        bind: None,
-        payload: payload(b"v"),
-        marker: MARKER,
-    }
+    requests::create(key, payload(b"v"))
 }
 
 pub(crate) fn commit(key: StoreKey, expected: Version) -> Commit {
-    Commit {
-        key,
-        op: OpId::generate(),
-        expected,
-        base: None,
-        lease: None,
-        release: false,
-        epoch: 0,
-        payload: payload(b"w"),
-        slide: Some(IDLE),
-    }
+    requests::commit(key, expected, payload(b"w"))
 }
 
 pub(crate) fn rename(from: StoreKey, to: StoreKey, expected: Version) -> Rename {
-    Rename {
-        from,
-        to,
-        op: OpId::generate(),
-        expected,
-        lease: None,
-        epoch: 0,
-        payload: payload(b"w"),
-        bind: None,
-        deadlines: Deadlines::Keep { renewal: None },
-        slide: Some(IDLE),
-        old: OldId::Dead,
-        marker: MARKER,
-    }
-}
-
-pub(crate) fn end(key: StoreKey) -> End {
-    End { key, op: OpId::generate(), cause: EndCause::Destroyed, marker: MARKER }
+    requests::rename(from, to, expected, payload(b"w"))
 }
 
 /// Purges until there is nothing left to purge.
