@@ -11,6 +11,7 @@
 //! | [`history`] | was it as if one after the other? Recorded histories, and a checker for them |
 //! | [`processes`] | do processes exclude each other, and does one that is killed take anything along? |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
+//! | [`hand_on!`] | what a store around another one leaves as it is |
 //! | [`requests`] | requests to a store with everything filled in |
 //! | [`chain`] | all that an error says, with what lies underneath it |
 //!
@@ -20,6 +21,7 @@ mod chain;
 mod clock;
 pub mod conformance;
 pub mod fault;
+mod hand_on;
 pub mod history;
 pub mod processes;
 mod push;

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Weak};
 
-use cloakroom::clock::Timestamp;
+use cloakroom::StoreKey;
 use cloakroom::store::{
-    Acquire, Acquired, ChangeListener, Commit, Committed, Create, Created, End, Ended, Loaded, Purged,
-    PushStore, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage,
-    Store, StoreFuture, StoreStats, Summary, Touch, Touched,
+    ChangeListener, Commit, Committed, Create, Created, End, Ended, PushStore, Rename, Renamed, Revoke,
+    Revoked, Store, StoreFuture, Summary, Touch, Touched,
 };
-use cloakroom::{StoreKey, UserId};
 use parking_lot::Mutex;
 
 /// One node's handle on a store that others use as well and that tells each of them of every change, with the ways in which
@@ -162,22 +160,6 @@ impl PushStore for PushingStore {
 }
 
 impl Store for PushingStore {
-    fn name(&self) -> &'static str {
-        self.store.name()
-    }
-
-    fn conventions(&self) -> Option<cloakroom::store::Conventions> {
-        self.store.conventions()
-    }
-
-    fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
-        self.store.load(key)
-    }
-
-    fn load_many(&self, keys: Vec<StoreKey>) -> StoreFuture<Vec<Loaded>> {
-        self.store.load_many(keys)
-    }
-
     fn create(&self, request: Create) -> StoreFuture<Created> {
         let key = request.key;
         self.told(self.store.create(request), move |answer| match answer {
@@ -212,53 +194,12 @@ impl Store for PushingStore {
         })
     }
 
-    fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
-        self.store.acquire(request)
-    }
-
-    fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
-        self.store.renew(request)
-    }
-
-    fn release(&self, request: Release) -> StoreFuture<Released> {
-        self.store.release(request)
-    }
-
-    fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
-        self.store.list_user(user)
-    }
-
     fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
         self.told(self.store.revoke(request), |answer| keys_of([], &answer.ended))
     }
 
-    fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {
-        self.store.scan(from)
-    }
-
-    fn purge(&self, limit: usize) -> StoreFuture<Purged> {
-        self.store.purge(limit)
-    }
-
-    fn stats(&self) -> StoreFuture<StoreStats> {
-        self.store.stats()
-    }
-
-    fn now(&self) -> StoreFuture<Timestamp> {
-        self.store.now()
-    }
-
-    fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
-        self.store.released(key)
-    }
-
-    fn tell_expired(
-        &self,
-        listener: std::sync::Weak<dyn cloakroom::store::ExpiryListener>,
-        remembered: std::time::Duration,
-    ) {
-        self.store.tell_expired(listener, remembered);
-    }
+    crate::hand_on!(store: name conventions load load_many acquire renew release list_user scan purge);
+    crate::hand_on!(store: stats now released tell_expired);
 }
 
 impl std::fmt::Debug for PushingStore {

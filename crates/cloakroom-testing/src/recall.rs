@@ -4,14 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloakroom::clock::Timestamp;
+use cloakroom::StoreKey;
 use cloakroom::record::{Record, Version};
-use cloakroom::store::{
-    Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreFuture, StoreStats,
-    Summary, Touch, Touched,
-};
-use cloakroom::{StoreKey, UserId};
+use cloakroom::store::{Acquire, Acquired, Commit, Committed, Create, Created, Loaded, Store, StoreFuture};
 
 /// Passes everything on to another store, and gives each commit the record that it replaces
 /// ([`Commit::base`]), as the engine does: it remembers what it has seen. A store that makes use of the record is to pass
@@ -68,14 +63,6 @@ impl fmt::Debug for RecallStore {
 }
 
 impl Store for RecallStore {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn conventions(&self) -> Option<cloakroom::store::Conventions> {
-        self.inner.conventions()
-    }
-
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         self.then(self.inner.load(key), move |this, loaded| this.keep_loaded(key, loaded))
     }
@@ -105,18 +92,6 @@ impl Store for RecallStore {
         })
     }
 
-    fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
-        self.inner.rename(request)
-    }
-
-    fn touch(&self, request: Touch) -> StoreFuture<Touched> {
-        self.inner.touch(request)
-    }
-
-    fn end(&self, request: End) -> StoreFuture<Ended> {
-        self.inner.end(request)
-    }
-
     fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
         let key = request.key;
         self.then(self.inner.acquire(request), move |this, acquired| {
@@ -126,47 +101,6 @@ impl Store for RecallStore {
         })
     }
 
-    fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
-        self.inner.renew(request)
-    }
-
-    fn release(&self, request: Release) -> StoreFuture<Released> {
-        self.inner.release(request)
-    }
-
-    fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
-        self.inner.list_user(user)
-    }
-
-    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
-        self.inner.revoke(request)
-    }
-
-    fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {
-        self.inner.scan(from)
-    }
-
-    fn purge(&self, limit: usize) -> StoreFuture<Purged> {
-        self.inner.purge(limit)
-    }
-
-    fn stats(&self) -> StoreFuture<StoreStats> {
-        self.inner.stats()
-    }
-
-    fn now(&self) -> StoreFuture<Timestamp> {
-        self.inner.now()
-    }
-
-    fn released(&self, key: StoreKey) -> Option<StoreFuture<()>> {
-        self.inner.released(key)
-    }
-
-    fn tell_expired(
-        &self,
-        listener: std::sync::Weak<dyn cloakroom::store::ExpiryListener>,
-        remembered: std::time::Duration,
-    ) {
-        self.inner.tell_expired(listener, remembered);
-    }
+    crate::hand_on!(inner: name conventions rename touch end renew release list_user revoke scan purge);
+    crate::hand_on!(inner: stats now released tell_expired);
 }

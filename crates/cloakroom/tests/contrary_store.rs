@@ -6,21 +6,13 @@ mod house;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use cloakroom::store::*;
-use cloakroom::{ErrorKind, MemoryStore, SessionConfig, StoreKey, UserId};
+use cloakroom::store::{Rename, Renamed, Store, StoreFuture};
+use cloakroom::{ErrorKind, MemoryStore, SessionConfig};
 use cloakroom_testing::ManualClock;
 use house::House;
 
 /// Says of every id that a session is to be given that it is taken.
 struct Taken(MemoryStore);
-
-macro_rules! passed_on {
-    ($($call:ident($of:ty) -> $answer:ty,)*) => {
-        $(fn $call(&self, request: $of) -> StoreFuture<$answer> {
-            self.0.$call(request)
-        })*
-    };
-}
 
 impl Store for Taken {
     fn name(&self) -> &'static str {
@@ -31,25 +23,8 @@ impl Store for Taken {
         StoreFuture::ready(Ok(Renamed::Exists))
     }
 
-    fn stats(&self) -> StoreFuture<StoreStats> {
-        self.0.stats()
-    }
-
-    passed_on! {
-        load(StoreKey) -> Loaded,
-        load_many(Vec<StoreKey>) -> Vec<Loaded>,
-        create(Create) -> Created,
-        commit(Commit) -> Committed,
-        touch(Touch) -> Touched,
-        end(End) -> Ended,
-        acquire(Acquire) -> Acquired,
-        renew(Renew) -> Renewed,
-        release(Release) -> Released,
-        list_user(UserId) -> Vec<Summary>,
-        revoke(Revoke) -> Revoked,
-        scan(ScanFrom) -> ScanPage,
-        purge(usize) -> Purged,
-    }
+    cloakroom_testing::hand_on!(0: load load_many create commit touch end acquire renew release);
+    cloakroom_testing::hand_on!(0: list_user revoke scan purge stats now);
 }
 
 #[test]

@@ -9,14 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use cloakroom::payload::PayloadBuilder;
 use cloakroom::record::Lifetime;
-use cloakroom::store::{
-    Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
-    Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Snapshot, Store, StoreFuture,
-    StoreStats, Summary, Touch, Touched,
-};
+use cloakroom::store::{Acquire, Acquired, Create, Created, Loaded, Snapshot, Store, StoreFuture};
 use cloakroom::{
     Codec, ErrorKind, Event, OnObsoleteId, OnUnavailable, OpId, RecordId, SessionConfig, SessionId, StoreKey,
-    UserId,
 };
 use cloakroom_testing::{Fault, ManualClock, Op, ReferenceStore};
 use data_encoding::BASE64URL_NOPAD;
@@ -324,48 +319,9 @@ impl Store for Forgetful {
     fn name(&self) -> &'static str {
         "forgetful"
     }
-    fn create(&self, request: Create) -> StoreFuture<Created> {
-        self.inner.create(request)
-    }
-    fn commit(&self, request: Commit) -> StoreFuture<Committed> {
-        self.inner.commit(request)
-    }
-    fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
-        self.inner.rename(request)
-    }
-    fn touch(&self, request: Touch) -> StoreFuture<Touched> {
-        self.inner.touch(request)
-    }
-    fn end(&self, request: End) -> StoreFuture<Ended> {
-        self.inner.end(request)
-    }
-    fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
-        self.inner.acquire(request)
-    }
-    fn renew(&self, request: Renew) -> StoreFuture<Renewed> {
-        self.inner.renew(request)
-    }
-    fn release(&self, request: Release) -> StoreFuture<Released> {
-        self.inner.release(request)
-    }
-    fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
-        self.inner.list_user(user)
-    }
-    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
-        self.inner.revoke(request)
-    }
-    fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {
-        self.inner.scan(from)
-    }
-    fn purge(&self, limit: usize) -> StoreFuture<Purged> {
-        self.inner.purge(limit)
-    }
-    fn stats(&self) -> StoreFuture<StoreStats> {
-        self.inner.stats()
-    }
-    fn now(&self) -> StoreFuture<cloakroom::clock::Timestamp> {
-        self.inner.now()
-    }
+
+    cloakroom_testing::hand_on!(inner: create commit rename touch end acquire renew release list_user);
+    cloakroom_testing::hand_on!(inner: revoke scan purge stats now);
 }
 
 #[tokio::test]
