@@ -18,7 +18,7 @@ use cloakroom::store::{
 use cloakroom::{OpId, RecordId, UserId};
 use cloakroom_sqlite::SqliteStore;
 use cloakroom_testing::processes::rounds;
-use cloakroom_testing::{ManualClock, ReferenceStore};
+use cloakroom_testing::{ManualClock, ReferenceStore, Rng};
 use support::*;
 
 /// Few, so that requests of a batch meet.
@@ -37,7 +37,7 @@ async fn run(seed: u64) {
     let clock = ManualClock::new();
     let store = SqliteStore::builder(dir.path().join("s.db")).clock(clock.clone()).open().await.unwrap();
     let model = ReferenceStore::with_clock(clock.clone());
-    let mut dice = Dice(seed * 2 + 1);
+    let mut dice = Rng::new(seed * 2 + 1);
     let mut versions = vec![Version::first(OpId::from_u64(1)); KEYS as usize];
     let mut ops = vec![OpId::generate()];
     for batch in 0..30 {
@@ -79,17 +79,16 @@ enum Request {
 }
 
 impl Request {
-    fn random(dice: &mut Dice, versions: &[Version], ops: &mut Vec<OpId>) -> Self {
+    fn random(dice: &mut Rng, versions: &[Version], ops: &mut Vec<OpId>) -> Self {
         let at = dice.below(KEYS);
         let (key, other) = (key(at), key(dice.below(KEYS)));
         // Now and then a request is executed a second time, or under a name that another one has.
-        let op =
-            if dice.below(8) == 0 { ops[dice.below(ops.len() as u64) as usize] } else { OpId::generate() };
+        let op = if dice.below(8) == 0 { ops[dice.index(ops.len())] } else { OpId::generate() };
         ops.push(op);
         let expected = versions[at as usize];
         let lease = (dice.below(3) == 0)
             .then(|| LeaseRef { owner: LeaseOwner(dice.below(3).into()), hold: dice.below(3) });
-        let user = UserId::new(USERS[dice.below(3) as usize]).unwrap();
+        let user = UserId::new(USERS[dice.index(3)]).unwrap();
         let cap = NonZeroU32::new(dice.below(4) as u32);
         let bind = (dice.below(2) == 0).then(|| BindUser { user: user.clone(), device: None, cap });
         let lifetime =
@@ -163,17 +162,4 @@ fn text_of<A: Debug + Unpin + 'static>(
     answer: StoreFuture<A>,
 ) -> std::pin::Pin<Box<dyn Future<Output = String>>> {
     Box::pin(async move { format!("{:?}", answer.await.unwrap()) })
-}
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
 }

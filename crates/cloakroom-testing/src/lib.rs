@@ -12,6 +12,7 @@
 //! | [`processes`] | do processes exclude each other, and does one that is killed take anything along? |
 //! | [`ReferenceStore`] | the smallest correct store: a worked example, and a model to compare with |
 //! | [`hand_on!`] | what a store around another one leaves as it is |
+//! | [`Rng`] | choices that a seed repeats |
 //! | [`requests`] | requests to a store with everything filled in |
 //! | [`chain`] | all that an error says, with what lies underneath it |
 //!
@@ -37,4 +38,5 @@ pub use fault::{Fault, FaultStore, Gate};
 pub use push::PushingStore;
 pub use recall::RecallStore;
 pub use reference::ReferenceStore;
+pub use rng::Rng;
 pub use spy::{Op, SpyStore};

@@ -56,7 +56,7 @@ impl Run {
         assert!(layer.under(&mut command).status().unwrap().success(), "the child failed");
         let ops = journal::read(&journal);
         // Nothing may have passed the file layer by: all changes together are what is there.
-        let all = disk::after(&ops, disk::Fate::Kept, disk::Fate::Kept, &mut crate::rng::Rng::new(0));
+        let all = disk::after(&ops, disk::Fate::Kept, disk::Fate::Kept, &mut cloakroom_testing::Rng::new(0));
         assert!(all == disk::of(&inside), "the journal does not tell what the files are");
         ops
     }

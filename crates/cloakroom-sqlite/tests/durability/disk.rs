@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::journal::{DIRECTORY, Op};
-use crate::rng::Rng;
+use cloakroom_testing::Rng;
 
 const SECTOR: usize = 512;
 
@@ -40,8 +40,8 @@ pub type Disk = BTreeMap<String, Vec<u8>>;
 pub fn after(ops: &[Op], data: Fate, names: Fate, rng: &mut Rng) -> Disk {
     let flushed = flushed(ops);
     let is_flushed = |file, i| flushed.get(&file).is_some_and(|begun| i < *begun);
-    let percent = [10, 50, 90][rng.below(3)];
-    let until = rng.below(ops.len() + 1);
+    let percent = [10, 50, 90][rng.index(3)];
+    let until = rng.index(ops.len() + 1);
     let mut kept = |fate, i: usize| match fate {
         Fate::Lost => false,
         Fate::Kept => true,

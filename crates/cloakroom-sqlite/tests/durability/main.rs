@@ -19,7 +19,6 @@
 mod child;
 mod disk;
 mod journal;
-mod rng;
 #[path = "../support/mod.rs"]
 mod support;
 mod verdict;
@@ -28,10 +27,10 @@ use std::collections::BTreeMap;
 
 use child::Run;
 use cloakroom_sqlite::Durability;
+use cloakroom_testing::Rng;
 use cloakroom_testing::processes::{self, Line};
 use disk::Fate;
 use journal::Op;
-use rng::Rng;
 use verdict::Fault;
 
 const DATABASE: &str = "s.db";
@@ -118,8 +117,8 @@ impl Outcome {
         let mut outcome = Outcome { seed, ..Outcome::default() };
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for _ in 0..cuts {
-            let at = rng.below(ops.len() + 1);
-            let [data, names] = [0; 2].map(|_| Fate::ALL[rng.below(Fate::ALL.len())]);
+            let at = rng.index(ops.len() + 1);
+            let [data, names] = [0; 2].map(|_| Fate::ALL[rng.index(Fate::ALL.len())]);
             let disk = disk::after(&ops[..at], data, names, &mut rng);
             let dir = tempfile::tempdir().unwrap();
             disk::put(&disk, dir.path());

@@ -119,7 +119,7 @@ impl Chance {
             return None;
         }
         // Two numbers for each call, whether used or not: the n-th call's fate depends on the seed and n alone.
-        let strike = self.rng.next() % 1000;
+        let strike = self.rng.below(1000);
         let fault = self.rng.pick(&self.faults);
         fault.filter(|_| strike < u64::from(self.per_mille)).cloned()
     }

@@ -143,7 +143,7 @@ impl World {
     fn next(&mut self) -> Option<Question> {
         // Now and then time passes, or an old question is asked again, word for word.
         if self.rng.below(6) == 0 {
-            let seconds = u64::try_from(self.rng.below(150)).unwrap_or(0);
+            let seconds = self.rng.below(150);
             self.clock.advance(Duration::from_secs(seconds));
         }
         let question = match self.rng.below(8) {
@@ -163,7 +163,7 @@ impl World {
 
     fn new_question(&mut self) -> Option<Question> {
         let key = *self.rng.pick(&self.keys)?;
-        let owner = self.rng.below(3) as u128;
+        let owner = u128::from(self.rng.below(3));
         Some(match self.rng.below(16) {
             0 => Question::Load(key),
             1 => Question::LoadMany(self.keys.clone()),
@@ -179,16 +179,16 @@ impl World {
             }
             5..=7 => {
                 let mut request = requests::commit(key, self.version(&key), self.payload());
-                request.lease = requests::held(owner, self.rng.next() % 4).filter(|_| self.rng.below(3) == 0);
+                request.lease = requests::held(owner, self.rng.below(4)).filter(|_| self.rng.below(3) == 0);
                 request.release = self.rng.below(2) == 0;
-                request.epoch = (self.rng.next() % 3) as u32;
+                request.epoch = self.rng.below(3) as u32;
                 request.slide = Some(self.minutes(5)).filter(|_| self.rng.below(3) > 0);
                 Question::Commit(request)
             }
             8 | 9 => {
                 let to = self.key_for_new();
                 let mut request = requests::rename(key, to, self.version(&key), self.payload());
-                request.lease = requests::held(owner, self.rng.next() % 4).filter(|_| self.rng.below(3) == 0);
+                request.lease = requests::held(owner, self.rng.below(4)).filter(|_| self.rng.below(3) == 0);
                 request.bind = self.bind()?;
                 request.slide = Some(self.minutes(5)).filter(|_| self.rng.below(3) > 0);
                 request.marker = self.minutes(3);
@@ -232,7 +232,7 @@ impl World {
 
     /// Mostly a key nobody has used, from then on in play itself: beside the old ones, or in the place of one.
     fn key_for_new(&mut self) -> StoreKey {
-        let at = self.rng.below(self.keys.len());
+        let at = self.rng.index(self.keys.len());
         let fresh = self.keys.get(at).copied().map_or_else(requests::key, requests::successor);
         match self.rng.below(4) {
             0 => return self.keys.get(at).copied().unwrap_or(fresh),
@@ -258,18 +258,18 @@ impl World {
         let user = self.rng.pick(&self.users)?.clone();
         Some(match self.rng.below(4) {
             0 => Some(requests::bind(&user)),
-            1 => Some(requests::bind_capped(&user, (self.rng.next() % 3) as u32)),
+            1 => Some(requests::bind_capped(&user, self.rng.below(3) as u32)),
             _ => None,
         })
     }
 
     fn payload(&mut self) -> cloakroom::payload::Payload {
-        let value = vec![(self.rng.next() & 0xff) as u8; self.rng.below(40)];
+        let value = vec![self.rng.below(256) as u8; self.rng.index(40)];
         requests::data(&[("v", &value)])
     }
 
     fn minutes(&mut self, most: u32) -> Duration {
-        MINUTE * (1 + (self.rng.next() % u64::from(most)) as u32)
+        MINUTE * (1 + self.rng.below(u64::from(most)) as u32)
     }
 
     fn stale(&self, key: &StoreKey) -> bool {
