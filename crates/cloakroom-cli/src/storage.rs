@@ -90,19 +90,8 @@ impl Storage {
                 Ok::<Arc<dyn Store>, OpenError>(Arc::new(store))
             }
         });
-        let memory =
-            Driver::new("memory", &["max_sessions", "max_size"], |connection: Connection| async move {
-                let mut store = MemoryStore::builder();
-                if let Some(sessions) = connection.number("max_sessions")? {
-                    store = store.max_sessions(sessions);
-                }
-                if let Some(bytes) = connection.size("max_size")? {
-                    store = store.max_bytes(bytes);
-                }
-                Ok::<Arc<dyn Store>, OpenError>(Arc::new(store.build()))
-            });
         let redis = cloakroom_redis::driver(&Environment::of_process());
-        let drivers = Drivers::none().with(sqlite).with(memory.aliases(&["local"]));
+        let drivers = Drivers::none().with(sqlite).with(Driver::memory());
         let drivers = drivers.with(cloakroom_file::driver()).with(redis);
         let store = drivers.open(configuration).await?;
         match opened.get() {

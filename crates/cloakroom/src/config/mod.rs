@@ -44,6 +44,8 @@ mod connection;
 mod drivers;
 mod environment;
 mod error;
+#[cfg(feature = "memory")]
+mod memory;
 mod place;
 mod read;
 mod session;
