@@ -62,8 +62,8 @@ struct Inner {
     on_push: Option<OnPush>,
     /// Where what is read over it may be told of.
     line: Option<Line>,
-    /// Of its server.
-    standstill: Arc<Standstill>,
+    /// Of its server, where another one may take its place without anybody's telling.
+    standstill: Option<Arc<Standstill>>,
     state: Mutex<State>,
     /// Connections that were left, and on which calls may be waiting still.
     left: Mutex<Vec<GivenUp>>,
@@ -109,7 +109,7 @@ impl Link {
         connect_timeout: Duration,
         on_push: Option<OnPush>,
         line: Option<Line>,
-        standstill: Arc<Standstill>,
+        standstill: Option<Arc<Standstill>>,
     ) -> Self {
         let state = State { phase: Phase::Idle, epoch: 0, asked: Instant::now() };
         let inner = Arc::new(Inner {
@@ -305,12 +305,13 @@ impl Inner {
                 }
             }
             News::Silent => leave(silent()),
-            News::Awake => standstill.ended(),
+            News::Awake => standstill.iter().for_each(|standstill| standstill.ended()),
             News::Over => leave(Phase::Connecting),
         });
         let ends = Deadline::within(self.connect_timeout).ends;
         let connecting = async {
-            let connection = self.route.connect(&Opening { on_news, ends }).await?;
+            let tells_of_standstills = self.standstill.is_some();
+            let connection = self.route.connect(&Opening { on_news, ends, tells_of_standstills }).await?;
             let tracks = match &self.line {
                 Some(line) if line.is_wanted() => match line.set_up(&connection, ends).await? {
                     true => Tracks::Yes,

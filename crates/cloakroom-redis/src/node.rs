@@ -43,6 +43,7 @@ pub(crate) struct Node {
     /// Of the store's keys, to name it where the user may not use them.
     prefix: Arc<str>,
     pub(crate) time: ServerTime,
+    /// Of a node of a cluster.
     pub(crate) standstill: Arc<Standstill>,
     links: Vec<Link>,
     next_link: AtomicUsize,
@@ -81,8 +82,9 @@ impl NodeSettings {
     fn make(&self, route: Route, place: Arc<str>, at: Option<HostPort>) -> Arc<Node> {
         let route = Arc::new(route);
         let standstill = Arc::new(Standstill::new());
+        let watched = at.as_ref().map(|_| standstill.clone());
         let link = |heard, line| {
-            Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line, standstill.clone())
+            Link::new(route.clone(), place.clone(), self.connect_timeout, heard, line, watched.clone())
         };
         Arc::new(Node {
             at,
@@ -92,7 +94,7 @@ impl NodeSettings {
             ear: link(Some(self.heard.clone()), None),
             watch: self.expiry.as_ref().map(|expiry| expiry.watch(|push| link(Some(push), None))),
             time: ServerTime::new(self.clock.clone()),
-            standstill: standstill.clone(),
+            standstill,
             place: place.clone(),
             prefix: self.prefix.clone(),
         })

@@ -100,6 +100,8 @@ pub(crate) struct Opening {
     pub(crate) on_news: OnNews,
     /// By when it is to be open.
     pub(crate) ends: Instant,
+    /// Whether it is to tell that the server stood still, which takes looks at the clock.
+    pub(crate) tells_of_standstills: bool,
 }
 
 /// A connection that nobody uses for new calls.
@@ -288,7 +290,7 @@ pub(crate) async fn log_in(
     to: Option<Arc<HostPort>>,
     opening: &Opening,
 ) -> Result<Connection, RedisError> {
-    let (pipe, driving) = pipe::drive(stream, opening.on_news.clone());
+    let (pipe, driving) = pipe::drive(stream, opening.on_news.clone(), opening.tells_of_standstills);
     let runtime = Handle::current();
     let driver = Driver(runtime.spawn(driving).abort_handle());
     let greeting = pipe::log_in(&pipe, login, opening.ends).await?;

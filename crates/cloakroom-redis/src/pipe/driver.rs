@@ -23,10 +23,11 @@ const READ: usize = 32 << 10;
 /// A buffer that has grown beyond this is not kept.
 const KEPT: usize = 1 << 20;
 
-/// A pipe over this stream, and the task that drives it, to be spawned. Once that is dropped, the pipe is over.
+/// A pipe over this stream, which may tell that the server stood still, and the task that drives it, to be spawned. Once that is dropped, the pipe is over.
 pub(crate) fn drive(
     stream: Box<dyn Stream>,
     on_news: OnNews,
+    tells_of_standstills: bool,
 ) -> (Pipe, impl Future<Output = ()> + Send + 'static) {
     let pipe = Pipe(Arc::default());
     let mut driver = Driver {
@@ -38,6 +39,7 @@ pub(crate) fn drive(
         flushed: true,
         answers: Answers::new(),
         under_way: VecDeque::new(),
+        tells_of_standstills,
         quiet_since: None,
         earliest: None,
         alarm: None,
@@ -62,7 +64,8 @@ struct Driver {
     answers: Answers,
     /// In the order of their answers.
     under_way: VecDeque<Call>,
-    /// While anything is: when the server last said something, or was first asked.
+    tells_of_standstills: bool,
+    /// While anything is, and that is told: when the server last said something, or was first asked.
     quiet_since: Option<Instant>,
     /// No deadline under way is before this one.
     earliest: Option<Instant>,
@@ -117,7 +120,9 @@ impl Driver {
         }
         std::mem::swap(&mut self.sending, &mut desk.bytes);
         self.earliest = expect(&mut self.under_way, &mut desk.calls).chain(self.earliest).min();
-        self.quiet_since.get_or_insert_with(Instant::now);
+        if self.tells_of_standstills {
+            self.quiet_since.get_or_insert_with(Instant::now);
+        }
         true
     }
 

@@ -36,7 +36,7 @@ fn connected(room: usize) -> Bench {
             }
         });
     });
-    let (pipe, driving) = drive(Box::new(client), on_news);
+    let (pipe, driving) = drive(Box::new(client), on_news, true);
     Bench { pipe, server, news, awake, driver: tokio::spawn(driving) }
 }
 

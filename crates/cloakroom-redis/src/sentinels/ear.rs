@@ -49,7 +49,7 @@ impl Ear {
         let told = self.ask.clone();
         // A switch, of this service or of another; the end of the connection.
         let on_news: OnNews = Arc::new(move |_| told.notify_one());
-        let opening = Opening { on_news, ends: Instant::now() + ANSWER };
+        let opening = Opening { on_news, ends: Instant::now() + ANSWER, tells_of_standstills: false };
         let connecting = async {
             let stream = route::stream(&self.sentinel, self.tls.as_deref()).await?;
             route::log_in(stream, &self.login, None, &opening).await.map_err(|error| self.no_login(&error))
