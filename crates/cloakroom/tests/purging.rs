@@ -1,11 +1,15 @@
 //! What is past its time is removed from the store now and then, whatever becomes of one attempt.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod store_requests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom::store::Store;
 use cloakroom::{ErrorKind, MemoryStore, Outcome, SessionConfig, SessionManager};
 use cloakroom_testing::{Fault, FaultStore, ManualClock, Op};
+use store_requests::{IDLE, create, key, now};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -28,6 +32,42 @@ async fn a_purge_that_is_never_answered_does_not_end_the_purging() {
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert!(faults.injected().iter().any(|injected| injected.op == Op::Purge));
     assert_eq!(manager.metrics().purged, 1);
+}
+
+/// A million in a release build; in a debug build, as `./test` makes, a fifth of it.
+const MANY: u32 = if cfg!(debug_assertions) { 200_000 } else { 1_000_000 };
+
+/// By the engine's own schedule, on the runtime's clock: what it took of the machine's is printed.
+#[tokio::test(start_paused = true)]
+async fn a_million_expired_sessions_are_gone_within_a_minute() {
+    let clock = ManualClock::new();
+    let store = MemoryStore::builder().clock(clock.clone()).build();
+    for n in 0..MANY {
+        now(store.create(create(key(n, n)))).unwrap();
+    }
+    let manager = SessionManager::new(store.clone(), SessionConfig::new()).unwrap();
+    manager.open(&http::Request::new(()), None).open().await.unwrap();
+    clock.advance(IDLE + Duration::from_secs(1));
+    let (expired, began) = (tokio::time::Instant::now(), std::time::Instant::now());
+    while now(store.stats()).unwrap().live != Some(0) {
+        assert!(
+            expired.elapsed() < Duration::from_secs(60),
+            "{:?} are left",
+            now(store.stats()).unwrap().live
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    println!(
+        "{MANY} sessions are gone {:?} after they expired, in {:?} of work",
+        expired.elapsed(),
+        began.elapsed()
+    );
+    assert_eq!(manager.metrics().purged, u64::from(MANY));
+    assert!(
+        began.elapsed() < Duration::from_secs(30),
+        "that leaves nothing of a minute: {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
