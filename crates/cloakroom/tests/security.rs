@@ -176,6 +176,31 @@ async fn s59_a_request_may_go_on_without_its_session_where_that_is_asked_for() {
 }
 
 #[tokio::test]
+async fn s59_no_session_is_started_over_one_that_could_not_be_loaded() {
+    let house = House::new(SessionConfig::new().on_unavailable(OnUnavailable::Anonymous));
+    let id = house.visit(None, |s| async move { s.login("ada").await }).await.id().unwrap();
+    // One call fails; whatever else the request asks of the store is answered.
+    house.faults.at_op(Op::Load, 1, Fault::Unavailable);
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    let refused = [
+        ("csrf_token", session.csrf_token().await.map(drop)),
+        ("put", session.put("n", 1).await),
+        ("increment", session.increment("n", 1).await.map(drop)),
+        ("flash", session.flash("hello")),
+        ("lock", session.lock().await.map(drop)),
+        ("regenerate", session.regenerate().await),
+        ("login", session.login("eve").await),
+        ("destroy", session.destroy().await),
+    ];
+    for (call, done) in refused {
+        assert_eq!(done.map_err(|error| error.kind()), Err(ErrorKind::Unavailable), "{call}");
+    }
+    assert!(!house.leave(&handle, StatusCode::OK).await.has_cookie());
+    assert_eq!(house.who(&id).await.as_deref(), Some("ada"), "the visitor has the cookie still");
+}
+
+#[tokio::test]
 async fn s59_a_login_that_was_stored_is_told_by_the_answer_that_stands_in_for_a_failed_one() {
     let house = House::new(SessionConfig::new());
     let id = house.newcomer().await;
