@@ -5,6 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::aim::Aim;
 use super::{Session, Shared};
 use crate::error::{ErrorKind, SessionError};
 use crate::http::csrf;
@@ -44,8 +45,10 @@ impl Shared {
     }
 
     async fn start_empty(self: &std::sync::Arc<Self>) -> Result<(), SessionError> {
-        let shared = std::sync::Arc::clone(self);
-        self.detached_id_change(async move { shared.start(Payload::empty()).await }).await
+        match self.aim(|_| ()).await? {
+            (Aim::Start(turn), ()) => self.start_with(turn, Payload::empty(), None).await,
+            (Aim::At(_), ()) => Ok(()),
+        }
     }
 }
 

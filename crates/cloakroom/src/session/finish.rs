@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use super::Shared;
+use super::aim::Target;
 use super::shared::{Identity, LeaseState, Phase, State, Tell};
 use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
@@ -155,6 +156,7 @@ impl Shared {
     ) -> Result<(), SessionError> {
         // From here on the handler counts as finished: a client that hangs up takes nothing of it back.
         self.state.lock().finishing = true;
+        // Changes of id that the handler began and no longer awaits: the client must be told of them.
         self.settle_ids().await;
         let committed = match end {
             HandlerEnd::Failed => {
@@ -283,23 +285,11 @@ impl Shared {
         drop(lease);
     }
 
-    /// Waits for changes of id that the handler began and no longer awaits: the client must be told of them.
-    async fn settle_ids(&self) {
-        loop {
-            let settled = self.id_settled();
-            tokio::pin!(settled);
-            settled.as_mut().enable();
-            if self.state.lock().id_changes == 0 {
-                return;
-            }
-            settled.await;
-        }
-    }
-
     async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
         match begun {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
-                return self.commit_changes(&changes, epoch, WriteKind::Buffered, false, Some(first)).await;
+                let (target, kind) = (self.target()?, WriteKind::Buffered);
+                return self.commit_changes(target, &changes, epoch, kind, false, Some(first)).await;
             }
             Some(Begun { first: First::Create(first), .. }) => {
                 let mut known = self.engine().create_on(*first).await?;
@@ -325,8 +315,10 @@ impl Shared {
         if changes.is_empty() {
             return Ok(());
         }
-        let before = self.state.lock().known().map(|k| k.record.version);
-        let committed = self.commit_changes(&changes, epoch, WriteKind::Buffered, release, None).await;
+        let target = self.target()?;
+        let before = target.as_ref().map(|target| target.known.record.version);
+        let kind = WriteKind::Buffered;
+        let committed = self.commit_changes(target, &changes, epoch, kind, release, None).await;
         let mut state = self.state.lock();
         let wrote = before != state_version(&state.identity);
         if release && let LeaseState::Mode(held) = &mut state.lease {
@@ -344,8 +336,7 @@ impl Shared {
 
     /// Replaces an id that is due, together with the changes. `true` when the changes are stored with it.
     async fn renew(self: &Arc<Self>, changes: &Changes, epoch: u32) -> Result<bool, SessionError> {
-        let (known, proof, slide) = self.target()?;
-        let Some(known) = known else { return Ok(false) };
+        let Some(Target { known, proof, slide }) = self.target()? else { return Ok(false) };
         let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
         let renamed = pin!(self.engine().rename(&known, proof, &IdChange::Renew, slide, merge));
         let moved = match self.under_lease(proof, renamed).await {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::aim::Target;
 use super::shared::{Identity, LeaseState};
 use super::view::{Changes, View};
 use super::{Session, Shared};
@@ -159,18 +160,18 @@ impl LockGuard {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
+        let Some(target) = shared.target()? else {
+            self.finish(false);
+            return shared.commit_taken(WriteKind::Awaited, |_| (changes, epoch)).await;
+        };
         let tasks = Arc::clone(&shared.engine().tasks);
         // The guard travels with the write, so that the lock outlives a dropped request until the write is settled.
-        tasks.detach(async move { self.commit_now(changes, epoch).await }).await
+        tasks.detach(async move { self.commit_now(target, changes).await }).await
     }
 
-    async fn commit_now(mut self, changes: Changes, epoch: u32) -> Result<(), SessionError> {
+    async fn commit_now(mut self, target: Target, changes: Changes) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.shared);
-        let (known, proof, slide) = shared.target()?;
-        let Some(known) = known else {
-            self.finish(false);
-            return shared.commit_changes(&changes, epoch, WriteKind::Awaited, false, None).await;
-        };
+        let Target { known, proof, slide } = target;
         let release = match &shared.state.lock().lease {
             LeaseState::Guard(held) => held.releases_with_write(),
             _ => false,

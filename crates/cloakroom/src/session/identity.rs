@@ -5,10 +5,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::aim::Target;
+use super::id_changes::UnderWay;
 use super::in_hand::InHand;
 use super::shared::{Identity, Tell};
 use super::{Session, Shared};
-use crate::engine::{Binding, Detached, IdChange, Moved};
+use crate::engine::{Binding, IdChange, Moved};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::UserId;
 use crate::payload::Payload;
@@ -93,7 +95,10 @@ impl Session {
     /// What the store can fail with; the session then lives on.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.0);
-        self.0.detached_id_change(async move { shared.destroy().await }).await
+        // It does not wait for a login or a new id that is under way, which may wait for the session's lock: what comes of
+        // that ends with it.
+        let under_way = UnderWay::beside(&self.0, &mut self.0.state.lock());
+        self.0.detached_id_change(under_way, async move { shared.destroy().await }).await
     }
 
     /// Completes when the session has ended, wherever and however: for long-lived connections, which should close then.
@@ -125,16 +130,19 @@ impl Shared {
     }
 
     async fn change_id(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
-        self.state.lock().check_head()?;
+        let turn = self.id_turn().await?;
         let shared = Arc::clone(self);
-        self.detached_id_change(async move { shared.change_id_now(change).await }).await
+        self.detached_id_change(turn, async move { shared.change_id_now(change).await }).await
     }
 
     async fn change_id_now(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
-        let taken = InHand::all(self, &mut self.state.lock().view);
+        let (target, taken) = {
+            let mut state = self.state.lock();
+            let target = state.target(&self.engine().settings)?;
+            (target, InHand::all(self, &mut state.view))
+        };
         let (changes, epoch) = (taken.changes(), taken.epoch());
-        let (known, proof, slide) = self.target()?;
-        let Some(known) = known else {
+        let Some(Target { known, proof, slide }) = target else {
             let started = self.start_as(changes.apply(&Payload::empty()), change).await;
             if !matches!(&started, Err(error) if error.kind() != ErrorKind::Undurable) {
                 taken.stored();
@@ -205,40 +213,5 @@ impl Shared {
             Ended::NotLive => Tell::Nothing,
         };
         durable
-    }
-
-    /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the
-    /// response waits for it. It is on the heap from the start, so that handlers stay small.
-    pub(super) fn detached_id_change<F>(self: &Arc<Self>, change: F) -> Detached<()>
-    where
-        F: Future<Output = Result<(), SessionError>> + Send + 'static,
-    {
-        let pending = PendingChange::begin(self);
-        self.engine().tasks.detach(async move {
-            let _pending = pending;
-            change.await
-        })
-    }
-}
-
-/// A change of id that is under way, also when nobody awaits it any more.
-struct PendingChange(Arc<Shared>);
-
-impl PendingChange {
-    fn begin(shared: &Arc<Shared>) -> Self {
-        let mut state = shared.state.lock();
-        state.id_changes += 1;
-        state.awaited = true;
-        drop(state);
-        PendingChange(Arc::clone(shared))
-    }
-}
-
-impl Drop for PendingChange {
-    fn drop(&mut self) {
-        let mut state = self.0.state.lock();
-        state.id_changes = state.id_changes.saturating_sub(1);
-        drop(state);
-        self.0.settle_id();
     }
 }

@@ -1,11 +1,13 @@
 //! A request's session: handles for handlers, and the state behind them.
 
+mod aim;
 mod csrf;
 mod devices;
 mod finish;
 mod flash;
 mod guard;
 mod handle;
+mod id_changes;
 mod identity;
 mod in_hand;
 mod leased;

@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
 
 use super::SessionHandle;
 use super::view::{Changes, View};
@@ -37,8 +36,8 @@ pub(crate) struct Shared {
 pub(super) struct Waiting {
     /// For whoever loads the session, or gave that up.
     pub(super) loaded: Notify,
-    /// For a change of id that is under way.
-    id_settled: Notify,
+    /// For changes of id that are under way.
+    pub(super) id_settled: Notify,
 }
 
 pub(crate) struct State {
@@ -56,7 +55,9 @@ pub(crate) struct State {
     pub(crate) moved: Option<StoreKey>,
     pub(crate) lease: LeaseState,
     /// Changes of id under way.
-    pub(crate) id_changes: usize,
+    pub(super) id_changes: usize,
+    /// One of them issues an id: it starts the session, or gives it another one.
+    pub(super) issuing_id: bool,
     /// A commit of this request has slid the idle deadline.
     pub(crate) slid: bool,
     /// The id to be told was learned from a grace, not issued by this request: another one may have replaced it since.
@@ -200,7 +201,7 @@ impl State {
 
     /// A session was started for this request.
     pub(crate) fn started(&mut self, known: Known) {
-        self.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
+        self.view.began(known.record.payload.clone(), known.record.epoch);
         self.slid = true;
         self.confirmed |= self.finishing;
         self.become_known(known, true);
@@ -276,6 +277,7 @@ impl Shared {
                 moved: None,
                 lease: LeaseState::None,
                 id_changes: 0,
+                issuing_id: false,
                 slid: false,
                 learned: false,
                 confirmed: false,
@@ -292,18 +294,6 @@ impl Shared {
 
     pub(super) fn waiting(&self) -> &Waiting {
         self.waiting.get_or_init(Box::default)
-    }
-
-    /// Completes when a change of id has ended. Take it before looking whether one is under way.
-    pub(crate) fn id_settled(&self) -> Notified<'_> {
-        self.waiting().id_settled.notified()
-    }
-
-    /// Tells that a change of id has ended, which the state says already: who begins to wait now sees it there.
-    pub(crate) fn settle_id(&self) {
-        if let Some(waiting) = self.waiting.get() {
-            waiting.id_settled.notify_waiters();
-        }
     }
 
     #[cfg(feature = "tower")]

@@ -276,6 +276,14 @@ impl View {
         self.epoch = epoch;
     }
 
+    /// A record that this request has just made: no other one can have changed a key that was read before.
+    pub(crate) fn began(&mut self, payload: Payload, epoch: u32) {
+        (self.payload, self.epoch) = (payload, epoch);
+        for (_, read) in &mut self.reads {
+            *read = ReadIn::Newest;
+        }
+    }
+
     /// The record as it is now, for keys that were not read yet; what is buffered stays.
     pub(crate) fn refresh_unread(&mut self, payload: Payload, epoch: u32) {
         self.replace(payload, &Changes::default());

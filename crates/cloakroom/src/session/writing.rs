@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::aim::{Aim, Target};
+use super::id_changes::UnderWay;
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
@@ -100,16 +102,15 @@ impl Session {
         self.0.check_key(key)?;
         let value = self.0.engine().settings.codec.encode(&value)?;
         self.0.flush_clear().await?;
-        let (mut changes, consumed) = {
-            let mut state = self.0.state.lock();
-            state.check_writable()?;
+        let take = |state: &mut State| {
             let consumed = InHand::change(&self.0, &mut state.view, key);
             (state.view.awaited(key, Some(value)), consumed)
         };
+        let (aim, (mut changes, consumed)) = self.0.aim(take).await?;
         if let Some(consumed) = &consumed {
             changes.rest_on(consumed.changes());
         }
-        self.0.write(changes, consumed).await
+        self.0.write(aim, changes, consumed).await
     }
 
     /// Reads `key`, applies `f`, stores the result: atomically, so that N concurrent increments add N.
@@ -147,12 +148,8 @@ impl Session {
         let key = key.name();
         self.0.check_key(key)?;
         self.0.flush_clear().await?;
-        let consumed = {
-            let mut state = self.0.state.lock();
-            state.check_writable()?;
-            InHand::change(&self.0, &mut state.view, key)
-        };
-        self.0.update(key, consumed, f).await
+        let (aim, consumed) = self.0.aim(|state| InHand::change(&self.0, &mut state.view, key)).await?;
+        self.0.update(aim, key, consumed, f).await
     }
 
     /// Adds `by` to the whole number under `key` (0 where there is none), atomically; returns the sum. It stays at the
@@ -246,14 +243,15 @@ impl Shared {
     /// Stores changes of an awaited write, with which the buffered change of the same key is consumed.
     async fn write(
         self: &Arc<Self>,
+        aim: Aim,
         changes: Changes,
         consumed: Option<Box<InHand>>,
     ) -> Result<(), SessionError> {
-        let (known, proof, slide) = self.target()?;
-        let Some(known) = known else {
-            let shared = Arc::clone(self);
-            let payload = changes.apply(&Payload::empty());
-            return self.detached_id_change(async move { shared.start_with(payload, consumed).await }).await;
+        let Target { known, proof, slide } = match aim {
+            Aim::At(target) => target,
+            Aim::Start(turn) => {
+                return self.start_with(turn, changes.apply(&Payload::empty()), consumed).await;
+            }
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
         let landed = self.commit_awaited(&known, proof, slide, merge).await?;
@@ -294,6 +292,7 @@ impl Shared {
 
     async fn update<T, F>(
         self: &Arc<Self>,
+        aim: Aim,
         key: &str,
         consumed: Option<Box<InHand>>,
         mut f: F,
@@ -316,14 +315,12 @@ impl Shared {
             result = Some(value);
             Ok(changes)
         };
-        let (known, proof, slide) = self.target()?;
-        match known {
-            None => {
+        match aim {
+            Aim::Start(turn) => {
                 let payload = apply(&Payload::empty())?.apply(&Payload::empty());
-                let shared = Arc::clone(self);
-                self.detached_id_change(async move { shared.start_with(payload, consumed).await }).await?;
+                self.start_with(turn, payload, consumed).await?;
             }
-            Some(known) => {
+            Aim::At(Target { known, proof, slide }) => {
                 let merge = |record: &Record, rule| {
                     let changes = apply(&record.payload)?;
                     let merged = self.merged(&changes, record, record.epoch, rule);
@@ -341,56 +338,69 @@ impl Shared {
 
     /// Commits what is buffered. In the caller while the store answers at once, detached from there on.
     pub(super) async fn commit_buffered(self: &Arc<Self>, kind: WriteKind) -> Result<(), SessionError> {
-        let (changes, epoch) = {
-            let mut state = self.state.lock();
-            if !state.view.has_changes() {
-                return Ok(());
-            }
-            (state.view.take_changes(), state.view.epoch())
-        };
+        if !self.state.lock().view.has_changes() {
+            return Ok(());
+        }
+        let committed =
+            self.commit_taken(kind, |state| (state.view.take_changes(), state.view.epoch())).await;
+        if committed.is_err() {
+            // Also where it came to nothing before they were taken.
+            self.state.lock().view.discard_changes();
+        }
+        committed
+    }
+
+    /// Commits the changes that `take` finds, which were decided at the epoch that it names.
+    pub(super) async fn commit_taken(
+        self: &Arc<Self>,
+        kind: WriteKind,
+        take: impl FnOnce(&mut State) -> (Changes, u32),
+    ) -> Result<(), SessionError> {
+        let (aim, (beside, (changes, epoch))) =
+            self.aim(|state| (UnderWay::beside(self, state), take(state))).await?;
+        let (target, under_way) = aim.or_beside(beside);
         let shared = Arc::clone(self);
-        self.detached_id_change(
-            async move { shared.commit_changes(&changes, epoch, kind, false, None).await },
-        )
+        self.detached_id_change(under_way, async move {
+            shared.commit_changes(target, &changes, epoch, kind, false, None).await
+        })
         .await
     }
 
     /// Commits what is buffered, before an awaited call does what it was asked for; it stays buffered where that fails.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), SessionError> {
-        let taken = {
-            let mut state = self.state.lock();
-            if !state.view.has_changes() {
-                return Ok(());
-            }
-            InHand::all(self, &mut state.view)
-        };
+        if !self.state.lock().view.has_changes() {
+            return Ok(());
+        }
+        let take = |state: &mut State| (UnderWay::beside(self, state), InHand::all(self, &mut state.view));
+        let (aim, (beside, taken)) = self.aim(take).await?;
+        let (target, under_way) = aim.or_beside(beside);
         let shared = Arc::clone(self);
-        self.detached_id_change(async move {
+        self.detached_id_change(under_way, async move {
             let (changes, epoch) = (taken.changes(), taken.epoch());
-            shared.commit_changes(changes, epoch, WriteKind::Awaited, false, None).await?;
+            shared.commit_changes(target, changes, epoch, WriteKind::Awaited, false, None).await?;
             taken.stored();
             Ok(())
         })
         .await
     }
 
-    /// Stores a set of changes, whoever the session belongs to by now.
+    /// Stores a set of changes in this session, or in one that they start.
     pub(super) async fn commit_changes(
         self: &Arc<Self>,
+        target: Option<Target>,
         changes: &Changes,
         epoch: u32,
         kind: WriteKind,
         release: bool,
         first: Option<FirstCommit>,
     ) -> Result<(), SessionError> {
-        let (known, proof, slide) = self.target()?;
-        match known {
+        match target {
             None => {
                 let payload = changes.apply(&Payload::empty());
                 // Setting and removing again makes no session.
                 if payload.is_empty() { Ok(()) } else { Box::pin(self.start(payload)).await }
             }
-            Some(known) => {
+            Some(Target { known, proof, slide }) => {
                 let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
                 let write = Write { known: &known, lease: proof, release, kind, slide };
                 let committed = pin!(self.engine().commit(write, first, merge));
@@ -408,17 +418,6 @@ impl Shared {
         let durable = known.take_doubt();
         self.state.lock().started(known);
         durable
-    }
-
-    /// Starts a session with this data, which an awaited write made of what it has in hand.
-    async fn start_with(
-        self: &Arc<Self>,
-        payload: Payload,
-        consumed: Option<Box<InHand>>,
-    ) -> Result<(), SessionError> {
-        self.start(payload).await?;
-        consumed.into_iter().for_each(|consumed| consumed.stored());
-        Ok(())
     }
 
     async fn reload(self: &Arc<Self>) -> Result<(), SessionError> {
@@ -451,20 +450,6 @@ impl Shared {
                     None => Ok(()),
                 }
             }
-        }
-    }
-
-    /// What a write is aimed at: the session as known, the lease to show, how far to slide the idle deadline.
-    pub(super) fn target(&self) -> Result<Target, SessionError> {
-        let state = self.state.lock();
-        let slide = (!state.background).then_some(self.engine().settings.lifetime.idle);
-        match &state.identity {
-            Identity::Known(known) => Ok((Some(known.clone()), state.proof(), slide)),
-            Identity::Nobody => {
-                state.check_head()?;
-                Ok((None, None, slide))
-            }
-            Identity::Unreachable => Err(SessionError::new(ErrorKind::Unavailable)),
         }
     }
 
@@ -506,5 +491,3 @@ impl Shared {
         Ok(())
     }
 }
-
-type Target = (Option<Known>, Option<LeaseRef>, Option<Duration>);

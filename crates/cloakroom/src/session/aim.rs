@@ -1,0 +1,104 @@
+//! Where a write goes: to the session, or to one that it starts.
+//!
+//! It is decided in the same step that takes what is to be written, so that both are of one session; and a request starts
+//! one session, however many of its calls find none: those that come meanwhile wait, and look again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::id_changes::UnderWay;
+use super::in_hand::InHand;
+use super::shared::{Identity, State};
+use crate::engine::{Detached, Known};
+use crate::error::{ErrorKind, SessionError};
+use crate::payload::Payload;
+use crate::settings::Settings;
+use crate::store::LeaseRef;
+
+/// A session that is written to: as known, the lease to show, how far to slide the idle deadline.
+pub(super) struct Target {
+    pub(super) known: Known,
+    pub(super) proof: Option<LeaseRef>,
+    pub(super) slide: Option<Duration>,
+}
+
+/// Where a write goes.
+pub(super) enum Aim {
+    /// There is a session.
+    At(Target),
+    /// There is none, and nobody else of this request starts one.
+    Start(UnderWay),
+}
+
+impl Aim {
+    /// The session, if there is one, and the change of id that is under way in either case.
+    pub(super) fn or_beside(self, beside: UnderWay) -> (Option<Target>, UnderWay) {
+        match self {
+            Aim::At(target) => (Some(target), beside),
+            Aim::Start(turn) => (None, turn),
+        }
+    }
+}
+
+impl State {
+    /// The session, if there is one.
+    pub(super) fn target(&self, settings: &Settings) -> Result<Option<Target>, SessionError> {
+        match &self.identity {
+            Identity::Known(known) => {
+                let slide = (!self.background).then_some(settings.lifetime.idle);
+                Ok(Some(Target { known: known.clone(), proof: self.proof(), slide }))
+            }
+            Identity::Nobody => Ok(None),
+            Identity::Unreachable => Err(SessionError::new(ErrorKind::Unavailable)),
+        }
+    }
+}
+
+impl Shared {
+    /// The session, if there is one.
+    pub(super) fn target(&self) -> Result<Option<Target>, SessionError> {
+        self.state.lock().target(&self.engine().settings)
+    }
+
+    /// Where a handler's write goes, and what `take` takes out of the state for it.
+    pub(super) async fn aim<T>(
+        self: &Arc<Self>,
+        take: impl FnOnce(&mut State) -> T,
+    ) -> Result<(Aim, T), SessionError> {
+        loop {
+            {
+                let mut state = self.state.lock();
+                if let Some(aim) = self.aim_now(&mut state)? {
+                    return Ok((aim, take(&mut state)));
+                }
+            }
+            // On the heap, because it hardly ever happens.
+            Box::pin(self.id_changed()).await;
+        }
+    }
+
+    /// `None` while another call of this request starts the session.
+    fn aim_now(self: &Arc<Self>, state: &mut State) -> Result<Option<Aim>, SessionError> {
+        state.check_writable()?;
+        match state.target(&self.engine().settings)? {
+            Some(target) => Ok(Some(Aim::At(target))),
+            None => Ok(UnderWay::alone(self, state).map(Aim::Start)),
+        }
+    }
+
+    /// Starts a session with this data, which an awaited write made of what it has in hand.
+    pub(super) fn start_with(
+        self: &Arc<Self>,
+        turn: UnderWay,
+        payload: Payload,
+        consumed: Option<Box<InHand>>,
+    ) -> Detached<()> {
+        let shared = Arc::clone(self);
+        self.detached_id_change(turn, async move {
+            shared.start(payload).await?;
+            consumed.into_iter().for_each(|consumed| consumed.stored());
+            Ok(())
+        })
+    }
+}

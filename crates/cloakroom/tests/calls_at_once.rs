@@ -1,0 +1,123 @@
+//! Calls that one request makes at the same time, as with `join!`, or from a task that it has spawned.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod house;
+
+use std::time::Duration;
+
+use cloakroom::{ErrorKind, ReadOnlySession, SessionConfig};
+use cloakroom_testing::{Fault, Op};
+use house::House;
+use http::StatusCode;
+
+/// A house whose store takes a moment for this.
+fn slow(op: Op) -> House {
+    let house = House::new(SessionConfig::new());
+    house.faults.always(Some(op), Fault::DelayAnswer(Duration::from_millis(5)));
+    house
+}
+
+/// What is stored under this id.
+async fn stored(house: &House, id: &str) -> ReadOnlySession {
+    house.arrive(&[id]).read_only().await.unwrap()
+}
+
+#[tokio::test]
+async fn c1_awaited_writes_of_a_new_visitor_go_into_one_session() {
+    let house = slow(Op::Create);
+    let handle = house.arrive(&[]);
+    let s = handle.open().await.unwrap();
+    s.set("buffered", 4).unwrap();
+    let (a, b, c, token, saved) =
+        tokio::join!(s.put("a", 1), s.put("b", 2), s.put("c", 3), s.csrf_token(), s.save());
+    for done in [a, b, c, token.map(drop), saved] {
+        done.unwrap();
+    }
+    let id = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+    let now = stored(&house, &id).await;
+    assert_eq!(["a", "b", "c", "buffered"].map(|key| now.get::<u32>(key).unwrap()), [1, 2, 3, 4].map(Some));
+    assert_eq!(house.manager.metrics().sessions_created, 1);
+}
+
+#[tokio::test]
+async fn c1_n_increments_of_a_new_visitor_at_the_same_time_add_n() {
+    let house = slow(Op::Create);
+    let handle = house.arrive(&[]);
+    let s = handle.open().await.unwrap();
+    let (a, b, c) = tokio::join!(s.increment("n", 1), s.increment("n", 1), s.increment("n", 1));
+    let mut sums = [a, b, c].map(Result::unwrap);
+    sums.sort_unstable();
+    assert_eq!(sums, [1, 2, 3]);
+    assert_eq!(s.get::<i64>("n").unwrap(), Some(3));
+}
+
+#[tokio::test]
+async fn c4_a_login_and_what_is_written_beside_it_are_one_new_session() {
+    let house = slow(Op::Create);
+    let handle = house.arrive(&[]);
+    let s = handle.open().await.unwrap();
+    let (login, put) = tokio::join!(s.login("ada"), s.put("n", 1));
+    login.and(put).unwrap();
+    let id = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+    assert_eq!(house.who(&id).await.as_deref(), Some("ada"));
+    assert_eq!(stored(&house, &id).await.get::<u32>("n").unwrap(), Some(1));
+    assert_eq!(house.manager.metrics().sessions_created, 1);
+}
+
+#[tokio::test]
+async fn c4_changes_of_id_at_the_same_time_follow_each_other() {
+    let house = slow(Op::Rename);
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let s = handle.open().await.unwrap();
+    let (first, login) = tokio::join!(s.regenerate(), s.login("ada"));
+    first.and(login).unwrap();
+    let told = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+    assert_eq!(house.who(&told).await.as_deref(), Some("ada"));
+}
+
+#[tokio::test]
+async fn c1_where_a_start_fails_the_next_of_its_request_has_a_try() {
+    let house = House::new(SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(20)));
+    // Not answered, and refused when asked again.
+    house.faults.at_op(Op::Create, 1, Fault::Hang);
+    house.faults.at_op(Op::Create, 2, Fault::Unavailable);
+    let handle = house.arrive(&[]);
+    let s = handle.open().await.unwrap();
+    let (a, b) = tokio::join!(s.put("a", 1), s.put("b", 2));
+    assert_eq!(a.unwrap_err().kind(), ErrorKind::Unknown);
+    b.unwrap();
+    let id = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+    assert_eq!(stored(&house, &id).await.keys(), ["b"]);
+}
+
+#[tokio::test]
+async fn c1_the_response_waits_for_a_session_that_a_lock_has_begun_to_start() {
+    let house = slow(Op::Create);
+    let handle = house.arrive(&[]);
+    let s = handle.open().await.unwrap();
+    let mut guard = s.lock().await.unwrap();
+    guard.set("n", 1).unwrap();
+    // Given up once it was asked for.
+    tokio::select! {
+        biased;
+        _ = guard.commit() => panic!("the store takes its time"),
+        () = std::future::ready(()) => {}
+    }
+    let told = house.leave(&handle, StatusCode::OK).await.id().expect("it was started");
+    assert_eq!(stored(&house, &told).await.get::<u32>("n").unwrap(), Some(1));
+}
+
+#[tokio::test]
+async fn a_key_that_a_new_visitor_read_and_then_wrote_is_what_was_written() {
+    let house = House::new(SessionConfig::new());
+    let answer = house.visit(None, |s| async move {
+        assert_eq!(s.get::<u32>("n")?, None);
+        s.put("n", 1).await?;
+        assert_eq!(s.get::<u32>("n")?, Some(1));
+        s.set("n", 2)
+    });
+    let answer = answer.await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(stored(&house, &answer.id().unwrap()).await.get::<u32>("n").unwrap(), Some(2));
+}
