@@ -39,6 +39,7 @@ impl Disk {
             if (asked.abandoned)() {
                 return Err(Trouble::Abandoned);
             }
+            held.sync_owed()?;
             let mut table = Locked::new(self, &held);
             let outcome = run(&mut table, clock.now(), request.clone())
                 .and_then(|answer| table.store().map(|()| answer));

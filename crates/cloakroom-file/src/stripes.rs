@@ -3,6 +3,7 @@
 //! A lock excludes the other threads of this process (a mutex) and all other processes (`flock`, which the operating system
 //! takes back from a process that dies). Several are taken in one order, so nobody waits in a circle; processes take turns.
 
+use std::cell::Cell;
 use std::fs::{File, Metadata, TryLockError};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -101,6 +102,8 @@ struct Kept {
     /// Opened when it is first locked.
     file: Option<File>,
     turn: Turn,
+    /// Something was put into it, and could not be flushed since.
+    unflushed: Cell<bool>,
 }
 
 impl Stripes {
@@ -117,7 +120,11 @@ impl Stripes {
     pub(crate) fn on(paths: impl Iterator<Item = PathBuf>, sign: PathBuf) -> std::io::Result<Self> {
         let stripe = |path: PathBuf| {
             let identity = Identity::of(&path.symlink_metadata()?);
-            Ok(Stripe { path, identity, kept: Mutex::new(Kept { file: None, turn: Turn::new() }) })
+            Ok(Stripe {
+                path,
+                identity,
+                kept: Mutex::new(Kept { file: None, turn: Turn::new(), unflushed: Cell::new(false) }),
+            })
         };
         let each = paths.map(stripe).collect::<std::io::Result<_>>()?;
         Ok(Stripes { each, turns: Turns::new(sign) })
@@ -205,13 +212,25 @@ impl Held<'_> {
 
     /// Flushes these directories, which must be held.
     pub(crate) fn sync(&self, set: Set) -> std::io::Result<()> {
-        for n in set.each() {
-            let held =
-                self.guards.iter().find(|(held, _)| *held == n).and_then(|(_, kept)| kept.file.as_ref());
-            let file = held.ok_or_else(|| std::io::Error::other("a directory was not locked"))?;
-            file.sync_all()?;
+        let these = || self.guards.iter().filter(|(n, _)| set.holds(Set(1 << n)));
+        if !self.set.holds(set) {
+            return Err(std::io::Error::other("a directory was not locked"));
+        }
+        // All of them, until it turns out otherwise: whoever comes next is to know.
+        these().for_each(|(_, kept)| kept.unflushed.set(true));
+        for (_, kept) in these() {
+            let file = kept.file.as_ref();
+            file.ok_or_else(|| std::io::Error::other("a directory was not locked"))?.sync_all()?;
+            kept.unflushed.set(false);
         }
         Ok(())
+    }
+
+    /// Flushes those in which something is in place that could not be flushed then. Whoever put it there was told that its outcome
+    /// is unknown, and asks again: what is found to have been done has to be on the disk before that is said.
+    pub(crate) fn sync_owed(&self) -> std::io::Result<()> {
+        let owed = self.guards.iter().filter(|(_, kept)| kept.unflushed.get());
+        self.sync(owed.fold(Set::default(), |set, (n, _)| set.and(Set(1 << n))))
     }
 }
 

@@ -29,8 +29,12 @@ impl Disk {
         }
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
-        match options.open(dir.join(layout::name(key))) {
-            Ok(_) if durable => File::open(&dir)?.sync_all(),
+        let name = dir.join(layout::name(key));
+        match options.open(&name) {
+            Ok(_) if durable => File::open(&dir).and_then(|dir| dir.sync_all()).inspect_err(|_| {
+                // Found there, it would be taken to be on the disk.
+                let _ = std::fs::remove_file(&name);
+            }),
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error),

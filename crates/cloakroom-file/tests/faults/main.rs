@@ -43,7 +43,7 @@ fn c9_a_file_that_cannot_be_flushed_or_put_in_place_is_refused_and_not_readable(
 }
 
 #[test]
-fn c9_where_a_directory_cannot_be_flushed_the_outcome_is_unknown() {
+fn c8_c9_where_a_directory_cannot_be_flushed_the_outcome_is_unknown_and_stays_so_until_it_can() {
     run("directory flushes fail");
 }
 
@@ -152,6 +152,11 @@ async fn directory_flushes_fail(path: &Path) {
     let fault = Switch::on("flush-dir");
     let asked = commit(key(0), version, "who knows");
     assert_eq!(kind(store.commit(asked.clone()).await), StoreErrorKind::Unknown);
+    // It is in place, and it is not said to be stored before it is on the disk.
+    for _ in 0..3 {
+        assert_eq!(kind(store.commit(asked.clone()).await), StoreErrorKind::Unavailable);
+    }
+    assert_eq!(kind(store.end(end(key(0))).await), StoreErrorKind::Unavailable);
     // A change of id is flushed before it is committed: it did not happen, for certain.
     let now = live(&store, key(0)).await.record.version;
     assert_eq!(kind(store.rename(rename(key(0), key(1), now, "refused")).await), StoreErrorKind::Unavailable);
