@@ -9,7 +9,7 @@ mod store_requests;
 use cloakroom::store::protocol::RECEIPT_SESSIONS;
 use cloakroom::store::{Create, Created, Ending, Loaded, Revoke, RevokeWhich, Store, StoreErrorKind};
 use cloakroom::{Event, MemoryStore, SessionConfig};
-use cloakroom_testing::{Fault, Op};
+use cloakroom_testing::{Fault, ManualClock, Op};
 use house::House;
 use store_requests::*;
 
@@ -28,7 +28,8 @@ fn bytes(store: &MemoryStore) -> u64 {
 
 #[test]
 fn c13_a_store_without_room_for_a_receipt_revokes_all_the_same() {
-    let store = MemoryStore::builder().max_sessions(4).build();
+    let clock = ManualClock::new();
+    let store = MemoryStore::builder().max_sessions(4).clock(clock.clone()).build();
     // As many endings are remembered as there may be sessions, and as many sessions live.
     for n in 0..4 {
         begin(&store, n, "bob");
@@ -47,6 +48,10 @@ fn c13_a_store_without_room_for_a_receipt_revokes_all_the_same() {
     let refused = now(store.create(create(key(9, 9)))).unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::Full);
     assert_eq!(now(store.revoke(first)).unwrap().count, 0, "a receipt was kept");
+    // The sessions that it ended are counted as ended once.
+    clock.advance(MARKER * 2);
+    while now(store.purge(100)).unwrap().more {}
+    assert_eq!((10..30).filter(|n| now(store.create(create(key(*n, *n)))).is_ok()).count(), 4);
 }
 
 #[test]

@@ -11,7 +11,7 @@ const TABLE_BYTES: usize = 13;
 /// A bound is near when this many sessions, of this many bytes each, would reach it.
 const NEAR: (i64, i64) = (64, 4096);
 
-/// Counters over all shards, with their bounds. No counter exceeds its bound at any moment.
+/// Counters over all shards, with their bounds. No write is counted that exceeds one.
 pub(super) struct Bounds {
     /// Sessions, those that have expired and are not yet removed included.
     sessions: Counter,
@@ -60,12 +60,12 @@ impl Bounds {
             return Err(Full::Sessions(self.sessions.max));
         }
         if !self.entries.add(change.entries) {
-            self.sessions.add(-change.sessions.max(0));
+            self.sessions.take_back(change.sessions);
             return Err(Full::Entries(self.entries.max));
         }
         if !self.bytes.add(change.bytes) {
-            self.sessions.add(-change.sessions);
-            self.entries.add(-change.entries);
+            self.sessions.take_back(change.sessions);
+            self.entries.take_back(change.entries);
             return Err(Full::Bytes(self.bytes.max));
         }
         Ok(())
@@ -104,6 +104,12 @@ impl Counter {
         }
         let add = |now: i64| now.checked_add(change).filter(|sum| *sum <= self.max);
         self.now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+
+    /// As before a change that was added and is not made. What it took away is there after all, also where others have used the room
+    /// in between: past the bound, then, until something goes.
+    fn take_back(&self, change: i64) {
+        self.now.fetch_sub(change, Ordering::Relaxed);
     }
 
     fn is_near(&self, headroom: i64) -> bool {
@@ -163,5 +169,32 @@ impl From<Full> for StoreError {
             ),
         };
         StoreError::new(StoreErrorKind::Full, what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const END: Change = Change { sessions: -1, entries: 1, bytes: 0 };
+    const BEGIN: Change = Change { sessions: 1, entries: 0, bytes: 0 };
+
+    #[test]
+    fn a_write_that_is_refused_is_not_counted_whatever_others_did_meanwhile() {
+        let bounds = Bounds::new(1, 1_000);
+        for full in [END, Change { entries: 0, bytes: 1_001, ..END }] {
+            bounds.count(Change { sessions: 1, entries: 2, bytes: 0 }).unwrap();
+            assert!(bounds.count(full).is_err());
+            assert_eq!(bounds.sessions(), 1);
+            assert!(bounds.count(BEGIN).is_err());
+            bounds.count(Change { sessions: -1, entries: -2, bytes: 0 }).unwrap();
+        }
+        // Between a write and its being taken back somebody used the room that it seemed to make.
+        bounds.sessions.add(1);
+        bounds.sessions.add(-1);
+        bounds.count(BEGIN).unwrap();
+        bounds.sessions.take_back(-1);
+        assert_eq!(bounds.sessions(), 2);
+        assert!(bounds.count(BEGIN).is_err());
     }
 }
