@@ -59,6 +59,10 @@ pub enum BuildError {
     PhpWeights,
     /// A user or a password for sentinels, where there are none.
     LoginWithoutSentinels,
+    /// A user to log in as, and no password: without one nobody logs in, and everything would be done as the default user.
+    UserWithoutPassword,
+    /// The same of sentinels.
+    SentinelUserWithoutPassword,
     /// The prefix is longer than 128 bytes, or holds control characters or braces. Braces would take the place of the
     /// slot tag's.
     Prefix,
@@ -95,6 +99,14 @@ impl fmt::Display for BuildError {
             ),
             BuildError::LoginWithoutSentinels => f.write_str(
                 "a user or a password for sentinels is given, and the URL names none: write redis-sentinel://",
+            ),
+            BuildError::UserWithoutPassword => f.write_str(
+                "a user for Redis is given and no password, without which nobody logs in: give one (password, REDIS_PASSWORD, \
+                 redis://USER:PASSWORD@…), or leave the user out to be the default one",
+            ),
+            BuildError::SentinelUserWithoutPassword => f.write_str(
+                "a user for the sentinels is given and no password, without which nobody logs in: give one (sentinel_password, \
+                 REDIS_SENTINEL_PASSWORD), or leave the user out to be the default one",
             ),
             BuildError::Prefix => write!(
                 f,
@@ -292,6 +304,15 @@ impl RedisBuilder {
             }
             _ if user.is_some() || password.is_some() => return Err(BuildError::LoginWithoutSentinels),
             _ => {}
+        }
+        if self.url.user.is_some() && self.url.password.is_none() {
+            return Err(BuildError::UserWithoutPassword);
+        }
+        if let Address::Sentinels(group) = &self.url.address
+            && group.user.is_some()
+            && group.password.is_none()
+        {
+            return Err(BuildError::SentinelUserWithoutPassword);
         }
         RedisStore::start(self)
     }

@@ -62,8 +62,8 @@ async fn p01_a_table_says_where_and_as_whom() {
 async fn sentinels_stand_in_place_of_a_host() {
     let table = "[connections.redis]\nsentinels = [\"a\", \"b:7\"]\nservice = \"shop\"\n";
     let url = "redis-sentinel://a:26379,b:7/shop";
-    let found = open(&format!("{table}user = \"u\"\ndatabase = 2\n"), &[]).await.unwrap();
-    assert_eq!(found, format!("{url}/2 Some(\"u\") None cloakroom:"));
+    let found = open(&format!("{table}database = 2\n"), &[("REDIS_PASSWORD", "hush")]).await.unwrap();
+    assert_eq!(found, format!("{url}/2 None Some(\"hush\") cloakroom:"));
     let found = open("[connections.redis]\nurl = \"redis-sentinel://a,b:7/shop\"\n", &[]).await.unwrap();
     assert_eq!(found, format!("{url} None None cloakroom:"));
     let found = open(&format!("{table}tls = true\n"), &[]).await.unwrap();
@@ -198,6 +198,31 @@ async fn tls_is_a_switch_or_a_url_and_never_silently_off() {
         let error = open(&file, variables).await.unwrap_err();
         assert!(error.contains(told), "{error}");
     }
+}
+
+/// Without a password nobody logs in, and the store would work as somebody else.
+#[tokio::test]
+async fn a_user_whose_password_is_missing_is_refused_with_the_setting() {
+    let table = |rest: &str| format!("[connections.redis]\n{rest}\n");
+    let sentinels = "sentinels = [\"a\"]\nservice = \"s\"\n";
+    for (file, variables, told) in [
+        (table("url = \"redis://shop@h\""), &[][..], "redis://USER:PASSWORD@"),
+        (table("host = \"h\"\nuser = \"shop\""), &[], "(password, REDIS_PASSWORD"),
+        (table("host = \"h\""), &[("REDIS_USERNAME", "shop")], "(password, REDIS_PASSWORD"),
+        (
+            String::new(),
+            &[("REDIS_USERNAME", "shop"), ("REDIS_PASSWORD", "null")],
+            "(password, REDIS_PASSWORD",
+        ),
+        (table(&format!("{sentinels}user = \"shop\"")), &[], "(password, REDIS_PASSWORD"),
+        (table(&format!("{sentinels}sentinel_user = \"shop\"")), &[], "REDIS_SENTINEL_PASSWORD"),
+        (table(sentinels), &[("REDIS_SENTINEL_USERNAME", "shop")], "REDIS_SENTINEL_PASSWORD"),
+    ] {
+        let error = open(&file, variables).await.unwrap_err();
+        assert!(error.contains(told) && !error.contains("shop"), "{error}");
+    }
+    // A user of the server's who needs none takes any, an empty one as well.
+    assert!(RedisBuilder::new(RedisUrl::at(HOST, PORT)).user("shop").password("").build().is_ok());
 }
 
 #[tokio::test]
