@@ -103,6 +103,7 @@ fn address(connection: &Connection) -> Result<Option<Address>, OpenError> {
 
 /// What the environment says, over what the table says.
 pub(super) fn over(table: RedisUrl, variables: &Variables<'_>) -> Result<RedisUrl, OpenError> {
+    let asks_for_tls = table.tls.is_some();
     let mut url = match variables.url("REDIS_URL")? {
         Some(url) => url,
         None => RedisUrl { address: elsewhere(&table.address, variables)?.unwrap_or(table.address), ..table },
@@ -121,6 +122,11 @@ pub(super) fn over(table: RedisUrl, variables: &Variables<'_>) -> Result<RedisUr
         (Some(false), true, _) => {
             let why =
                 "environment variable REDIS_TLS is false, and the connection's other settings ask for TLS";
+            return Err(why.into());
+        }
+        (_, false, Address::Tcp(_) | Address::Sentinels(_) | Address::Cluster(_)) if asks_for_tls => {
+            let why = "environment variable REDIS_URL is without TLS, and the connection's other settings ask for it (tls = true, or \
+                       rediss:// in its url): write rediss:// in REDIS_URL, or take it out of the file";
             return Err(why.into());
         }
         _ => {}

@@ -179,8 +179,13 @@ async fn tls_is_a_switch_or_a_url_and_never_silently_off() {
         [("REDIS_TLS_CERTIFICATE", "d.pem"), ("REDIS_TLS_KEY", "l.pem"), ("REDIS_URL", "rediss://far")];
     let found = open(&format!("{table}tls = true\n{files}"), &variables).await.unwrap();
     assert_eq!(found, "rediss://far:6379 None None cloakroom: ca=ca.pem certificate=d.pem key=l.pem");
-    let found = open("", &[("REDIS_URL", "redis://far"), ("REDIS_TLS", "true")]).await.unwrap();
-    assert_eq!(found, "rediss://far:6379 None None cloakroom:");
+    for file in [String::new(), format!("{table}tls = true\n")] {
+        let found = open(&file, &[("REDIS_URL", "redis://far"), ("REDIS_TLS", "true")]).await.unwrap();
+        assert_eq!(found, "rediss://far:6379 None None cloakroom:");
+    }
+    // On the machine itself there is nothing to listen in on.
+    let found = open(&format!("{table}tls = true\n"), &[("REDIS_URL", "redis+unix:/s")]).await.unwrap();
+    assert_eq!(found, "redis+unix:/s None None cloakroom:");
 
     let beside = |what: &str| format!("[connections.redis]\n{what}\n");
     for (file, variables, told) in [
@@ -192,7 +197,9 @@ async fn tls_is_a_switch_or_a_url_and_never_silently_off() {
         (beside("tls = true"), &[("REDIS_TLS", "false")], "REDIS_TLS is false"),
         (beside("tls = true"), &[("REDIS_TLS", "yes")], "REDIS_TLS is not a switch; accepted: true, false"),
         (String::new(), &[("REDIS_SOCKET", "/s"), ("REDIS_TLS", "true")], "REDIS_TLS is for a host"),
-        (format!("{table}tls = true\n{files}"), &[("REDIS_URL", "redis://far")], "are for Redis over TLS"),
+        (format!("{table}tls = true\n{files}"), &[("REDIS_URL", "redis://far")], "REDIS_URL is without TLS"),
+        (format!("{table}tls = true\n"), &[("REDIS_URL", "redis://far")], "ask for it (tls = true"),
+        (beside("url = \"rediss://h\""), &[("REDIS_URL", "redis-cluster://far")], "REDIS_URL is without TLS"),
         (format!("{table}tls = true\n{files}"), &[("REDIS_SOCKET", "/s")], "are for Redis over TLS"),
     ] {
         let error = open(&file, variables).await.unwrap_err();
