@@ -3,6 +3,7 @@
 use cloakroom::OpId;
 use cloakroom::clock::Timestamp;
 use cloakroom::record::Lifetime;
+use cloakroom::store::protocol::Entry;
 use cloakroom::store::*;
 
 use crate::store_requests::{IDLE, LIFETIME, MARKER, bind, commit, create, end, payload, record_id, rename};
@@ -212,16 +213,30 @@ fn a_copy_goes_its_own_way() {
 fn c4_a_destroy_on_an_old_id_follows_to_the_successor() {
     for old_id in [OldId::Dead, alias(30)] {
         let (mut world, mut record) = World::with_session();
-        for n in 0..3 {
+        // However often it moved.
+        const MOVES: u32 = 100;
+        for n in 0..MOVES {
             record = done(
                 &mut world,
                 Rename { old: old_id.clone(), ..rename(key(n), key(n + 1), record.version) },
             );
         }
         let Ended::Ended(Some(summary)) = world.end(end(key(0))) else { panic!() };
-        assert_eq!((summary.key, summary.record_id), (key(3), record.id));
-        assert_eq!(world.load(3), Loaded::Ended(Ending::Destroyed));
+        assert_eq!((summary.key, summary.record_id), (key(MOVES), record.id));
+        assert_eq!(world.load(MOVES), Loaded::Ended(Ending::Destroyed));
     }
+}
+
+#[test]
+fn a_circle_of_ids_that_only_damage_can_make_has_an_end() {
+    let mut world = World::new();
+    for (n, to) in [(0, 1), (1, 2), (2, 1)] {
+        let ending = Ending::Moved { to: key(to), user_changed: false };
+        world
+            .entries
+            .insert(key(n), Entry::Marker { ending, op: OpId::from_u64(1), until: Timestamp::NEVER });
+    }
+    assert_eq!(world.end(end(key(0))), Ended::NotLive);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A session ends, and is remembered as ended.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::entry::{Entry, Table};
@@ -8,30 +9,32 @@ use crate::clock::Timestamp;
 use crate::ids::{OpId, StoreKey};
 use crate::store::{End, EndCause, Ended, Ending, Summary};
 
-/// Old ids that are followed from one to the next, at most, before an end is told it found nothing.
-const MAX_HOPS: usize = 16;
-
-/// Ends a session, following it where it moved. A lease does not protect from it: its holder's write is then
+/// Ends a session, following it where it moved, however often: a logout on an id that is long out of date is a logout. A lease does not protect from it: its holder's write is then
 /// refused as ended.
 ///
 /// # Errors
 /// Those of the table.
 pub fn end<T: Table>(table: &mut T, now: Timestamp, request: End) -> Result<Ended, T::Error> {
     let mut key = request.key;
-    for _ in 0..MAX_HOPS {
-        match find(table, &key, now)? {
+    // Nothing makes a circle of ids; damage might.
+    let mut left = HashSet::new();
+    loop {
+        let next = match find(table, &key, now)? {
             Found::Live(record, _) => {
                 let summary = Summary::of(key, &record);
                 leave_marker(table, now, key, request.op, request.cause, request.marker)?;
                 return Ok(Ended::Ended(Some(summary)));
             }
-            Found::Alias { successor, .. } => key = successor,
-            Found::Ended(Ending::Moved { to, .. }, _) => key = to,
+            Found::Alias { successor, .. } => successor,
+            Found::Ended(Ending::Moved { to, .. }, _) => to,
             Found::Ended(_, by) if by == request.op => return Ok(Ended::Ended(None)),
             Found::Ended(..) | Found::Missing => return Ok(Ended::NotLive),
+        };
+        if !left.insert(key) {
+            return Ok(Ended::NotLive);
         }
+        key = next;
     }
-    Ok(Ended::NotLive)
 }
 
 /// Puts the memory of an end in place of a session.
