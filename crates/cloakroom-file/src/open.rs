@@ -4,7 +4,8 @@ use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Instant;
+
+use cloakroom::clock::deadline_in;
 
 use crate::error::Trouble;
 use crate::files::Disk;
@@ -30,7 +31,7 @@ pub(crate) fn open(settings: &FileBuilder) -> Result<Disk, OpenError> {
 
     let root = File::open(path).map_err(failed)?;
     // One process at a time decides what this directory is.
-    lock_file(&root, Instant::now() + settings.busy_timeout, None).map_err(|trouble| match trouble {
+    lock_file(&root, deadline_in(settings.busy_timeout), None).map_err(|trouble| match trouble {
         Trouble::Io(error) => failed(error),
         _ => OpenError::new(OpenErrorKind::Busy, path),
     })?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloakroom::clock::{Clock, Timestamp};
+use cloakroom::clock::{Clock, Timestamp, deadline_after};
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Loaded, Purged, Release, Released,
     Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Store, StoreError, StoreFuture,
@@ -53,7 +53,7 @@ impl Core {
     }
 
     fn deadline(&self, asked: Instant) -> Instant {
-        asked.checked_add(self.busy_timeout).unwrap_or(asked)
+        deadline_after(asked, self.busy_timeout)
     }
 }
 

@@ -7,6 +7,7 @@ mod support;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cloakroom::UserId;
 use cloakroom::store::{Loaded, Store, StoreErrorKind};
@@ -265,11 +266,28 @@ async fn a_closed_store_refuses_and_what_it_took_is_done() {
     assert!(error.kind() == StoreErrorKind::Unavailable && error.to_string().contains("closed"), "{error}");
 }
 
+/// As applications write "never".
+#[tokio::test]
+async fn c9_a_busy_timeout_without_an_end_is_one_like_others() {
+    let (_dir, path) = place();
+    let store = FileStore::builder(&path).busy_timeout(Duration::MAX).open().await.unwrap();
+    // Somebody has all of it locked for longer than one try takes.
+    let locked: Vec<_> = std::fs::read_dir(path.join("entries"))
+        .unwrap()
+        .map(|dir| std::fs::File::open(dir.unwrap().path()).unwrap())
+        .inspect(|dir| dir.lock().unwrap())
+        .collect();
+    let creating = tokio::spawn(store.create(create(key(1), "x")));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!creating.is_finished(), "it was not waited for");
+    drop(locked);
+    creating.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn c9_a_directory_that_stays_locked_refuses_writes_and_not_reads() {
     let (_dir, path) = place();
-    let store =
-        FileStore::builder(&path).busy_timeout(std::time::Duration::from_millis(50)).open().await.unwrap();
+    let store = FileStore::builder(&path).busy_timeout(Duration::from_millis(50)).open().await.unwrap();
     let version = created(&store, key(1), "x").await;
     let locked: Vec<_> = std::fs::read_dir(path.join("entries"))
         .unwrap()

@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
+use cloakroom::clock::deadline_after;
 use cloakroom::store::ExpiryListener;
 use parking_lot::Mutex;
 use redis::{PushInfo, PushKind, Value};
@@ -138,12 +139,12 @@ impl Expiry {
 
 impl State {
     fn quiet(&mut self, now: Instant) {
-        self.quiet_until = now + self.remembered + SLACK;
+        self.quiet_until = deadline_after(now, self.remembered.saturating_add(SLACK));
     }
 
     fn is_left(&mut self, key: StoreKey, now: Instant) {
         let left = &mut self.left;
-        if now.duration_since(left.turned) > self.remembered + SLACK {
+        if now.duration_since(left.turned) > self.remembered.saturating_add(SLACK) {
             left.old = std::mem::take(&mut left.young);
             left.turned = now;
         }
@@ -335,6 +336,11 @@ mod tests {
         left.is_left(key(3), later(124));
         left.is_left(key(4), later(186));
         assert!(!left.was_left(&key(2)) && left.was_left(&key(3)) && left.was_left(&key(4)));
+        // As applications write "never".
+        left.remembered = Duration::MAX;
+        left.is_left(key(5), later(248));
+        left.quiet(later(248));
+        assert!(left.was_left(&key(5)) && left.quiet_until > later(3600));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
-use cloakroom::clock::{Clock, Timestamp};
+use cloakroom::clock::{Clock, Timestamp, deadline_after};
 use cloakroom::store::StoreError;
 use redis::{Cmd, Pipeline, Value};
 
@@ -46,11 +46,10 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// So long from now. What is longer than a clock can say is as good as for ever after thirty years.
+    /// So long from now.
     pub(crate) fn within(patience: Duration) -> Self {
-        const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
         let began = Instant::now();
-        Deadline { began, ends: began.checked_add(patience.min(FOR_EVER)).unwrap_or(began) }
+        Deadline { began, ends: deadline_after(began, patience) }
     }
 
     /// From now until then.

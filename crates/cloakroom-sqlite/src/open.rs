@@ -10,6 +10,9 @@ use crate::commit_count::{CommitCount, Counted};
 use crate::schema::{self, Found};
 use crate::{Durability, OpenError, OpenErrorKind, SqliteBuilder};
 
+/// The longest that SQLite can be told to wait: milliseconds in 32 bits with a sign, some 25 days.
+pub(crate) const LONGEST_BUSY: Duration = Duration::from_millis(i32::MAX as u64);
+
 /// A log longer than this is cut back once it has been copied into the database.
 const LOG_KEPT: u32 = 64 << 20;
 
@@ -85,7 +88,7 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<C
     // The connection is used by one thread at a time: SQLite's own mutexes are not needed.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(busy_timeout)?;
+    conn.busy_timeout(busy_timeout.min(LONGEST_BUSY))?;
     Ok(conn)
 }
 

@@ -75,6 +75,16 @@ async fn a_file_that_another_process_keeps_locked_is_told_as_busy() {
     created(&SqliteStore::open(&path).await.unwrap(), key(1), "x").await;
 }
 
+/// As applications write "never".
+#[tokio::test]
+async fn c9_a_busy_timeout_without_an_end_is_one_like_others() {
+    let dir = tempfile::tempdir().unwrap();
+    for never in [Duration::from_secs(30 * 24 * 3600), Duration::MAX] {
+        let store = SqliteStore::builder(dir.path().join("s.db")).busy_timeout(never).open().await.unwrap();
+        created(&store, key(u64::from(never == Duration::MAX)), "x").await;
+    }
+}
+
 #[tokio::test]
 async fn an_older_copy_put_in_place_is_told_once_and_a_new_file_is_not() {
     let dir = tempfile::tempdir().unwrap();

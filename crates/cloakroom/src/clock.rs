@@ -46,13 +46,22 @@ impl fmt::Debug for Timestamp {
 }
 
 /// The moment on this process's clock that is `d` from now. Applications write "never" as [`Duration::MAX`], which is later
-/// than an `Instant` can say: it is as good as never thirty years from now.
-pub(crate) fn deadline_in(d: Duration) -> Instant {
+/// than an `Instant` can say: it is as good as never thirty years from now. For stores, which are given such durations as well.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+///
+/// let never = cloakroom::clock::deadline_in(Duration::MAX);
+/// assert!(never > Instant::now() + Duration::from_secs(3600));
+/// ```
+#[must_use]
+pub fn deadline_in(d: Duration) -> Instant {
     deadline_after(Instant::now(), d)
 }
 
 /// The same, so long after `began`.
-pub(crate) fn deadline_after(began: Instant, d: Duration) -> Instant {
+#[must_use]
+pub fn deadline_after(began: Instant, d: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     began.checked_add(d.min(NEVER)).unwrap_or(began)
 }

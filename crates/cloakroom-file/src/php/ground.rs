@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cloakroom::PlainId;
-use cloakroom::clock::{Clock, Timestamp};
+use cloakroom::clock::{Clock, Timestamp, deadline_in};
 use cloakroom::store::{Purged, StoreError};
 use cloakroom_php::layout::{Change, Ground, Layout, Matter, Seen, View};
 use parking_lot::Mutex;
@@ -117,8 +117,7 @@ impl Ground for PhpFiles {
     }
 
     fn deadline(&self) -> Instant {
-        let now = Instant::now();
-        now.checked_add(self.core.busy_timeout).unwrap_or(now)
+        deadline_in(self.core.busy_timeout)
     }
 
     async fn look(&self, deadline: Instant, layout: &Layout, ids: &[PlainId]) -> Result<View, StoreError> {

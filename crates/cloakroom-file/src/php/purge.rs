@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use cloakroom::StoreKey;
-use cloakroom::clock::Timestamp;
+use cloakroom::clock::{Timestamp, deadline_in};
 use cloakroom::store::Purged;
 use cloakroom_php::CacheEntry;
 use cloakroom_php::layout::{InFile, Layout};
@@ -161,8 +161,7 @@ impl Core {
     }
 
     fn patience(&self) -> Instant {
-        let now = Instant::now();
-        now.checked_add(self.busy_timeout).unwrap_or(now)
+        deadline_in(self.busy_timeout)
     }
 }
 

@@ -37,7 +37,7 @@ impl Shared {
     ) -> Result<Turn, StoreError> {
         let name = self.names.turn(user);
         let whose: [u8; 16] = rand::rng().random();
-        let life = self.call_deadline + Duration::from_secs(1);
+        let life = self.call_deadline.saturating_add(Duration::from_secs(1));
         let mut take = redis::cmd("SET");
         take.arg(&name)
             .arg(&whose)

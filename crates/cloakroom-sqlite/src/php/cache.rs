@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::rows;
 use crate::error::{closed, unavailable};
-use crate::open::{connect, create, resolve};
+use crate::open::{LONGEST_BUSY, connect, create, resolve};
 use crate::queue::Queue;
 use crate::readers::refused_error;
 use crate::{OpenError, OpenErrorKind};
@@ -142,7 +142,7 @@ fn transact<A>(
     behavior: TransactionBehavior,
     work: impl FnOnce(&Connection) -> rusqlite::Result<Option<A>>,
 ) -> Result<Option<A>, Trouble> {
-    conn.busy_timeout(deadline.saturating_duration_since(Instant::now()))?;
+    conn.busy_timeout(deadline.saturating_duration_since(Instant::now()).min(LONGEST_BUSY))?;
     let transaction = conn.transaction_with_behavior(behavior)?;
     let Some(answer) = work(&transaction)? else {
         transaction.rollback()?;
