@@ -46,7 +46,8 @@ pub enum OpenErrorKind {
     Busy,
     /// The file system cannot carry a write-ahead log: a network file system, as a rule.
     NoWal,
-    /// Somebody else may have put the file there, or may write to it: it is a symbolic link, another user's, or everybody's to write.
+    /// Somebody else may have put the file there, or may write to it: it is a symbolic link of another user's, or everybody's to write.
+    /// PHP's cache, in a folder that everybody writes to, must be no link at all, and no other user's file.
     NotTrusted,
     /// The operating system reported something else; see the source.
     Io,
@@ -114,7 +115,7 @@ impl fmt::Display for OpenError {
             ),
             OpenErrorKind::NotTrusted => write!(
                 f,
-                "the session store {path} is a symbolic link, belongs to another user, or can be written to by everybody: \
+                "the session store {path} is somebody else's symbolic link, belongs to another user, or can be written to by everybody: \
                  whoever did that may know the sessions in it; remove it, or name another path"
             ),
             OpenErrorKind::NoDirectory => write!(

@@ -51,6 +51,7 @@ fn try_open_writer(path: &Path, settings: &SqliteBuilder) -> Result<Opened, Open
     let failed = |error| OpenError::from_sqlite(path, error);
     // Before the database, so that no process can be counting in between.
     let counted = CommitCount::read(path);
+    trust(path)?;
     create(path)?;
     let mut conn = connect(path, settings.busy_timeout).map_err(failed)?;
 
@@ -90,6 +91,28 @@ pub(crate) fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<C
     let conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(busy_timeout.min(LONGEST_BUSY))?;
     Ok(conn)
+}
+
+/// Whoever can write to the file, or lead the store to another one, can put a session there, as whichever user they like. A link of
+/// one's own, or of the administrator's, is as good as the path that it names.
+fn trust(path: &Path) -> Result<(), OpenError> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        // What cannot be looked at cannot be opened: that says why, and where there is nothing, it is made.
+        let Ok(named) = path.symlink_metadata() else { return Ok(()) };
+        let by_everybody = path.metadata().is_ok_and(|there| there.is_file() && there.mode() & 0o002 != 0);
+        if named.is_symlink() && !is_ours(named.uid()) || by_everybody {
+            return Err(OpenError::new(OpenErrorKind::NotTrusted, path));
+        }
+    }
+    Ok(())
+}
+
+/// What this user or the administrator has made.
+#[cfg(unix)]
+pub(crate) fn is_ours(owner: u32) -> bool {
+    owner == rustix::process::geteuid().as_raw() || owner == 0
 }
 
 /// Creates the file if there is none, for its owner only; SQLite gives the log the same permissions.

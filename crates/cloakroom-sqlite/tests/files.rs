@@ -36,6 +36,32 @@ async fn whatever_a_file_is_called_it_is_that_file() {
     }
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_file_that_everybody_may_write_to_and_a_link_of_somebody_elses_are_refused() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
+
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("s.db"), dir.path().join("link"));
+    created(&SqliteStore::open(&file).await.unwrap(), key(1), "x").await;
+    symlink(&file, &link).unwrap();
+    // As where the data are on another disk.
+    live(&SqliteStore::open(&link).await.unwrap(), key(1)).await;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    for path in [&file, &link] {
+        let error = SqliteStore::open(path).await.unwrap_err();
+        assert_eq!(error.kind(), OpenErrorKind::NotTrusted);
+        assert!(error.to_string().contains("written to by everybody"), "{error}");
+    }
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o660)).unwrap();
+    live(&SqliteStore::open(&file).await.unwrap(), key(1)).await;
+    // Only root can give a link away.
+    if dir.path().metadata().unwrap().uid() == 0 {
+        lchown(&link, Some(12_345), None).unwrap();
+        assert_eq!(SqliteStore::open(&link).await.unwrap_err().kind(), OpenErrorKind::NotTrusted);
+    }
+}
+
 #[tokio::test]
 async fn an_empty_file_becomes_a_store() {
     let dir = tempfile::tempdir().unwrap();

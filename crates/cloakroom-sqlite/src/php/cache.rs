@@ -63,9 +63,7 @@ fn trust(path: &Path) -> Result<(), OpenError> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        let owner = there.uid();
-        let ours = owner == rustix::process::geteuid().as_raw() || owner == 0;
-        if there.is_symlink() || !ours || there.mode() & 0o002 != 0 {
+        if there.is_symlink() || !crate::open::is_ours(there.uid()) || there.mode() & 0o002 != 0 {
             return Err(OpenError::new(OpenErrorKind::NotTrusted, path));
         }
     }
