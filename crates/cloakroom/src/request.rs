@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use ::http::header::USER_AGENT;
+use ::http::header::{AUTHORIZATION, USER_AGENT};
 use ::http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::error::{ErrorKind, SessionError};
@@ -46,6 +46,8 @@ pub(crate) struct RequestFacts {
     pub(crate) secure: bool,
     /// It came from a trusted proxy.
     pub(crate) proxied: bool,
+    /// Responses to it may be made public: it is a request to read, and does not say who asks. Noted where that matters.
+    pub(crate) may_be_public: bool,
     address: Option<IpAddr>,
     agent: Option<HeaderValue>,
 }
@@ -58,6 +60,12 @@ impl RequestFacts {
         let mut facts = RequestFacts::default();
         policy.transport.read(head.headers, secure, &mut facts.presented);
         facts.secure = secure;
+        if policy.cache.is_public() {
+            // RFC 9111 §3.5: said to be public, what was told to one who authenticated would be told to all. §3: and what answers a
+            // POST, no cache expects.
+            let reads = matches!(*head.method, Method::GET | Method::HEAD);
+            facts.may_be_public = reads && !fields::has(head.headers, &AUTHORIZATION);
+        }
         if peer.is_some() {
             facts.proxied = security::is_proxied(peer, &policy.proxies);
             facts.address = security::client_address(head.headers, peer, &policy.proxies);

@@ -126,6 +126,35 @@ impl http_body::Body for Late {
     }
 }
 
+/// To one who authenticated otherwise, or to a request that does something.
+#[tokio::test]
+async fn c11_a_response_that_depends_on_who_asks_is_not_made_public() {
+    let cache = CacheLimiter::Public { max_age: Duration::from_secs(60) };
+    let manager = SessionManager::new(MemoryStore::new(), SessionConfig::new().cache_limiter(cache)).unwrap();
+    for (method, authorization, made_public) in [
+        ("GET", None, true),
+        ("HEAD", None, true),
+        ("GET", Some("Basic YTpi"), false),
+        ("HEAD", Some("Bearer x"), false),
+        ("POST", None, false),
+        ("DELETE", None, false),
+        ("OPTIONS", None, false),
+    ] {
+        let mut request = http::Request::builder().method(method);
+        if let Some(authorization) = authorization {
+            request = request.header("authorization", authorization);
+        }
+        let handle = manager.open(&request.body(()).unwrap(), None);
+        let mut headers = http::HeaderMap::new();
+        let _ = manager.close(&handle, http::StatusCode::OK, &mut headers).await;
+        assert_eq!(
+            headers.contains_key("cache-control"),
+            made_public,
+            "{method} {authorization:?}: {headers:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn c11_a_response_whose_body_may_yet_open_the_session_is_not_left_public() {
     let cache = CacheLimiter::Public { max_age: Duration::from_secs(60) };

@@ -36,8 +36,8 @@ pub enum CacheLimiter {
         /// How long, in whole seconds.
         max_age: Duration,
     },
-    /// Successful responses that did *not* open the session, set no cookie and say nothing of caching themselves become
-    /// `public, max-age=…`; those that did open it are treated as with `PrivateNoExpire`.
+    /// Successful responses to `GET` and `HEAD` without `Authorization` that did *not* open the session, set no cookie and say nothing of
+    /// caching themselves become `public, max-age=…`; those that did open it are treated as with `PrivateNoExpire`.
     Public {
         /// How long, in whole seconds.
         max_age: Duration,

@@ -126,8 +126,9 @@ impl SessionManager {
             }
         }
         let involvement = Involvement { opened: asked, sets_cookie: !matches!(tell, Tell::Nothing) };
-        if asked || http.cache.is_public() {
-            http.cache.apply(status, headers, involvement, clock.get_if(http.cache.is_public()));
+        let may_be_public = handle.0.request.may_be_public;
+        if asked || may_be_public {
+            http.cache.apply(status, headers, involvement, clock.get_if(may_be_public));
         }
         if asked {
             vary::add(headers, &http.varies_by);
