@@ -17,6 +17,9 @@ use super::server::Server;
 use super::{Subject, VISITORS, Work};
 use crate::requests::USUAL;
 
+/// For the table.
+pub const NAME: &str = "actix-session";
+
 /// A request to its end: the cookies that were set, and the body.
 type Answering = Pin<Box<dyn Future<Output = (Vec<Cookie<'static>>, String)>>>;
 /// Whatever the application's type is.
@@ -64,7 +67,7 @@ pub fn bare() -> Box<dyn Subject> {
 /// The subject.
 pub fn subject(server: &Server) -> Box<dyn Subject> {
     let url = server.url(5);
-    Box::new(Actix::new("actix-session", true, async move || {
+    Box::new(Actix::new(NAME, true, async move || {
         let store = RedisSessionStore::new(url).await.expect("a server");
         let sessions = SessionMiddleware::builder(store, Key::generate()).build();
         ask!(

@@ -1,4 +1,4 @@
-//! `axum_session` 0.22 with its Redis pool, and its own cache, which other processes' writes do not reach, off.
+//! `axum_session` 0.22 with its Redis pool; and once more with its own cache, which other processes' writes do not reach.
 
 use ::axum_session::{Session, SessionConfig, SessionLayer, SessionStore};
 use actix_web::cookie::time::Duration;
@@ -15,13 +15,24 @@ use crate::requests::USUAL;
 
 type Redis = Session<SessionRedisPool>;
 
-/// The subject.
+/// For the table.
+pub const CACHED: &str = "axum_session cached";
+
+/// The subject, its cache off.
 pub fn subject(server: &Server) -> Box<dyn Subject> {
-    let url = server.url(4);
-    Box::new(Routed::new("axum_session", true, async move || {
+    with("axum_session", server.url(4), SessionConfig::default().with_memory_lifetime(Duration::ZERO))
+}
+
+/// With its cache on, as it is unless told otherwise.
+pub fn cached(server: &Server) -> Box<dyn Subject> {
+    with(CACHED, server.url(9), SessionConfig::default())
+}
+
+fn with(name: &'static str, url: String, config: SessionConfig) -> Box<dyn Subject> {
+    Box::new(Routed::new(name, true, async move || {
         let client = redis::Client::open(url).expect("an address");
         let pool: SingleRedisPool = client.into();
-        let config = SessionConfig::default().with_memory_lifetime(Duration::ZERO).with_secure(false);
+        let config = config.with_secure(false);
         let store = SessionStore::new(Some(SessionRedisPool::from(pool)), config).await.expect("a store");
         let router = Router::new()
             .route("/read", get(read))

@@ -98,6 +98,8 @@ pub struct Row {
     pub of_plain: Option<Share>,
     /// The same behind a near cache.
     pub near_of_raw: Share,
+    /// Behind a near cache, beside a peer whose cache is told of nobody else's writes.
+    pub near_of_cached: Share,
     /// How often Cloakroom serves in the time in which each peer serves once, by the peer's name.
     pub times_peers: Vec<Share>,
 }
@@ -132,7 +134,8 @@ impl Share {
 impl Row {
     /// Whether the row is as it is to be.
     pub fn holds(&self) -> bool {
-        self.of_raw.holds() && self.times_peers.iter().all(Share::holds)
+        let shares = [&self.of_raw, &self.near_of_raw, &self.near_of_cached];
+        shares.into_iter().chain(&self.times_peers).all(Share::holds)
     }
 }
 
@@ -169,11 +172,14 @@ pub fn run(effort: Effort, program: &str) -> Result<Served, String> {
         Pair { bare: ACTIX, subject: actix::bare() },
         Pair { bare: ACTIX, subject: actix::subject(&server) },
         Pair { bare: 0, subject: cloakroom::near(&server) },
+        Pair { bare: 0, subject: axum_session::cached(&server) },
     ];
+    // Debian's Redis has none.
+    let has_ifeq = version.starts_with("Valkey");
     let rows = Work::ALL
         .iter()
         .flat_map(|work| AT_ONCE.map(|at_once| (*work, at_once)))
-        .map(|(work, at_once)| measure(&mut subjects, effort, work, at_once))
+        .map(|(work, at_once)| measure(&mut subjects, effort, work, at_once, has_ifeq))
         .collect();
     for pair in &mut subjects {
         pair.subject.check();
@@ -198,6 +204,7 @@ pub fn one(work: &str, subject: &str, requests: usize, at_once: usize, program: 
         "cloakroom" => cloakroom::subject(&server),
         cloakroom::NEAR => cloakroom::near(&server),
         tower_sessions::NAME => tower_sessions::subject(&server),
+        axum_session::CACHED => axum_session::cached(&server),
         _ => return None,
     };
     let before = alloc::count();
@@ -218,12 +225,13 @@ const PLAIN: usize = 2;
 const CLOAKROOM: usize = 3;
 const ACTIX: usize = 6;
 const NEAR: usize = 8;
+const CACHED: usize = 9;
 
 fn runtime() -> Result<Runtime, String> {
     Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())
 }
 
-fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize) -> Row {
+fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize, has_ifeq: bool) -> Row {
     eprintln!("on a server: {}, {at_once} at once …", work.name());
     // One request alone waits for the server most of the time.
     let batch = if at_once == 1 { effort.batch / 8 } else { effort.batch };
@@ -258,13 +266,15 @@ fn measure(subjects: &mut [Pair], effort: Effort, work: Work, at_once: usize) ->
         at_once,
         of_raw: beside(RAW, busy.then_some(0.85)),
         of_plain: (work == Work::Increment).then(|| beside(PLAIN, None)),
-        near_of_raw: how_fast(NEAR, RAW, None),
+        near_of_raw: how_fast(NEAR, RAW, (work == Work::Read && at_once <= 16).then_some(5.0)),
+        near_of_cached: how_fast(NEAR, CACHED, (work == Work::Read).then_some(1.0)),
         times_peers: peers
             .iter()
             .map(|peer| {
                 let ahead = match (work, subjects[*peer].subject.name()) {
                     (Work::Read, _) => Some(1.0),
                     (Work::Increment, tower_sessions::NAME) if busy => Some(1.5),
+                    (Work::Increment, actix::NAME) if has_ifeq => Some(1.0),
                     (Work::Increment, _) => None,
                 };
                 beside(*peer, ahead)
