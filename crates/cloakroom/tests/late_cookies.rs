@@ -4,10 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom::store::Store;
 use cloakroom::{
-    CookieConfig, CookieLifetime, MemoryStore, Outcome, SessionConfig, SessionHandle, SessionManager,
+    CookieConfig, CookieLifetime, MemoryStore, NearCache, Outcome, SessionConfig, SessionHandle,
+    SessionManager,
 };
-use cloakroom_testing::{ManualClock, Op, SpyStore};
+use cloakroom_testing::{ManualClock, Op, PushingStore, SpyStore};
 use http::Response;
 
 struct House {
@@ -121,4 +123,41 @@ async fn s25_a_persistent_cookie_slides_when_its_session_does_and_not_with_every
         assert_eq!(house.leave(handle).await, told);
         assert_eq!(house.spy.since(mark).ops(), calls);
     }
+}
+
+/// What a near cache knows of an id may be older than what another node did: it does not confirm one.
+#[tokio::test]
+async fn c4_a_response_tells_no_id_that_only_a_near_cache_takes_for_alive() {
+    let clock = ManualClock::new();
+    let here = PushingStore::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()));
+    let there = Arc::new(here.another_node());
+    let near = NearCache::builder(here.clone()).clock(clock.clone()).build();
+    let node = |store: Arc<dyn Store>| {
+        let spy = SpyStore::new(store);
+        let config = SessionConfig::new().renewal(Duration::from_secs(300), Duration::from_secs(30));
+        let manager = SessionManager::over(Arc::new(spy.clone()), config.purge_every(None)).unwrap();
+        House { clock: clock.clone(), spy, manager }
+    };
+    let (house, far) = (node(Arc::new(near.clone())), node(there));
+    let first = house.newcomer().await;
+    clock.advance(Duration::from_secs(301));
+    let due = house.arrive(Some(&first));
+    due.open().await.unwrap();
+    let second = house.leave(due).await.expect("a renewed id");
+    for _ in 0..2 {
+        house.arrive(Some(&second)).open().await.unwrap();
+    }
+    let slow = house.arrive(Some(&first));
+    slow.open().await.unwrap();
+
+    here.hold_news();
+    let login = far.arrive(Some(&second));
+    login.open().await.unwrap().login("ada").await.unwrap();
+    let third = far.leave(login).await.expect("a new id");
+    let hits = near.counts().hits;
+    house.arrive(Some(&second)).open().await.unwrap();
+    assert_eq!(near.counts().hits, hits + 1, "the cache still takes the second id for alive");
+    let told = house.leave(slow).await;
+    here.deliver_news();
+    assert!(third != second && told.is_none(), "the login's cookie is overwritten with a dead id");
 }

@@ -181,6 +181,13 @@ impl Engine {
         self.events.emit(Event::Expired(key));
     }
 
+    /// What is under a key in the store itself, and not in a cache in front of it.
+    pub(crate) async fn load_newest(&self, key: StoreKey) -> Result<Loaded, SessionError> {
+        let loaded = self.call(Effect::Reads, self.store.load_many(vec![key])).await?;
+        // An answer for each key that was asked for.
+        Ok(loaded.into_iter().next().unwrap_or(Loaded::Missing))
+    }
+
     /// Ends a session, following it where it moved.
     pub(crate) async fn end(self: &Arc<Self>, key: StoreKey, cause: EndCause) -> Result<Ended, SessionError> {
         let request = End { key, op: OpId::generate(), cause, marker: self.settings.marker };

@@ -156,7 +156,7 @@ impl<S: PushStore> Store for NearCache<S> {
     }
 
     fn load_many(&self, keys: Vec<StoreKey>) -> StoreFuture<Vec<Loaded>> {
-        // Several ids in one request are an attack or an accident: they are asked for, and not kept.
+        // By its contract. Several ids in one request are an attack or an accident: they are not kept.
         self.store.load_many(keys)
     }
 

@@ -181,7 +181,8 @@ impl Shared {
     }
 
     /// A response that took its time must not tell an id that another request has replaced meanwhile: it would overwrite
-    /// the newer cookie. An id that this request did not issue itself is told only if the store has just confirmed it.
+    /// the newer cookie. An id that this request did not issue itself is told only if the store has just confirmed it: a cache
+    /// in front of it may not know yet.
     async fn confirm(&self, end: HandlerEnd) {
         let (key, learned, slides) = {
             let state = self.state.lock();
@@ -197,7 +198,7 @@ impl Shared {
             let touched = engine.call(Effect::Writes, engine.store.touch(touch)).await;
             matches!(touched, Ok(Touched::Touched { .. }))
         } else {
-            matches!(engine.call(Effect::Reads, engine.store.load(key)).await, Ok(Loaded::Live(_)))
+            engine.load_newest(key).await.is_ok_and(|loaded| matches!(loaded, Loaded::Live(_)))
         };
         let mut state = self.state.lock();
         if lives && slides {

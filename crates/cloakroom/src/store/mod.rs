@@ -74,6 +74,8 @@ pub trait Store: Send + Sync + 'static {
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded>;
 
     /// Reads up to [`MAX_CANDIDATES`] keys, answering in their order. One round trip, where the store can.
+    ///
+    /// A cache in front of a store passes it on: the engine asks for one key in this way where it must know what is there now.
     fn load_many(&self, keys: Vec<StoreKey>) -> StoreFuture<Vec<Loaded>> {
         let loads: Vec<_> = keys.into_iter().map(|key| self.load(key)).collect();
         StoreFuture::boxed(async move {
