@@ -28,10 +28,10 @@ use crate::node::Node;
 use crate::packed::Packed;
 use crate::scripts;
 use crate::sessions::Known;
-use crate::shared::{Asking, Deadline, Shared, Spot, Told};
+use crate::shared::{Asking, Deadline, Shared, Spot};
 
-/// Bytes of a session that are compared as a whole. They travel two more times, to the server and back, where the script takes only a
-/// few along: beyond this the network pays more than the server saves.
+/// Bytes of data with which a session is compared as a whole. It travels two more times, to the server and back, where the script takes
+/// only a few bytes along: beyond this the network pays more than the server saves.
 const MOST_COMPARED: usize = 4 << 10;
 
 /// What became of it.
@@ -60,13 +60,12 @@ impl Shared {
         let Some(node) = self.known(spot) else { return Ok(None) };
         let Some(now) = node.time.at(deadline.began) else { return Ok(None) };
         let Some(replacement) = Replacement::of(request, now) else { return Ok(None) };
-        // A write that is waited for goes over a connection of its own, as a script.
-        let at_once = node.sets_if_same() && !self.waits_for(Write::Data);
-        drop(node);
-        let replaced = match at_once {
-            true => self.set_if_same(deadline, spot, &replacement).await?,
-            false => None,
+        // A write that is waited for goes over a connection of its own, with more behind it.
+        let replaced = match self.waits_for(Write::Data) {
+            false => self.replace_at_once(deadline, spot, &replacement, node.sets_if_same()).await?,
+            true => None,
         };
+        drop(node);
         let Replaced { instead, by, kept } = match replaced {
             Some(replaced) => replaced,
             None => self.replace_by_script(deadline, &replacement).await?,
@@ -81,39 +80,53 @@ impl Shared {
         Ok(committed.map(|committed| (committed, kept)))
     }
 
-    /// By one command. `None` where that is not possible; nothing was done then.
-    async fn set_if_same(
+    /// By what is put into bytes once. `None` where the server would not have it; nothing was done then. It may have forgotten the
+    /// script, or be another one by now that does not know the words.
+    async fn replace_at_once(
         &self,
         deadline: Deadline,
         spot: Spot,
         replacement: &Replacement<'_>,
+        sets_if_same: bool,
     ) -> Result<Option<Replaced>, StoreError> {
-        let before = layout::unheld(&replacement.key, replacement.base);
-        if before.len() > MOST_COMPARED {
-            return Ok(None);
-        }
         let name = self.names.entry(&replacement.key);
         let after = replacement.encoded();
+        let small = |record: &Record| record.payload.len() <= MOST_COMPARED;
+        let all = sets_if_same && small(replacement.base) && small(&replacement.after.record);
+        let before = match all {
+            true => layout::unheld(&replacement.key, replacement.base),
+            false => layout::beginning(replacement.base),
+        };
+        let mut command = Packed::new(8, name.len() + before.len() + after.len() + 64);
+        match all {
+            true => command
+                .word(b"SET")
+                .word(name.as_bytes())
+                .word(&after)
+                .word(b"IFEQ")
+                .word(&before)
+                .word(b"GET"),
+            false => command
+                .word(b"EVALSHA")
+                .word(scripts::REPLACE.sha.as_bytes())
+                .word(b"1")
+                .word(name.as_bytes())
+                .word(&before)
+                .word(&after),
+        };
         let (option, ends) = self.end_of(&replacement.after.record);
-        let mut set = Packed::new(8, name.len() + before.len() + after.len() + 32);
-        set.word(b"SET").word(name.as_bytes()).word(&after).word(b"IFEQ").word(&before).word(b"GET");
-        set.word(option.as_bytes()).number(ends);
-        let asking = Asking::Packed(set.as_bytes());
-        let told = self.ask(deadline, Effect::Writes, spot, &asking).await?;
-        // The server is another one by now, and does not know the words.
-        if matches!(&told.value, Value::ServerError(told) if told.code() == "ERR" && told.details() == Some("syntax error"))
-        {
-            return Ok(None);
-        }
-        let Told { value, by } = told.accepted()?;
-        let instead = match value {
-            // What was there before, in either case.
-            Value::BulkString(there) if there == before => None,
+        command.word(option.as_bytes()).number(ends);
+        let told = self.ask(deadline, Effect::Writes, spot, &Asking::Packed(command.as_bytes())).await?;
+        let instead = match told.value {
+            Value::ServerError(_) => return Ok(None),
+            Value::Int(1) => None,
+            // Of all that was there before, in either case.
+            Value::BulkString(there) if all && there == before => None,
             Value::BulkString(there) => Some(Some(there)),
             Value::Nil => Some(None),
             _ => return Err(error::strange(&self.place, Effect::Writes)),
         };
-        Ok(Some(Replaced { instead, by, kept: Kept::AsAsked }))
+        Ok(Some(Replaced { instead, by: told.by, kept: Kept::AsAsked }))
     }
 
     async fn replace_by_script(
