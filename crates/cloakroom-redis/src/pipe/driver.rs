@@ -20,6 +20,9 @@ use crate::route::Stream;
 
 /// Bytes that there is room for with every read.
 const READ: usize = 32 << 10;
+/// Answers that are handed out before those who have them get their turn. What they ask next is sent before the rest is looked at, so that
+/// the server is at work while this process is, and neither waits for all that the other one has to do.
+pub(super) const AT_A_TIME: usize = 32;
 /// A buffer that has grown beyond this is not kept.
 const KEPT: usize = 1 << 20;
 
@@ -134,11 +137,19 @@ impl Driver {
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<RedisError> {
+        let mut told = 0;
         loop {
             loop {
+                if told == AT_A_TIME && !self.answers.arrived.is_empty() {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 let handed_out = match self.answers.next() {
                     Ok(None) => break,
-                    Ok(Some(answer)) => self.hand_out(answer),
+                    Ok(Some(answer)) => {
+                        told += 1;
+                        self.hand_out(answer)
+                    }
                     Err(nonsense) => Err(nonsense),
                 };
                 if let Err(Nonsense) = handed_out {

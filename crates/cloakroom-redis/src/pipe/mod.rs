@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A call writes itself into what goes out next, and waits. The connection's task takes all that has gathered since it last
-//! looked, sends it in one write, and hands the answers to the calls in their order. Under load that is most of what a call
+//! looked, sends it in one write, and hands the answers to the calls in their order, some at a time: what those ask next is sent before
+//! the others have theirs, so that server and process are at work at the same time. Under load that is most of what a call
 //! costs, which is why the client library's own connection is not used: with it a call is written into a buffer of its own, goes
 //! through a queue of the connection, is written into another buffer, and sets a timer.
 //!

@@ -310,3 +310,28 @@ async fn a_login_says_what_the_server_has_against_it() {
     at.server.shutdown().await.unwrap();
     assert_eq!(ended.await.unwrap().unwrap_err().kind(), ErrorKind::Io);
 }
+
+/// So that the server is at work while they are.
+#[tokio::test]
+async fn who_is_answered_asks_again_before_all_are() {
+    let mut at = connected(1 << 20);
+    let all = 3 * driver::AT_A_TIME;
+    let calls: Vec<_> = (0..all)
+        .map(|_| {
+            let pipe = at.pipe.clone();
+            tokio::spawn(
+                async move { (pipe.ask(&get("a"), soon()).await, pipe.ask(&get("b"), soon()).await) },
+            )
+        })
+        .collect();
+    at.read(all).await;
+    at.say(&"$1\r\nA\r\n".repeat(all)).await;
+    let mut bytes = [0; 1 << 13];
+    let read = at.server.read(&mut bytes).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&bytes[..read]).matches("GET").count(), driver::AT_A_TIME);
+    at.read(all - driver::AT_A_TIME).await;
+    at.say(&"$1\r\nB\r\n".repeat(all)).await;
+    for call in calls {
+        assert_eq!(call.await.unwrap(), (Ok(string("A")), Ok(string("B"))));
+    }
+}
