@@ -127,6 +127,24 @@ pub async fn c2_a_copy_that_was_taken_away_is_no_end_of_the_session(application:
     assert!(!visitor.php_has(), "{called}");
 }
 
+/// The request that takes it away moves the session: it is looked whether the key is free, however quick the new place is.
+pub async fn a_session_moves_with_the_request_that_finds_a_copy_of_another_users(
+    application: &impl Application,
+) {
+    for _ in 0..20 {
+        let new: Arc<dyn Store> = Arc::new(ReferenceStore::new());
+        let service = Instance::over(application, Stage::Move, new.clone()).await;
+        let visitor = Visitor::new(application, &basket(7, 1)).await;
+        let faulty = FaultStore::new(new);
+        faulty.at(2, Fault::LoseAnswer);
+        let broken = Instance::over(application, Stage::Move, Arc::new(faulty)).await;
+        let _ = broken.request(&visitor.cookie).open().await;
+        visitor.php_writes(&basket(9, 1));
+        assert_eq!(service.n(&visitor.cookie).await, Some(1), "{}", service.called);
+        assert!(!visitor.php_has(), "{}: it is where it was", service.called);
+    }
+}
+
 pub async fn c1_what_php_writes_while_the_copy_is_made_is_what_moves(application: &impl Application) {
     let (slow, gate) = (FaultStore::new(application.place().await), Gate::new());
     // Looked for, then copied.
