@@ -41,6 +41,7 @@ fn trials(key: &str, channel: &str) -> Vec<(&'static str, Vec<String>)> {
         trial("set", &[key, "", "XX", "PX", "1"]),
         trial("getrange", &[key, "0", "0"]),
         trial("setrange", &[key, "0", ""]),
+        trial("strlen", &[key]),
         trial("pexpire", &[key, "1"]),
         trial("persist", &[key]),
         trial("pttl", &[key]),

@@ -55,12 +55,6 @@ impl Shared {
         Box::pin(self.load_one(deadline, key)).await
     }
 
-    /// As part of something, which keeps nothing.
-    pub(crate) async fn load_at(&self, deadline: Deadline, key: StoreKey) -> Result<Loaded, StoreError> {
-        let mut loaded = self.load_together(deadline, vec![key], News::Unwanted).await?;
-        loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))
-    }
-
     async fn load_one(&self, deadline: Deadline, key: StoreKey) -> Result<Loaded, StoreError> {
         let mut loaded = self.load_together(deadline, vec![key], News::Wanted).await?;
         loaded.pop().ok_or_else(|| error::strange(&self.place, Effect::Reads))

@@ -10,6 +10,10 @@
 //! that it is still there, alive and the same user's: it may be written and touched meanwhile. So a logout comes through
 //! however busy a session is. What is told of a session that was ended is how it was when that was decided.
 //!
+//! How many sessions a user has, and how much is in them, is up to the user. So of those that a step finds in an index it reads
+//! only the heads; where there are more than a step is over, or others come between all the time, the rules are told so
+//! ([`Drafts::is_crowded`], [`Drafts::is_contended`]) and it is done session by session instead: see `apart`.
+//!
 //! The entries of one line are in one slot of a cluster, and so in one step. A user's index lies apart there: see `apart`.
 
 mod changes;
@@ -39,10 +43,31 @@ const EAGER: u32 = 3;
 const ROUNDS: u32 = 64;
 
 /// What a step needs to look at.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) keys: Vec<StoreKey>,
+    /// As much of what is under these.
+    pub(crate) how: How,
     pub(crate) users: Vec<UserId>,
+}
+
+/// How much of an entry is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum How {
+    Whole,
+    /// A session without its data.
+    Head,
+}
+
+impl Wanted {
+    pub(crate) fn new(keys: Vec<StoreKey>, users: Vec<UserId>) -> Self {
+        Wanted { keys, how: How::Whole, users }
+    }
+
+    /// The head of what is under a key.
+    pub(crate) fn head(key: StoreKey) -> Self {
+        Wanted { keys: vec![key], how: How::Head, users: Vec::new() }
+    }
 }
 
 /// Why the rules stopped before they had an answer.
@@ -80,7 +105,7 @@ impl Shared {
         // Whether what the picture shows is kept where it is to be; unknown unless that was waited for.
         let mut shown: Option<Kept> = None;
         loop {
-            let mut drafts = Drafts::over(&picture);
+            let mut drafts = Drafts::over(&picture, tries > EAGER);
             let decided = rules(&mut drafts, picture.now);
             let puts = drafts.puts;
             let more = match decided {
@@ -123,8 +148,8 @@ impl Shared {
                     // The fresh picture shows what was known before; it may take more now.
                     picture.missing(&wanted)
                 }
-                Err(Stop::Entry(key)) => Wanted { keys: vec![key], users: Vec::new() },
-                Err(Stop::Index(user)) => Wanted { keys: Vec::new(), users: vec![user] },
+                Err(Stop::Entry(key)) => Wanted::new(vec![key], Vec::new()),
+                Err(Stop::Index(user)) => Wanted::new(Vec::new(), vec![user]),
                 Err(Stop::Malformed(key, malformed)) => {
                     tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a stored session cannot be read");
                     return Err(error::corrupt(&self.place, malformed));
@@ -188,7 +213,7 @@ impl Shared {
     /// Drops members of a user's index whose session is gone; there is no harm in its not being done.
     pub(crate) async fn heal(self: Arc<Self>, user: UserId) {
         let deadline = self.deadline();
-        let wanted = Wanted { keys: Vec::new(), users: vec![user] };
+        let wanted = Wanted::new(Vec::new(), vec![user]);
         let Ok((picture, _)) = self.look(deadline, &wanted, None).await else { return };
         let changes = Changes::of(&picture, Vec::new());
         if !changes.members.is_empty() {
@@ -203,7 +228,7 @@ impl Shared {
         rules: impl Fn(&mut Drafts<'_>, Timestamp) -> Result<A, Stop>,
     ) -> Result<(A, bool), StoreError> {
         let (picture, _) = self.look(self.deadline(), &wanted, None).await?;
-        let mut drafts = Drafts::over(&picture);
+        let mut drafts = Drafts::over(&picture, false);
         match rules(&mut drafts, picture.now) {
             Ok(answer) => Ok((answer, !Changes::of(&picture, Vec::new()).members.is_empty())),
             Err(_) => Err(StoreError::new(

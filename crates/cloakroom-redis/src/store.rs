@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloakroom::StoreKey;
 use cloakroom::UserId;
 use cloakroom::clock::Timestamp;
-use cloakroom::store::protocol;
+use cloakroom::store::protocol::{self, Entry, Table};
 use cloakroom::store::{
     Acquire, Acquired, ChangeListener, Commit, Committed, Create, Created, End, Ended, ExpiryListener,
     Loaded, Purged, PushStore, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom,
@@ -22,7 +22,7 @@ use crate::redis_url::Address;
 use crate::route::Route;
 use crate::shared::Shared;
 use crate::signals::Signals;
-use crate::step::Wanted;
+use crate::step::{Drafts, Stop, Wanted};
 use crate::together;
 use crate::tracking::Tracking;
 use crate::{BuildError, InvalidRedisUrl, RedisBuilder};
@@ -152,16 +152,23 @@ impl Store for RedisStore {
         if self.is_cluster() {
             return self.ask(|shared| shared.create_apart(request));
         }
-        let users = bind.cap.map(|_| bind.user.clone()).into_iter().collect();
-        let wanted = Wanted { keys: vec![request.key], users };
+        let counted = bind.cap.map(|_| bind.user.clone());
+        let wanted = Wanted::new(vec![request.key], counted.iter().cloned().collect());
         self.ask(|shared| async move {
-            shared
+            let made = shared
                 .step(
                     wanted,
-                    |table, now| protocol::create(table, now, request.clone()),
-                    |made| matches!(made, Created::Created { .. }),
+                    |table, now| match is_crowded(table, counted.as_ref())? {
+                        true => Ok(None),
+                        false => protocol::create(table, now, request.clone()).map(Some),
+                    },
+                    |made| matches!(made, Some(Created::Created { .. })),
                 )
-                .await
+                .await?;
+            match made {
+                Some(made) => Ok(made),
+                None => shared.create_apart(request).await,
+            }
         })
     }
 
@@ -173,17 +180,23 @@ impl Store for RedisStore {
         if self.is_cluster() {
             return self.ask(|shared| shared.rename_apart(request));
         }
-        let capped = request.bind.iter().filter(|bind| bind.cap.is_some());
-        let users = capped.map(|bind| bind.user.clone()).collect();
-        let wanted = Wanted { keys: vec![request.from, request.to], users };
+        let counted = request.bind.iter().find(|bind| bind.cap.is_some()).map(|bind| bind.user.clone());
+        let wanted = Wanted::new(vec![request.from, request.to], counted.iter().cloned().collect());
         self.ask(|shared| async move {
-            shared
+            let made = shared
                 .step(
                     wanted,
-                    |table, now| protocol::rename(table, now, request.clone()),
-                    |made| matches!(made, Renamed::Renamed { .. }),
+                    |table, now| match is_crowded(table, counted.as_ref())? {
+                        true => Ok(None),
+                        false => protocol::rename(table, now, request.clone()).map(Some),
+                    },
+                    |made| matches!(made, Some(Renamed::Renamed { .. })),
                 )
-                .await
+                .await?;
+            match made {
+                Some(made) => Ok(made),
+                None => shared.rename_apart(request).await,
+            }
         })
     }
 
@@ -192,7 +205,7 @@ impl Store for RedisStore {
     }
 
     fn end(&self, request: End) -> StoreFuture<Ended> {
-        let wanted = Wanted { keys: vec![request.key], users: Vec::new() };
+        let wanted = Wanted::new(vec![request.key], Vec::new());
         self.ask(|shared| async move {
             shared
                 .step(
@@ -220,10 +233,15 @@ impl Store for RedisStore {
         if self.is_cluster() {
             return self.ask(|shared| shared.list_apart(user));
         }
-        let wanted = Wanted { keys: Vec::new(), users: vec![user.clone()] };
+        let wanted = Wanted::new(Vec::new(), vec![user.clone()]);
         self.ask(|shared| async move {
-            let (sessions, stale) =
-                shared.inspect(wanted, |table, now| protocol::list_user(table, now, &user)).await?;
+            let listed = |table: &mut Drafts<'_>, now| match table.is_crowded(&user)? {
+                true => Ok(None),
+                false => protocol::list_user(table, now, &user).map(Some),
+            };
+            let (Some(sessions), stale) = shared.inspect(wanted, listed).await? else {
+                return shared.list_apart(user).await;
+            };
             if stale {
                 // Beside the answer: nobody waits for an index to be tidied.
                 tokio::spawn(shared.heal(user));
@@ -237,9 +255,27 @@ impl Store for RedisStore {
             return self.ask(|shared| shared.revoke_apart(request));
         }
         let receipt = StoreKey::of_receipt(&request.user, request.op);
-        let wanted = Wanted { keys: vec![receipt], users: vec![request.user.clone()] };
+        let wanted = Wanted::new(vec![receipt], vec![request.user.clone()]);
         self.ask(|shared| async move {
-            shared.step(wanted, |table, now| protocol::revoke(table, now, request.clone()), |_| true).await
+            let revoked = shared
+                .step(
+                    wanted,
+                    |table, now| {
+                        // Executed before, it may have been session by session, and there may be some left.
+                        let done =
+                            matches!(table.get(&receipt)?, Some(Entry::Receipt { until, .. }) if now < until);
+                        if done || table.is_contended() || table.is_crowded(&request.user)? {
+                            return Ok(None);
+                        }
+                        protocol::revoke(table, now, request.clone()).map(Some)
+                    },
+                    Option::is_some,
+                )
+                .await?;
+            match revoked {
+                Some(revoked) => Ok(revoked),
+                None => shared.revoke_apart(request).await,
+            }
         })
     }
 
@@ -281,6 +317,11 @@ impl PushStore for RedisStore {
             Nodes::Cluster(cluster) => cluster.track(),
         }
     }
+}
+
+/// Whether sessions of this user are to be counted that are too many for one step.
+fn is_crowded(table: &Drafts<'_>, counted: Option<&UserId>) -> Result<bool, Stop> {
+    counted.map_or(Ok(false), |user| table.is_crowded(user))
 }
 
 /// Where, not as whom.

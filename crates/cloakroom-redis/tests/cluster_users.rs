@@ -200,27 +200,11 @@ async fn c2_c4_a_revocation_that_is_repeated_ends_what_has_moved_since() {
     let cluster = Cluster::start(Kind::Redis);
     let store = cluster.store();
     // However often: somebody who has stolen an id may change it as fast as they can.
-    for changes in [1, 40] {
+    for changes in [1, 40, 90] {
         let (revoke, at) = written_down_and_then_moved(&cluster, &store, changes).await;
         assert_eq!(store.revoke(revoke).await.unwrap().count, 1);
         assert!(!is_live(&store, at).await, "after {changes} changes");
     }
-}
-
-/// What it cannot reach it does not pass for ended.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn c2_c9_a_revocation_that_cannot_follow_a_session_to_its_end_says_so() {
-    let cluster = Cluster::start(Kind::Redis);
-    let store = cluster.store();
-    let (revoke, at) = written_down_and_then_moved(&cluster, &store, 90).await;
-    let error = store.revoke(revoke.clone()).await.unwrap_err();
-    assert_eq!(error.kind(), StoreErrorKind::Unknown, "{error}");
-    assert!(error.to_string().contains("was not ended: its id has changed too often"), "{error}");
-    assert!(is_live(&store, at).await);
-    // As another one, it begins with where the session is.
-    let user = revoke.user.clone();
-    assert_eq!(store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap().count, 1);
-    assert!(!is_live(&store, at).await);
 }
 
 /// A revocation that could not end the session it was about, and where that is after its id has changed so often since.

@@ -99,7 +99,7 @@ async fn a_password_is_asked_for_and_never_shown() {
 #[tokio::test]
 async fn a_user_with_the_permissions_of_the_manual_may_do_everything() {
     let server = Server::start(Kind::Redis);
-    let permissions = "+@connection +@scripting +@pubsub +get +set +getrange +setrange +pexpire +persist +pttl +time +scan +info \
+    let permissions = "+@connection +@scripting +@pubsub +get +set +getrange +setrange +strlen +pexpire +persist +pttl +time +scan +info \
                        +zrange +zadd +zrem +zremrangebyscore ~cloakroom:* &cloakroom:*";
     let answer = server.raw(&format!("ACL SETUSER shop on >{HUSH} resetkeys resetchannels {permissions}"));
     assert!(answer.starts_with("+OK"), "{answer}");

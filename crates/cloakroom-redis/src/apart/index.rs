@@ -1,12 +1,14 @@
 //! The index of a user: announced, read, tidied.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::store::{Ending, Loaded, Snapshot, StoreError, StoreErrorKind, Summary};
-use cloakroom::{RecordId, StoreKey, UserId};
+use cloakroom::record::Record;
+use cloakroom::store::protocol::{Entry, Table as _};
+use cloakroom::store::{Ending, StoreError, StoreErrorKind, Summary};
+use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
 use crate::durability::{Kept, Write};
@@ -17,17 +19,17 @@ use crate::names::Names;
 use crate::scripts;
 use crate::sessions::told_time;
 use crate::shared::{Deadline, Shared, Spot};
-use crate::step::MemberChange;
+use crate::step::{Drafts, MemberChange, Stop, Wanted};
 use crate::together;
 
 /// How long what is announced may become a session.
 const ANNOUNCED: Duration = Duration::from_secs(30);
 /// How long after it was decided a session may become a user's. Much shorter: the announcement came after that.
 pub(crate) const COMMITTED: Duration = Duration::from_secs(10);
-/// Ids of one line that are followed from one to the next, at most.
-const MOST_HOPS: usize = 16;
 /// Sessions that are asked for at once.
 pub(super) const AT_ONCE: usize = 64;
+/// Members that are taken out of an index at once: the server does nothing else meanwhile.
+const TAKEN_OUT: usize = 1000;
 
 /// A user's sessions, and what else is in the index.
 pub(super) struct Sessions {
@@ -37,24 +39,6 @@ pub(super) struct Sessions {
     pub(super) alive: Vec<Summary>,
     /// Announced, and not there.
     pub(super) announced: Vec<(StoreKey, RecordId)>,
-    /// What is no session of the user.
-    leftovers: Vec<Vec<u8>>,
-}
-
-impl Sessions {
-    /// Counts in what was found there, once; whether it is a session of the user.
-    fn found(&mut self, user: &UserId, at: StoreKey, there: Loaded) -> bool {
-        let Loaded::Live(Snapshot { record, .. }) = there else { return false };
-        let is_theirs = record.user.as_ref() == Some(user);
-        if is_theirs && !self.alive.iter().any(|known| known.record_id == record.id) {
-            self.alive.push(Summary::of(at, &record));
-        }
-        is_theirs
-    }
-
-    pub(super) fn has_leftovers(&self) -> bool {
-        !self.leftovers.is_empty()
-    }
 }
 
 impl Shared {
@@ -95,13 +79,15 @@ impl Shared {
     }
 
     /// Takes out of an index what was seen to be no session of the user.
-    pub(super) async fn take_out(self: Arc<Self>, user: UserId, sessions: Sessions) {
-        let members = sessions.leftovers.into_iter().map(|member| ("?", member)).collect();
-        self.tidy_one(&user, members).await;
+    async fn take_out(self: Arc<Self>, user: UserId, leftovers: Vec<Vec<u8>>) {
+        for some in leftovers.chunks(TAKEN_OUT) {
+            self.tidy_one(&user, some.iter().map(|member| ("?", member.clone())).collect()).await;
+        }
     }
 
     async fn tidy_one(&self, user: &UserId, members: Vec<(&str, Vec<u8>)>) {
-        let names = [self.names.index(user), self.names.announced(user)];
+        let mut names = vec![self.names.index(user)];
+        names.extend(self.nodes.cluster().map(|_| self.names.announced(user)));
         let mut script = Invocation::new(&scripts::TIDY, &names);
         script.arg(self.given_time());
         for (sign, member) in members {
@@ -110,60 +96,98 @@ impl Shared {
         let _ = self.run(self.deadline(), Effect::Writes, &script).await;
     }
 
-    /// The sessions of a user, each from where it is.
+    /// The sessions of a user, each from where it is. What else is in the index is taken out beside that.
     pub(super) async fn sessions_of(
-        &self,
+        self: &Arc<Self>,
         deadline: Deadline,
         user: &UserId,
     ) -> Result<Sessions, StoreError> {
         let (now, members, announced) = self.members_of(deadline, user).await?;
-        let mut sessions = Sessions { now, alive: Vec::new(), announced: Vec::new(), leftovers: Vec::new() };
+        let mut sessions = Sessions { now, alive: Vec::new(), announced: Vec::new() };
+        let (mut known, mut leftovers) = (HashSet::new(), Vec::new());
         for some in members.chunks(AT_ONCE) {
             let asked = some.iter().map(|member| async move {
                 match Names::of_member(member) {
-                    Some(key) => Some((key, self.load_wherever(deadline, key).await)),
+                    Some(key) => Some((key, self.whereabouts(deadline, user, key).await)),
                     None => None,
                 }
             });
             for (member, found) in some.iter().zip(together::all(asked).await) {
                 let Some((key, found)) = found else {
-                    sessions.leftovers.push(member.clone());
+                    leftovers.push(member.clone());
                     continue;
                 };
-                match found {
-                    Ok((at, there)) => {
-                        let is_here = sessions.found(user, at, there) && at == key;
-                        match announced.get(member) {
-                            _ if is_here => {}
-                            Some(record) => sessions.announced.push((key, *record)),
-                            None => sessions.leftovers.push(member.clone()),
-                        }
-                    }
+                let found = match found {
+                    Ok(found) => found,
                     // Trouble for itself, not for its user's other sessions. It stays: it may be looked into.
-                    Err(error) if error.kind() == StoreErrorKind::Corrupt => {}
+                    Err(error) if error.kind() == StoreErrorKind::Corrupt => continue,
                     Err(error) => return Err(error),
+                };
+                let is_here = found.as_ref().is_some_and(|session| session.key == key);
+                sessions.alive.extend(found.filter(|session| known.insert(session.record_id)));
+                match announced.get(member) {
+                    _ if is_here => {}
+                    Some(record) => sessions.announced.push((key, *record)),
+                    None => leftovers.push(member.clone()),
                 }
             }
+        }
+        if !leftovers.is_empty() {
+            // Nobody waits for an index to be tidied.
+            tokio::spawn(self.clone().take_out(user.clone(), leftovers));
         }
         sessions.alive.sort_by_key(|session| (session.created, session.record_id));
         Ok(sessions)
     }
 
-    /// A session, also where its id has changed since the index was read: the next one was announced after that.
-    async fn load_wherever(
-        &self,
+    /// A session of the user, also where its id has changed since the index was read: the next one was announced after that.
+    async fn whereabouts(
+        self: &Arc<Self>,
         deadline: Deadline,
+        user: &UserId,
         key: StoreKey,
-    ) -> Result<(StoreKey, Loaded), StoreError> {
-        let mut at = key;
-        for _ in 0..MOST_HOPS {
-            match self.load_at(deadline, at).await? {
-                Loaded::Ended(Ending::Moved { to, user_changed: false }) => at = to,
-                Loaded::Alias { successor, snapshot, .. } => return Ok((successor, Loaded::Live(snapshot))),
-                there => return Ok((at, there)),
+    ) -> Result<Option<Summary>, StoreError> {
+        let at = |table: &mut Drafts<'_>, now, key| {
+            Ok(match There::of(table.get(&key)?, now) {
+                There::Alive(record) if record.user.as_ref() == Some(user) => {
+                    let size = table.size(&key, &record);
+                    Step::Found(Some(Summary { size, ..Summary::of(key, &record) }))
+                }
+                There::Moved(to) => Step::Onwards(to),
+                _ => Step::Found(None),
+            })
+        };
+        let (found, _) = self.along_a_line(deadline, key, at, |_| false).await?;
+        Ok(found)
+    }
+
+    /// Goes from an id to the next one, for as long as the rules say so. Each is a step of its own: what is under an id that the
+    /// session has left does not change, so that whoever changes ids all the time is caught up with, by the call's deadline.
+    pub(super) async fn along_a_line<A: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        deadline: Deadline,
+        mut key: StoreKey,
+        rules: impl Fn(&mut Drafts<'_>, Timestamp, StoreKey) -> Result<Step<A>, Stop>,
+        made: impl Fn(&A) -> bool,
+    ) -> Result<(A, Kept), StoreError> {
+        loop {
+            let told = self
+                .step_within(
+                    deadline,
+                    Wanted::head(key),
+                    |table, now| rules(table, now, key),
+                    |step| matches!(step, Step::Found(found) if made(found)),
+                )
+                .await;
+            match Kept::apart(told)? {
+                (Step::Found(found), kept) => return Ok((found, kept)),
+                (Step::Onwards(to), _) => key = to,
+            }
+            if deadline.is_past() {
+                let why = "holds a session whose id changes all the time: it was not caught up with in time";
+                return Err(error::unavailable(&self.place, why));
             }
         }
-        Err(error::unavailable(&self.place, "holds a session whose id changes all the time"))
     }
 
     /// What is in the index or announced; of the announced, their records.
@@ -177,18 +201,22 @@ impl Shared {
         let index = self.names.index(user);
         let mut reading = Pipeline::with_capacity(3);
         reading.cmd("ZRANGE").arg(&index).arg(0).arg(-1);
-        // Behind the index: what is announced between both is in the second one.
-        reading.cmd("HGETALL").arg(self.names.announced(user));
         reading.cmd("TIME");
+        if self.nodes.cluster().is_some() {
+            // Behind the index: what is announced between both is in the second one.
+            reading.cmd("HGETALL").arg(self.names.announced(user));
+        }
         let told = self.read_all(deadline, Spot::of(&index), &reading).await?;
         let mut answers = told.value.into_iter();
         let Some(Value::Array(in_index)) = answers.next() else { return Err(strange()) };
+        let time = answers.next().and_then(told_time);
+        let now = self.given().or(time).ok_or_else(strange)?;
         let in_list = match answers.next() {
             Some(Value::Map(pairs)) => pairs,
             Some(Value::Array(all)) if all.is_empty() => Vec::new(),
+            None => Vec::new(),
             _ => return Err(strange()),
         };
-        let now = self.given().or_else(|| answers.next().and_then(told_time)).ok_or_else(strange)?;
         let mut members = Vec::with_capacity(in_index.len());
         for member in in_index {
             let Value::BulkString(member) = member else { return Err(strange()) };
@@ -208,4 +236,34 @@ impl Shared {
         }
         Ok((now, members, announced))
     }
+}
+
+/// What is under an id, to whoever looks for a session.
+pub(super) enum There {
+    Alive(Arc<Record>),
+    Moved(StoreKey),
+    /// It was revoked, by this operation.
+    Revoked(OpId),
+    Nothing,
+    /// It has come to an end otherwise.
+    Ended,
+}
+
+impl There {
+    pub(super) fn of(entry: Option<Entry>, now: Timestamp) -> Self {
+        match entry {
+            Some(Entry::Live { record, .. }) if !record.is_expired(now) => There::Alive(record),
+            Some(Entry::Alias { successor, .. }) => There::Moved(successor),
+            Some(Entry::Marker { ending: Ending::Moved { to, .. }, .. }) => There::Moved(to),
+            Some(Entry::Marker { ending: Ending::Revoked, op, .. }) => There::Revoked(op),
+            Some(_) => There::Ended,
+            None => There::Nothing,
+        }
+    }
+}
+
+/// How it goes on from an id.
+pub(super) enum Step<A> {
+    Found(A),
+    Onwards(StoreKey),
 }

@@ -10,12 +10,14 @@ use cloakroom::store::{
 };
 use cloakroom::{OpId, StoreKey, UserId};
 
+use super::index::AT_ONCE;
 use super::revoke::{Moved, Target};
 use crate::durability::Kept;
 use crate::error;
 use crate::sessions::Known;
 use crate::shared::{Deadline, Shared};
 use crate::step::Wanted;
+use crate::together;
 
 /// Who is to be left with how many sessions.
 struct Cap {
@@ -36,7 +38,7 @@ impl Shared {
         let deadline = self.deadline();
         let cap = take_cap(request.bind.as_mut());
         let _turn = self.turn_for(deadline, cap.as_ref()).await?;
-        let wanted = Wanted { keys: vec![request.key], users: Vec::new() };
+        let wanted = Wanted::new(vec![request.key], Vec::new());
         let told = self
             .step_within(
                 deadline,
@@ -68,7 +70,7 @@ impl Shared {
 
     /// Moves a session to a new key, whosever it is and becomes.
     pub(crate) async fn rename_apart(self: Arc<Self>, mut request: Rename) -> Result<Renamed, StoreError> {
-        if request.from.tag() != request.to.tag() {
+        if self.nodes.cluster().is_some() && request.from.tag() != request.to.tag() {
             let why =
                 "keeps a session and what it becomes in one slot: the new key needs the tag of the old one";
             return Err(error::unavailable(&self.place, why));
@@ -76,7 +78,7 @@ impl Shared {
         let deadline = self.deadline();
         let cap = take_cap(request.bind.as_mut());
         let _turn = self.turn_for(deadline, cap.as_ref()).await?;
-        let wanted = Wanted { keys: vec![request.from, request.to], users: Vec::new() };
+        let wanted = Wanted::new(vec![request.from, request.to], Vec::new());
         let told = self
             .step_within(
                 deadline,
@@ -142,20 +144,27 @@ impl Shared {
             others.retain(|session| session.key != newcomer.key);
             others.truncate(others.len().saturating_sub(room));
             let mut again = false;
-            for session in others {
-                let target = Target {
-                    key: session.key,
-                    record: session.record_id,
-                    // One that moved meanwhile is found anew, where it is.
-                    moved: Moved::Spared,
-                    announced: false,
-                };
-                let (ended, end) =
-                    self.end_one(deadline, user, &target, newcomer.op, newcomer.marker).await?;
-                kept = kept.and(end);
-                match ended {
-                    true => evicted.push(session),
-                    false => again = true,
+            for some in others.chunks(AT_ONCE) {
+                let targets: Vec<Target> = some
+                    .iter()
+                    .map(|session| Target {
+                        key: session.key,
+                        record: session.record_id,
+                        // One that moved meanwhile is found anew, where it is.
+                        moved: Moved::Spared,
+                        announced: false,
+                    })
+                    .collect();
+                let ending = targets
+                    .iter()
+                    .map(|target| self.end_one(deadline, user, target, newcomer.op, newcomer.marker));
+                for (session, told) in some.iter().zip(together::all(ending).await) {
+                    let (ended, end) = told?;
+                    kept = kept.and(end);
+                    match ended {
+                        true => evicted.push(session.clone()),
+                        false => again = true,
+                    }
                 }
             }
             if !again {

@@ -1,6 +1,8 @@
-//! Users in a cluster, where a user's index lies in another slot than the user's sessions, and no step is over both.
+//! Users whose sessions are not all in one step: in a cluster, where a user's index lies in another slot than the user's sessions; and
+//! on a single server where a user has more sessions than one step is over.
 //!
-//! On a single server a session and the index change in one step. Here it is two, in an order that leaves nothing out:
+//! On a single server a session and the index change in one step, and nothing is ever announced; listing, ending and making room
+//! are as below. In a cluster it is two steps, in an order that leaves nothing out:
 //!
 //! 1. **Announce.** Before a session becomes a user's, its name goes into the user's index, and for half a minute into the list of
 //!    those that are announced.

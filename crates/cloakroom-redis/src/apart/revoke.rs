@@ -7,23 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::store::protocol::{Entry, RECEIPT_SESSIONS, Table};
+use cloakroom::store::protocol::{Entry, RECEIPT_SESSIONS, Table as _};
 use cloakroom::store::{Ending, Revoke, RevokeWhich, Revoked, StoreError, StoreErrorKind, Summary};
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
-use super::index::AT_ONCE;
+use super::index::{AT_ONCE, Step, There};
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
 use crate::layout;
 use crate::scripts;
 use crate::shared::{Deadline, Shared, Spot};
-use crate::step::Wanted;
+use crate::step::Drafts;
 use crate::together;
 
-/// Changes of its id over which a session is followed to its end: each takes another look, and a step no more than that.
-const MOST_CHANGES: usize = 60;
 /// A target in a plan: key, record, and whether it was announced only.
 const TARGET: usize = StoreKey::LEN + 16 + 1;
 
@@ -67,13 +65,7 @@ impl Target {
 impl Shared {
     /// The live sessions of a user.
     pub(crate) async fn list_apart(self: Arc<Self>, user: UserId) -> Result<Vec<Summary>, StoreError> {
-        let mut sessions = self.sessions_of(self.deadline(), &user).await?;
-        let alive = std::mem::take(&mut sessions.alive);
-        if sessions.has_leftovers() {
-            // Beside the answer: nobody waits for an index to be tidied.
-            tokio::spawn(self.take_out(user, sessions));
-        }
-        Ok(alive)
+        Ok(self.sessions_of(self.deadline(), &user).await?.alive)
     }
 
     pub(crate) async fn revoke_apart(self: Arc<Self>, request: Revoke) -> Result<Revoked, StoreError> {
@@ -100,8 +92,8 @@ impl Shared {
         // Asked again, each of them is waited for anew.
         if !targets.is_empty() && matches!(kept, Kept::AsAsked) {
             let plan = self.names.plan(&receipt);
-            let mut done = redis::cmd("DEL");
-            done.arg(&plan);
+            let mut done = redis::cmd("PEXPIRE");
+            done.arg(&plan).arg(0);
             // Where it stays it goes by itself, and repeating it does nothing.
             let _ = self.read(deadline, Spot::of(&plan), &done).await;
         }
@@ -136,7 +128,7 @@ impl Shared {
     }
 
     async fn plan(
-        &self,
+        self: &Arc<Self>,
         deadline: Deadline,
         request: &Revoke,
         receipt: &StoreKey,
@@ -191,71 +183,23 @@ impl Shared {
         op: OpId,
         marker: Duration,
     ) -> Result<(bool, Kept), StoreError> {
-        let wanted = Wanted { keys: vec![target.key], users: Vec::new() };
-        let ended = self
-            .step_within(
-                deadline,
-                wanted,
-                |table, now| end_one(table, now, user, target, op, marker),
-                |found| *found == Found::Ended,
-            )
-            .await;
-        match Kept::apart(ended)? {
-            (Found::TooFar, _) => Err(error::unavailable(&self.place, TOO_FAR)),
-            (found, kept) => Ok((found == Found::Ended, kept)),
-        }
-    }
-}
-
-/// What became of a session that was to be ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Found {
-    /// By this operation.
-    Ended,
-    /// It is over, or not the user's.
-    Other,
-    /// Its id has changed more often since than can be followed.
-    TooFar,
-}
-
-/// The end of a sentence about where that is.
-const TOO_FAR: &str = "holds a session of this user that was not ended: its id has changed too often since it was \
-    looked for; ask again as another operation";
-
-fn end_one<T: Table>(
-    table: &mut T,
-    now: Timestamp,
-    user: &UserId,
-    target: &Target,
-    op: OpId,
-    marker: Duration,
-) -> Result<Found, T::Error> {
-    let revoked = Entry::Marker { ending: Ending::Revoked, op, until: now.after(marker) };
-    let mut key = target.key;
-    for _ in 0..=MOST_CHANGES {
-        let moved = match table.get(&key)? {
-            Some(Entry::Live { record, .. }) if !record.is_expired(now) => {
-                let it_is = record.id == target.record && record.user.as_ref() == Some(user);
-                if it_is {
-                    table.put(&key, revoked)?;
+        let revoked =
+            |now: Timestamp| Entry::Marker { ending: Ending::Revoked, op, until: now.after(marker) };
+        let at = |table: &mut Drafts<'_>, now, key| {
+            Ok(Step::Found(match There::of(table.get(&key)?, now) {
+                There::Alive(record) if record.id == target.record && record.user.as_ref() == Some(user) => {
+                    table.put(&key, revoked(now))?;
+                    true
                 }
-                return Ok(if it_is { Found::Ended } else { Found::Other });
-            }
-            None if target.announced && key == target.key => {
-                table.put(&key, revoked)?;
-                return Ok(Found::Other);
-            }
-            Some(Entry::Marker { ending: Ending::Revoked, op: by, .. }) if by == op => {
-                return Ok(Found::Ended);
-            }
-            Some(Entry::Alias { successor, .. }) => successor,
-            Some(Entry::Marker { ending: Ending::Moved { to, .. }, .. }) => to,
-            _ => return Ok(Found::Other),
+                There::Nothing if target.announced && key == target.key => {
+                    table.put(&key, revoked(now))?;
+                    false
+                }
+                There::Revoked(by) => by == op,
+                There::Moved(to) if target.moved == Moved::Followed => return Ok(Step::Onwards(to)),
+                _ => false,
+            }))
         };
-        if target.moved == Moved::Spared {
-            return Ok(Found::Other);
-        }
-        key = moved;
+        self.along_a_line(deadline, target.key, at, |ended| *ended).await
     }
-    Ok(Found::TooFar)
 }

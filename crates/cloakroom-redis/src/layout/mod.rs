@@ -31,7 +31,7 @@ mod write;
 use cloakroom::StoreKey;
 use cloakroom::clock::Timestamp;
 
-pub(crate) use read::{decode, decode_around, identity};
+pub(crate) use read::{decode, decode_around, decode_head, identity};
 pub(crate) use write::{
     after_times, before_times, beginning, encode, epoch_and_checksum, owner, unheld, version_bytes,
 };

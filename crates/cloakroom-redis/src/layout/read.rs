@@ -37,6 +37,17 @@ pub(crate) fn decode(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
     }
 }
 
+/// The same of a session of which only what stands before its payload was read: it has none, then.
+pub(crate) fn decode_head(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
+    match bytes {
+        [FORMAT, LIVE, ..] => {
+            let (head, lease) = live_head(bytes)?;
+            Ok(Entry::Live { record: Arc::new(head.record), lease })
+        }
+        _ => decode(key, bytes),
+    }
+}
+
 /// Reads a session whose payload is known already: its value up to the payload.
 pub(crate) fn decode_around(bytes: &[u8], payload: Payload) -> Result<Record, Malformed> {
     let (head, _) = live_head(bytes)?;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use cloakroom::payload::PayloadBuilder;
+use cloakroom::payload::{Payload, PayloadBuilder};
 use cloakroom::record::{Device, RecentOps, Record, Version};
 use cloakroom::store::protocol::{Entry, Lease};
 use cloakroom::store::{Ending, LeaseOwner, SealedId};
@@ -67,6 +67,25 @@ fn a_session_is_read_around_a_payload_that_is_known() {
         let bytes = encode(&KEY, &entry);
         let around = &bytes[..bytes.len() - record.payload.len()];
         assert_eq!(decode_around(around, record.payload.clone()).as_ref(), Ok(&**record));
+    }
+}
+
+#[test]
+fn of_a_session_its_head_is_read_without_its_data_and_what_is_left_of_one_as_it_is() {
+    for entry in entries() {
+        let bytes = encode(&KEY, &entry);
+        let (head, told) = match &entry {
+            Entry::Live { record, lease } => {
+                let empty = Record { payload: Payload::empty(), ..Record::clone(record) };
+                let told = Entry::Live { record: Arc::new(empty), lease: *lease };
+                (&bytes[..bytes.len() - record.payload.len()], told)
+            }
+            other => (&bytes[..], other.clone()),
+        };
+        assert_eq!(decode_head(&KEY, head), Ok(told));
+        for cut in 0..head.len() {
+            assert!(decode_head(&KEY, &head[..cut]).is_err(), "cut at {cut}: {entry:?}");
+        }
     }
 }
 

@@ -1,17 +1,22 @@
 -- A step over several entries: applies what was decided elsewhere if nothing of what that rests on has changed, else
 -- answers with how things are. Called first without anything to apply, to learn how things are.
 --
--- KEYS: entries that were read, then indexes that were read, then whatever else is written.
--- ARGV: time, prefix, number of entries, number of indexes, 'w' to apply. Then, in this order,
+-- KEYS: entries that were asked for, then indexes, then members of these that were seen, then whatever else is written.
+-- ARGV: time, prefix, how much of the entries is asked for ('whole', or 'head': without a session's data), number of entries,
+-- number of indexes, number of members, how many members of an index are looked at, 'w' to apply. Then, in this order,
 --   the times from which and until which the decision holds,
---   what each entry was: '=' and all its bytes, or '~' and whose it was, for a session that only has to be alive still,
---   each index's generation,
+--   what each entry and each member was: '=' and all of it that was told, or '~' and whose it was, for a session that only has
+--   to be alive still,
+--   each index's generation, or '' where it does not matter who has come into it,
 --   the number of entries to put, each as place in KEYS, value, end of life,
 --   the number of changes to indexes, each as place in KEYS, '+' or '-', member, end of life,
 --   the number of channels to tell, and each of them.
+--
+-- Of members only heads are told: how much data a user's sessions hold is up to the user, and nobody else is to wait for that.
 local now = clock(ARGV[1])
-local prefix, entries, indexes = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
-local at = 5
+local prefix, how_much = ARGV[2], ARGV[3]
+local entries, indexes, members, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
+local at = 8
 local function next_argument()
   at = at + 1
   return ARGV[at]
@@ -20,65 +25,95 @@ local function times(f)
   for i = 1, tonumber(next_argument()) do f(i) end
 end
 
-local values, members, generations = {}, {}, {}
-for i = 1, entries do
-  values[i] = redis.call('GET', KEYS[i]) or ''
-end
-for i = 1, indexes do
-  members[i] = redis.call('ZRANGE', KEYS[entries + i], '0', '-1')
-  generations[i] = redis.sha1hex(table.concat(members[i]))
+-- A session's value up to its data. What is left of one has none, and is told whole.
+local function head_of(key)
+  local head = redis.call('GETRANGE', key, '0', '139')
+  if #head < 140 then return head end
+  if string.byte(head, 2) ~= 1 then return redis.call('GET', key) end
+  local length = struct.unpack('>I2', head, 139)
+  if length > 0 then head = head .. redis.call('GETRANGE', key, '140', 139 + length) end
+  return head
 end
 
-if ARGV[5] == 'w' then
+local function entry_of(key)
+  if how_much == 'head' then return head_of(key) end
+  return redis.call('GET', key) or ''
+end
+
+-- Its members and what they are known by; nothing of an index with more than are looked at.
+local function index_of(key)
+  local found = redis.call('ZRANGE', key, '0', most)
+  if #found > tonumber(most) then return nil, '' end
+  return found, redis.sha1hex(table.concat(found))
+end
+
+local function is_same(key, tell)
+  local sign, expected = next_argument(), next_argument()
+  if sign == '=' then return tell(key) == expected end
+  local head = head_of(key)
+  return alive(head, now) and identity(head) == expected
+end
+
+local function still_holds()
   local from, to = tonumber(next_argument()), tonumber(next_argument())
-  local same = from <= now and now < to
+  if now < from or to <= now then return false end
   for i = 1, entries do
-    local sign, expected = next_argument(), next_argument()
-    if sign == '=' then
-      same = values[i] == expected and same
-    else
-      same = alive(values[i], now) and identity(values[i]) == expected and same
+    if not is_same(KEYS[i], entry_of) then return false end
+  end
+  for i = entries + indexes + 1, entries + indexes + members do
+    if not is_same(KEYS[i], head_of) then return false end
+  end
+  for i = entries + 1, entries + indexes do
+    local expected = next_argument()
+    if expected ~= '' then
+      local _, generation = index_of(KEYS[i])
+      if generation ~= expected then return false end
     end
   end
-  for i = 1, indexes do
-    same = (next_argument() == generations[i]) and same
-  end
-  if same then
-    times(function()
-      local key, value, until_ = KEYS[tonumber(next_argument())], next_argument(), tonumber(next_argument())
-      if string.byte(value, 2) == 1 then
-        redis.call('SET', key, value, 'PX', life(until_, now))
-      else
-        leave(key, value, life(until_, now))
-      end
-    end)
-    times(function()
-      local key, sign, member = KEYS[tonumber(next_argument())], next_argument(), next_argument()
-      local until_ = tonumber(next_argument())
-      if sign == '-' then
-        redis.call('ZREM', key, member)
-      else
-        redis.call('ZADD', key, until_, member)
-        -- Whoever is past the end of its life has long gone by itself.
-        redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', now))
-        -- An index lives as long as its last member may.
-        if redis.call('PTTL', key) < life(until_, now) then redis.call('PEXPIRE', key, life(until_, now)) end
-      end
-    end)
-    times(function() tell(next_argument()) end)
-    return { answer('+', now) }
-  end
+  return true
+end
+
+if ARGV[8] == 'w' and still_holds() then
+  times(function()
+    local key, value, until_ = KEYS[tonumber(next_argument())], next_argument(), tonumber(next_argument())
+    if string.byte(value, 2) == 1 then
+      redis.call('SET', key, value, 'PX', life(until_, now))
+    else
+      leave(key, value, life(until_, now))
+    end
+  end)
+  times(function()
+    local key, sign, member = KEYS[tonumber(next_argument())], next_argument(), next_argument()
+    local until_ = tonumber(next_argument())
+    if sign == '-' then
+      redis.call('ZREM', key, member)
+    else
+      redis.call('ZADD', key, until_, member)
+      -- Whoever is past the end of its life has long gone by itself.
+      redis.call('ZREMRANGEBYSCORE', key, '-inf', '(' .. string.format('%.0f', now))
+      -- An index lives as long as its last member may.
+      if redis.call('PTTL', key) < life(until_, now) then redis.call('PEXPIRE', key, life(until_, now)) end
+    end
+  end)
+  times(function() tell(next_argument()) end)
+  return { answer('+', now) }
 end
 
 local reply = { answer('-', now) }
-for i = 1, entries do
-  reply[#reply + 1] = values[i]
+-- An entry as it is told, and the bytes of it that are not.
+local function add(list, key, value)
+  list[#list + 1] = value
+  list[#list + 1] = redis.call('STRLEN', key) - #value
 end
-for i = 1, indexes do
-  local index = { generations[i] }
-  for _, member in ipairs(members[i]) do
+for i = 1, entries do
+  add(reply, KEYS[i], entry_of(KEYS[i]))
+end
+for i = entries + 1, entries + indexes do
+  local found, generation = index_of(KEYS[i])
+  local index = { generation }
+  for _, member in ipairs(found or {}) do
     index[#index + 1] = member
-    index[#index + 1] = redis.call('GET', prefix .. member) or ''
+    add(index, prefix .. member, head_of(prefix .. member))
   end
   reply[#reply + 1] = index
 end

@@ -4,7 +4,7 @@ use cloakroom::clock::Timestamp;
 use cloakroom::store::protocol::Entry;
 use cloakroom::{RecordId, StoreKey, UserId};
 
-use super::{Held, Picture};
+use super::picture::{Held, Picture};
 use crate::names::Names;
 
 /// What has to be as it was when the decision is applied.
@@ -66,7 +66,8 @@ impl Changes {
         }
         // Members whose session is gone, or somebody else's by now, are dropped where they are seen. A damaged one stays:
         // it may be looked into.
-        for (user, index) in &picture.indexes {
+        for (user, index) in picture.indexes.iter().filter_map(|(user, index)| Some((user, index.as_ref()?)))
+        {
             for key in &index.members {
                 let put = puts.iter().any(|(put, _)| put == key);
                 let held = picture.entries.get(key);

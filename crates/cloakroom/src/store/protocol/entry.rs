@@ -105,6 +105,13 @@ pub trait Table {
         })
     }
 
+    /// How large the data is of a record that was read under `key`, in bytes. A table that reads records without their data where
+    /// an answer only tells of them ([`keys_of`](Table::keys_of)) says here what they have.
+    fn size(&self, key: &StoreKey, record: &Record) -> usize {
+        let _ = key;
+        record.payload.len()
+    }
+
     /// Puts `entry` under `key`, replacing what was there, the user index included.
     ///
     /// # Errors

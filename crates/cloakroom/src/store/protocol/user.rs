@@ -20,7 +20,7 @@ pub fn list_user<T: Table>(table: &mut T, now: Timestamp, user: &UserId) -> Resu
         if let Found::Live(record, _) = find(table, &key, now)?
             && record.user.as_ref() == Some(user)
         {
-            sessions.push(Summary::of(key, &record));
+            sessions.push(Summary { size: table.size(&key, &record), ..Summary::of(key, &record) });
         }
     }
     sessions.sort_by_key(|s| (s.created, s.record_id));

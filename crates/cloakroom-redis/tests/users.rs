@@ -1,0 +1,251 @@
+//! Users with very many sessions, or very large ones: that is up to them, and nobody else is to suffer from it.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cloakroom::record::Version;
+use cloakroom::store::{Create, Created, Ended, Loaded, Renamed, RevokeWhich, Store};
+use cloakroom::{StoreKey, UserId};
+use cloakroom_redis::RedisStore;
+use cloakroom_testing::requests;
+use support::{Kind, Server, name_of, on_both};
+
+/// Fewer than a step is over, and more.
+const FEW: usize = 50;
+const MANY: usize = 300;
+/// Of the sessions of somebody who fills them.
+const LARGE: usize = 63_000;
+
+on_both! {
+    c13_how_much_a_users_sessions_hold_is_nobodys_concern_when_they_are_listed_or_ended
+    c13_a_capped_login_makes_room_however_many_there_are
+    c2_a_revocation_comes_through_beside_logins_without_end
+    c2_a_revocation_comes_through_beside_a_session_whose_id_changes_all_the_time
+    c2_a_revocation_that_was_cut_off_ends_the_rest_when_it_is_repeated
+    what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step
+}
+
+fn large(user: &UserId) -> Create {
+    let mut request = requests::create_for(requests::key(), requests::bind(user));
+    request.payload = requests::data(&[("x", &vec![7; LARGE])]);
+    request
+}
+
+/// So many sessions of the user.
+async fn log_in(store: &RedisStore, user: &UserId, many: usize) -> Vec<StoreKey> {
+    let mut keys = Vec::new();
+    for _ in 0..many {
+        let key = requests::key();
+        logged_in(store, key, user).await;
+        keys.push(key);
+    }
+    keys
+}
+
+async fn logged_in(store: &RedisStore, key: StoreKey, user: &UserId) -> Version {
+    let created = store.create(requests::create_for(key, requests::bind(user))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+    snapshot.record.version
+}
+
+async fn live(store: &RedisStore, keys: &[StoreKey]) -> Vec<StoreKey> {
+    let mut live = Vec::new();
+    for key in keys {
+        if let Loaded::Live(_) = store.load(*key).await.unwrap() {
+            live.push(*key);
+        }
+    }
+    live
+}
+
+/// Members of the user's index.
+fn in_index(server: &Server, user: &UserId) -> usize {
+    let index = name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:u");
+    let told = server.raw(&format!("ZCARD {index}"));
+    told.lines().next().unwrap().trim_start_matches(':').parse().unwrap()
+}
+
+/// Bytes that the server has sent, to whomever.
+fn sent(server: &Server) -> usize {
+    let stats = server.raw("INFO stats");
+    let line = stats.lines().find_map(|line| line.strip_prefix("total_net_output_bytes:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+async fn c13_how_much_a_users_sessions_hold_is_nobodys_concern_when_they_are_listed_or_ended(kind: Kind) {
+    for many in [FEW, MANY] {
+        let server = Server::start_with(kind, &["--appendfsync", "no"]);
+        let (store, user) = (server.store(), requests::user("mallory"));
+        let mut made = Vec::new();
+        for _ in 0..many {
+            let request = large(&user);
+            made.push(request.key);
+            store.create(request).await.unwrap();
+        }
+        let before = sent(&server);
+        let listed = store.list_user(user.clone()).await.unwrap();
+        assert_eq!(
+            listed.iter().map(|session| session.key).collect::<HashSet<_>>(),
+            HashSet::from_iter(made.clone())
+        );
+        assert!(listed.iter().all(|session| session.size > LARGE), "{:?}", listed[0]);
+        let revoked = store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
+        assert_eq!((revoked.count, revoked.ended), (many, listed));
+        let told = sent(&server) - before;
+        assert!(told < many * 2_000 + 20_000, "{told} bytes were told of {many} sessions");
+        assert_eq!(live(&store, &made).await, []);
+    }
+}
+
+async fn c13_a_capped_login_makes_room_however_many_there_are(kind: Kind) {
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let (store, user) = (server.store(), requests::user("mallory"));
+    let mut alive = log_in(&store, &user, MANY).await;
+    let key = requests::key();
+    let created = store.create(requests::create_for(key, requests::bind_capped(&user, 5))).await.unwrap();
+    let Created::Created { evicted, .. } = created else { panic!("{created:?}") };
+    alive.push(key);
+    alive.retain(|key| evicted.iter().all(|session| session.key != *key));
+    assert_eq!((alive.len(), alive.last()), (5, Some(&key)));
+    let listed = store.list_user(user.clone()).await.unwrap();
+    assert_eq!(
+        listed.iter().map(|session| session.key).collect::<HashSet<_>>(),
+        HashSet::from_iter(alive.clone())
+    );
+
+    alive.extend(log_in(&store, &user, MANY).await);
+    let old = requests::key();
+    let created = store.create(requests::create(old, requests::data(&[]))).await.unwrap();
+    let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+    let new = requests::key();
+    let mut login = requests::rename(old, new, snapshot.record.version, requests::data(&[]));
+    login.bind = Some(requests::bind_capped(&user, 1));
+    let renamed = store.rename(login).await.unwrap();
+    let Renamed::Renamed { evicted, .. } = renamed else { panic!("{renamed:?}") };
+    assert_eq!(evicted.len(), alive.len());
+    assert_eq!(live(&store, &alive).await, []);
+    assert_eq!(live(&store, &[old, new]).await, [new]);
+}
+
+/// Whoever had logged in before is out; who does so meanwhile may be.
+async fn c2_a_revocation_comes_through_beside_logins_without_end(kind: Kind) {
+    for many in [FEW, MANY] {
+        let server = Server::start_with(kind, &["--appendfsync", "no"]);
+        let (store, user) = (server.store(), requests::user("mallory"));
+        let over = Arc::new(AtomicBool::new(false));
+        let logins: Vec<_> = (0..4)
+            .map(|_| {
+                let (store, user, over) = (server.store(), user.clone(), over.clone());
+                tokio::spawn(async move {
+                    while !over.load(Ordering::Relaxed) {
+                        logged_in(&store, requests::key(), &user).await;
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..3 {
+            let before = log_in(&store, &user, many / 3).await;
+            let revoked = store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
+            assert!(revoked.count >= before.len(), "{}", revoked.count);
+            assert_eq!(live(&store, &before).await, []);
+        }
+        over.store(true, Ordering::Relaxed);
+        for login in logins {
+            login.await.unwrap();
+        }
+    }
+}
+
+async fn c2_a_revocation_comes_through_beside_a_session_whose_id_changes_all_the_time(kind: Kind) {
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let (store, user) = (server.store(), requests::user("mallory"));
+    for round in 0..5 {
+        let moving: Vec<_> = (0..FEW)
+            .map(|_| {
+                let (store, user) = (server.store(), user.clone());
+                tokio::spawn(async move {
+                    let mut at = requests::key();
+                    let mut version = logged_in(&store, at, &user).await;
+                    loop {
+                        let to = requests::successor(at);
+                        let rename = requests::rename(at, to, version, requests::data(&[]));
+                        match store.rename(rename).await.unwrap() {
+                            Renamed::Renamed { snapshot, .. } => {
+                                (at, version) = (to, snapshot.record.version)
+                            }
+                            Renamed::Ended(_) => return at,
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        while store.list_user(user.clone()).await.unwrap().len() < FEW {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let revoked = store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
+        assert_eq!(revoked.count, FEW, "in round {round}");
+        let mut last = Vec::new();
+        for moving in moving {
+            last.push(tokio::time::timeout(Duration::from_secs(20), moving).await.expect("it ends").unwrap());
+        }
+        assert_eq!(live(&store, &last).await, [], "in round {round}");
+    }
+}
+
+/// Cut off with most of its sessions alive; by the time that it is repeated they are few enough for one step.
+async fn c2_a_revocation_that_was_cut_off_ends_the_rest_when_it_is_repeated(kind: Kind) {
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let (store, user) = (server.store(), requests::user("ann"));
+    let began = Instant::now();
+    loop {
+        assert!(began.elapsed() < Duration::from_secs(60), "it is never cut off in its midst");
+        let all = log_in(&store, &user, 5 * MANY).await;
+        let revoke = requests::revoke(&user, RevokeWhich::All);
+        let revoking = tokio::spawn(store.revoke(revoke.clone()));
+        while in_index(&server, &user) == all.len() {
+            tokio::task::yield_now().await;
+        }
+        revoking.abort();
+        let _ = revoking.await;
+        let left = live(&store, &all).await;
+        if left.len() < FEW {
+            continue;
+        }
+        for key in &left[FEW..] {
+            let ended = store.end(requests::end(*key)).await.unwrap();
+            assert!(matches!(ended, Ended::Ended(_) | Ended::NotLive), "{ended:?}");
+        }
+        let since = log_in(&store, &user, 1).await;
+        assert_eq!(store.revoke(revoke).await.unwrap().count, all.len());
+        assert_eq!(live(&store, &all).await, []);
+        assert_eq!(live(&store, &since).await, since, "who has logged in since is spared");
+        return;
+    }
+}
+
+async fn what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step(kind: Kind) {
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let (store, user) = (server.store(), requests::user("ann"));
+    let keys = log_in(&store, &user, MANY).await;
+    for key in &keys[..MANY - 1] {
+        // As one that has expired leaves it.
+        server.raw(&format!("DEL {}", name_of(key)));
+    }
+    assert_eq!(in_index(&server, &user), MANY);
+    assert_eq!(store.list_user(user.clone()).await.unwrap().len(), 1);
+    let began = Instant::now();
+    while in_index(&server, &user) != 1 {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{} are left in the index",
+            in_index(&server, &user)
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
