@@ -362,7 +362,7 @@ pub(crate) fn told_time(answer: Value) -> Option<Timestamp> {
         _ => None,
     };
     let [seconds, micros] = parts.as_slice() else { return None };
-    Some(Timestamp::from_millis(number(seconds)?.checked_mul(1000)? + number(micros)? / 1000))
+    Some(Timestamp::from_millis(number(seconds)?.saturating_mul(1000).saturating_add(number(micros)? / 1000)))
 }
 
 /// Whether the server is to tell of changes to what was read, where somebody keeps such things.
@@ -402,5 +402,28 @@ impl Table for Known {
 
     fn keys_of(&mut self, _: &UserId) -> Result<Vec<StoreKey>, Stopped> {
         Err(Stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_as_the_time_is_read_however_far_off() {
+        let told = |seconds: &str, micros: &str| {
+            let text = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+            told_time(Value::Array(vec![text(seconds), text(micros)]))
+        };
+        assert_eq!(told("1800000000", "999999"), Some(Timestamp::from_millis(1_800_000_000_999)));
+        for (seconds, micros) in [
+            ("18446744073709551615", "0"),
+            ("18446744073709551", "18446744073709551615"),
+            ("18446744073709551615", "18446744073709551615"),
+        ] {
+            assert!(told(seconds, micros).is_some_and(|time| time > Timestamp::from_millis(1 << 62)));
+        }
+        assert_eq!(told("-1", "0"), None);
+        assert_eq!(told_time(Value::Nil), None);
     }
 }

@@ -95,6 +95,23 @@ async fn a_revocation_misses_no_login_that_is_on_its_way() {
     assert!(is_live(&store, since).await);
 }
 
+/// However short markers are: what is in the way of a login is so for as long as that may be made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_what_a_short_marker_leaves_in_the_way_of_a_login_outlasts_it() {
+    let cluster = Cluster::start(Kind::Redis);
+    let store = cluster.store();
+    let user = requests::user("ann");
+    let key = requests::key();
+    announce(&cluster, &user, &key);
+    let mut revoke = requests::revoke(&user, RevokeWhich::All);
+    revoke.marker = Duration::from_millis(100);
+    store.revoke(revoke).await.unwrap();
+    let told = node_of(&cluster, &name_of(&key)).raw(&format!("PTTL {}", name_of(&key)));
+    let left: i64 = told.lines().next().unwrap().trim_start_matches(':').parse().unwrap();
+    // A login is committed within ten seconds of its being decided, which was before.
+    assert!((5_000..=10_000).contains(&left), "{left} ms");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whoever_had_logged_in_before_a_revocation_is_out_after_it() {
     let cluster = Arc::new(Cluster::start(Kind::Valkey));

@@ -12,7 +12,7 @@ use cloakroom::store::{Ending, Revoke, RevokeWhich, Revoked, StoreError, StoreEr
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
-use super::index::{AT_ONCE, Step, There};
+use super::index::{AT_ONCE, COMMITTED, Step, There};
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
@@ -184,15 +184,16 @@ impl Shared {
         marker: Duration,
     ) -> Result<(bool, Kept), StoreError> {
         let revoked =
-            |now: Timestamp| Entry::Marker { ending: Ending::Revoked, op, until: now.after(marker) };
+            |now: Timestamp, life| Entry::Marker { ending: Ending::Revoked, op, until: now.after(life) };
         let at = |table: &mut Drafts<'_>, now, key| {
             Ok(Step::Found(match There::of(table.get(&key)?, now) {
                 There::Alive(record) if record.id == target.record && record.user.as_ref() == Some(user) => {
-                    table.put(&key, revoked(now))?;
+                    table.put(&key, revoked(now, marker))?;
                     true
                 }
                 There::Nothing if target.announced && key == target.key => {
-                    table.put(&key, revoked(now))?;
+                    // In the way of the login for as long as that may be made.
+                    table.put(&key, revoked(now, marker.max(COMMITTED)))?;
                     false
                 }
                 There::Revoked(by) => by == op,
