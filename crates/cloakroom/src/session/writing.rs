@@ -341,10 +341,14 @@ impl Shared {
         if !self.state.lock().view.has_changes() {
             return Ok(());
         }
-        let committed =
-            self.commit_taken(kind, |state| (state.view.take_changes(), state.view.epoch())).await;
-        if committed.is_err() {
-            // Also where it came to nothing before they were taken.
+        let mut taken = false;
+        let take = |state: &mut State| {
+            taken = true;
+            (state.view.take_changes(), state.view.epoch())
+        };
+        let committed = self.commit_taken(kind, take).await;
+        if !taken {
+            // It came to nothing before that: what is not stored is not readable.
             self.state.lock().view.discard_changes();
         }
         committed
