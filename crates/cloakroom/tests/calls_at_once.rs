@@ -3,10 +3,11 @@
 
 mod house;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{ErrorKind, ReadOnlySession, SessionConfig};
-use cloakroom_testing::{Fault, Op};
+use cloakroom_testing::{Fault, Gate, Op};
 use house::House;
 use http::StatusCode;
 
@@ -106,6 +107,42 @@ async fn c1_the_response_waits_for_a_session_that_a_lock_has_begun_to_start() {
     }
     let told = house.leave(&handle, StatusCode::OK).await.id().expect("it was started");
     assert_eq!(stored(&house, &told).await.get::<u32>("n").unwrap(), Some(1));
+}
+
+/// A task of the handler goes on while the last commit is under way: the head that follows tells nothing of what it begins.
+#[tokio::test]
+async fn c4_no_id_changes_and_no_session_starts_once_the_last_commit_is_under_way() {
+    for visitor in ["known", "new"] {
+        let house = Arc::new(House::new(SessionConfig::new()));
+        let ids = if visitor == "known" { vec![house.newcomer().await] } else { Vec::new() };
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let gate = Gate::new();
+        for op in [Op::Commit, Op::Create] {
+            house.faults.at_op(op, 1, Fault::HoldAnswer(gate.clone()));
+        }
+        let handle = house.arrive(&ids);
+        let s = handle.open().await.unwrap();
+        s.set("n", 2).unwrap();
+        let leaving = tokio::spawn({
+            let (house, handle) = (Arc::clone(&house), handle.clone());
+            async move { house.leave(&handle, StatusCode::OK).await }
+        });
+        gate.arrived().await;
+        let mut refused = vec![s.regenerate().await, s.login("ada").await];
+        if visitor == "new" {
+            refused.extend([s.put("late", 1).await, s.set("late", 1), s.csrf_token().await.map(drop)]);
+        } else {
+            s.put("late", 1).await.unwrap();
+        }
+        for call in refused {
+            assert_eq!(call.unwrap_err().kind(), ErrorKind::HeadSent, "{visitor}");
+        }
+        gate.open();
+        let told = leaving.await.unwrap().id();
+        let id = told.as_deref().or(ids.first().copied()).unwrap();
+        assert_eq!(stored(&house, id).await.get::<u32>("n").unwrap(), Some(2), "{visitor}");
+        assert_eq!(house.who(id).await.as_deref(), Some(""));
+    }
 }
 
 #[tokio::test]

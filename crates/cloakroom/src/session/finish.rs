@@ -134,7 +134,7 @@ impl Shared {
                     return AtOnce::Done(0);
                 }
                 let merged = Merged { payload, epoch: 0, overwritten: 0 };
-                if let Err(error) = state.check_head().and_then(|()| engine.check_size(&merged)) {
+                if let Err(error) = engine.check_size(&merged) {
                     return AtOnce::Failed(error);
                 }
                 match engine.try_create(merged.payload) {

@@ -239,11 +239,12 @@ impl State {
         }
     }
 
-    /// Whether a session could be started or an id be changed: both need a head to tell the client in.
+    /// Whether a handler can start a session or change its id: both need a head to tell the client in. Once the handler is
+    /// done that is being put together, and nobody waits any more for what a task of it begins now.
     pub(crate) fn check_head(&self) -> Result<(), SessionError> {
         match self.phase {
-            Phase::Handling => Ok(()),
-            Phase::HeadSent | Phase::Over => Err(SessionError::new(ErrorKind::HeadSent)),
+            Phase::Handling if !self.finishing => Ok(()),
+            Phase::Handling | Phase::HeadSent | Phase::Over => Err(SessionError::new(ErrorKind::HeadSent)),
         }
     }
 

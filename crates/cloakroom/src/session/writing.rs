@@ -416,7 +416,6 @@ impl Shared {
 
     /// Starts a session with this data.
     pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
-        self.state.lock().check_writable()?;
         self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
         let mut known = self.engine().create(payload, None).await?;
         let durable = known.take_doubt();
