@@ -102,6 +102,28 @@ async fn c5_a_lease_that_comes_after_the_head_is_given_back() {
     house.arrive(&[&id]).open().await.map(drop).expect("nobody holds the lease");
 }
 
+#[tokio::test]
+async fn c5_a_guard_that_outlives_the_head_gives_the_lease_of_exclusive_mode_back() {
+    for commits in [true, false] {
+        let house = House::new(exclusive(Duration::from_millis(200)));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        // The body goes on with both.
+        let streams = handle.open().await.unwrap();
+        let mut guard = streams.lock().await.unwrap();
+        assert_eq!(house.leave(&handle, StatusCode::OK).await.status, StatusCode::OK);
+        guard.set("n", 2).unwrap();
+        if commits {
+            guard.commit().await.unwrap();
+        } else {
+            drop(guard);
+        }
+        assert!(!streams.is_locked());
+        let next = house.arrive(&[&id]).open().await.map(drop);
+        assert!(next.is_ok(), "{next:?}: the lease is renewed for as long as the body streams");
+    }
+}
+
 /// A body that opens its session when it is asked for the text.
 struct Late(Pin<Box<dyn Future<Output = Bytes> + Send>>);
 

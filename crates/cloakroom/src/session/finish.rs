@@ -168,14 +168,11 @@ impl Shared {
         if committed.is_ok() {
             self.confirm(end).await;
         }
-        let lease = {
-            let mut state = self.state.lock();
-            if matches!(state.lease, LeaseState::Mode(_)) {
-                std::mem::take(&mut state.lease)
-            } else {
-                LeaseState::None
-            }
-        };
+        let mut state = self.state.lock();
+        // Also where the client is gone and no head will leave. What a guard still has is given back when it is done.
+        state.end_handling();
+        let lease = state.take_mode_lease();
+        drop(state);
         drop(lease);
         committed
     }
@@ -230,9 +227,7 @@ impl Shared {
 
     /// Notes that the head leaves; answers with the key whose idle deadline a mere read has to slide.
     fn leave(&self, state: &mut State, end: HandlerEnd) -> Option<StoreKey> {
-        if state.phase == Phase::Handling {
-            state.phase = Phase::HeadSent;
-        }
+        state.end_handling();
         if end == HandlerEnd::Failed {
             state.view.discard_changes();
         }
@@ -277,11 +272,7 @@ impl Shared {
         }
         state.phase = Phase::Over;
         state.view.discard_changes();
-        let lease = if matches!(state.lease, LeaseState::Mode(_)) {
-            std::mem::take(&mut state.lease)
-        } else {
-            LeaseState::None
-        };
+        let lease = state.take_mode_lease();
         drop(state);
         drop(lease);
     }

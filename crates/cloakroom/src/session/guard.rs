@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::aim::Target;
-use super::shared::{Identity, LeaseState};
+use super::shared::{Identity, LeaseState, Phase};
 use super::view::{Changes, View};
 use super::{Session, Shared};
 use crate::engine::{Landed, Write, WriteKind};
@@ -240,6 +240,8 @@ impl LockGuard {
                 }
                 Some(held)
             }
+            // The head gave back all that exclusive mode had then; nobody comes for it any more.
+            LeaseState::GuardInMode(held) if state.phase != Phase::Handling => Some(held),
             LeaseState::GuardInMode(held) => {
                 state.lease = LeaseState::Mode(held);
                 None

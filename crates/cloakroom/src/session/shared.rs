@@ -160,6 +160,24 @@ impl State {
         self.lease.held().and_then(HeldLease::proof)
     }
 
+    /// Takes the lease of exclusive mode, where no guard has it: to be given back by dropping it when the state is not locked.
+    pub(super) fn take_mode_lease(&mut self) -> Option<Box<HeldLease>> {
+        match std::mem::take(&mut self.lease) {
+            LeaseState::Mode(held) => Some(held),
+            other => {
+                self.lease = other;
+                None
+            }
+        }
+    }
+
+    /// From here on the session goes on in merge mode.
+    pub(super) fn end_handling(&mut self) {
+        if self.phase == Phase::Handling {
+            self.phase = Phase::HeadSent;
+        }
+    }
+
     /// Takes over what was found for the ids that were presented. A lease that comes when the head has left is not wanted any
     /// more, for nobody would give it back before the last handle is gone: it is handed back, to be dropped when the state
     /// is not locked.

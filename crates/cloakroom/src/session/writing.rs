@@ -181,13 +181,8 @@ impl Session {
     /// Gives the lease of exclusive mode back early, after `save`; PHP's `session_write_close`. The session then goes
     /// on in merge mode. Nothing happens without such a lease.
     pub fn release(&self) {
-        use super::shared::LeaseState;
-        let mut state = self.0.state.lock();
-        if matches!(state.lease, LeaseState::Mode(_)) {
-            let lease = std::mem::take(&mut state.lease);
-            drop(state);
-            drop(lease);
-        }
+        let lease = self.0.state.lock().take_mode_lease();
+        drop(lease);
     }
 }
 
