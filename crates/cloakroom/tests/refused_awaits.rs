@@ -1,4 +1,4 @@
-//! C1: awaited calls that fail, and what was buffered before them. A response that then leaves as a success acknowledges it.
+//! C1: what is buffered around awaited calls, and above all around those that fail. A response that then leaves as a success acknowledges it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod house;
@@ -155,6 +155,48 @@ async fn c1_a_change_that_rests_on_what_was_read_still_does() {
     let answer = house.leave(&handle, StatusCode::OK).await;
     assert_eq!(answer.status, StatusCode::CONFLICT, "the buffered change is not lost under a success");
     assert_eq!(stored(&house, &id).await, Some(100));
+}
+
+/// What was buffered before another request cleared the session is a conflict, whatever was awaited in between.
+#[tokio::test]
+async fn c1_no_awaited_call_lets_what_was_buffered_before_a_clear_pass() {
+    for between in ["nothing", "put", "update", "a put that fails"] {
+        let house = House::new(SessionConfig::new());
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let s = handle.open().await.unwrap();
+        s.set("planted", 1).unwrap();
+        house.visit(Some(&id), |s| async move { s.clear() }).await;
+        match between {
+            "put" => s.put("other", 1).await.unwrap(),
+            "update" => drop(s.update("other", |_: Option<u8>| 1).await.unwrap()),
+            "a put that fails" => {
+                // What it has in hand was decided before the clear; it is buffered again when another put has seen that.
+                house.faults.at_op(Op::Commit, 1, Fault::Hang);
+                let given_up = tokio::time::timeout(Duration::from_millis(50), s.put("planted", 2));
+                let (given_up, put) = tokio::join!(given_up, s.put("other", 1));
+                assert!(given_up.is_err() && put.is_ok());
+            }
+            _ => {}
+        }
+        let answer = house.leave(&handle, StatusCode::OK).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{between}");
+        assert!(!house.arrive(&[&id]).read_only().await.unwrap().has("planted"), "{between}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_buffered_over_a_clear_of_its_own_request_is_stored() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    house.faults.at_op(Op::Commit, 1, Fault::DelayAnswer(Duration::from_millis(5)));
+    let answer = house.visit(Some(&id), |s| async move {
+        s.clear()?;
+        let (saved, set) = tokio::join!(s.save(), async { s.set("n", 7) });
+        saved.and(set)
+    });
+    assert_eq!(answer.await.status, StatusCode::OK);
+    assert_eq!(stored(&house, &id).await, Some(7));
 }
 
 #[tokio::test]

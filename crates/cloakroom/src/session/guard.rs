@@ -86,7 +86,7 @@ impl Session {
                 return Err(SessionError::new(ErrorKind::AlreadyLocked));
             }
             let record = &known.record;
-            state.view.refresh_unread(record.payload.clone(), record.epoch);
+            state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
             state.become_learned(known, told.is_some());
             state.lease = LeaseState::Guard(Box::new(held));
         }

@@ -231,9 +231,11 @@ impl View {
     /// Buffers again what was taken out and not stored: under what was buffered since, and not where everything was
     /// discarded since.
     pub(crate) fn give_back(&mut self, taken: Taken) {
-        if taken.discards != self.discards {
+        if taken.discards != self.discards || taken.changes.is_empty() {
             return;
         }
+        // Another request may have cleared the session since: what was decided before that must not pass.
+        self.epoch = taken.epoch;
         let newer = std::mem::replace(&mut self.changes, taken.changes);
         for mut change in newer.list {
             match self.changes.list.iter_mut().find(|c| c.key == change.key) {
@@ -267,13 +269,17 @@ impl View {
         self.changes.cleared.is_some()
     }
 
-    /// The record as it is now. Keys that were read keep the value they were read at, save those just written.
+    /// The record as it is now. Keys that were read keep the value they were read at, save those just written; what is
+    /// buffered stays what it was decided at.
     pub(crate) fn refresh(&mut self, payload: Payload, epoch: u32, written: &Changes) {
         if written.cleared.is_some() {
             self.reads.clear();
         }
         self.replace(payload, written);
-        self.epoch = epoch;
+        // What was buffered over this request's own clear is of the epoch that the clear began.
+        if written.cleared.is_some() || !self.has_changes() {
+            self.epoch = epoch;
+        }
     }
 
     /// A record that this request has just made: no other one can have changed a key that was read before.
@@ -281,14 +287,6 @@ impl View {
         (self.payload, self.epoch) = (payload, epoch);
         for (_, read) in &mut self.reads {
             *read = ReadIn::Newest;
-        }
-    }
-
-    /// The record as it is now, for keys that were not read yet; what is buffered stays.
-    pub(crate) fn refresh_unread(&mut self, payload: Payload, epoch: u32) {
-        self.replace(payload, &Changes::default());
-        if !self.has_changes() {
-            self.epoch = epoch;
         }
     }
 
