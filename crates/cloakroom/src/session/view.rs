@@ -195,8 +195,9 @@ impl View {
         if bound <= limit {
             return bound;
         }
-        let old = self.peek(key).map_or(0, |old| entry_len(key, old));
-        self.changes.apply(&self.payload).len() - old + entry_len(key, value)
+        // What was read of the key may be longer than what is there by now, or be gone.
+        let others = self.changes.apply(&self.payload);
+        others.len() - others.get(key).map_or(0, |old| entry_len(key, old)) + entry_len(key, value)
     }
 
     /// Whether there are `n` keys of the application's or more.
