@@ -158,3 +158,110 @@ async fn a_key_that_a_new_visitor_read_and_then_wrote_is_what_was_written() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(stored(&house, &answer.id().unwrap()).await.get::<u32>("n").unwrap(), Some(2));
 }
+
+/// The answer of a write comes when its own request has ended the session, and has another one by then.
+#[tokio::test]
+async fn c2_a_late_answer_brings_nothing_back_of_a_session_that_its_request_has_ended() {
+    for op in [Op::Commit, Op::Rename, Op::Acquire, Op::Load] {
+        let house = House::new(SessionConfig::new());
+        let id = house.visit(None, |s| async move {
+            s.set("secret", 1)?;
+            s.login("ada").await
+        });
+        let id = id.await.id().unwrap();
+        let handle = house.arrive(&[&id]);
+        let s = handle.open().await.unwrap();
+        let gate = Gate::new();
+        house.faults.at_op(op, 1, Fault::HoldAnswer(gate.clone()));
+        let late = tokio::spawn({
+            let s = s.clone();
+            async move {
+                match op {
+                    Op::Commit => s.put("n", 2).await,
+                    Op::Rename => s.regenerate().await,
+                    Op::Acquire => s.lock().await.map(drop),
+                    _ => s.reload().await,
+                }
+            }
+        });
+        gate.arrived().await;
+        s.destroy().await.unwrap();
+        assert!(!s.exists() && !s.has("secret"));
+        if op == Op::Commit {
+            s.put("fresh", 1).await.unwrap();
+        }
+        gate.open();
+        let answered = late.await.unwrap().map_err(|error| error.kind());
+        let gone = matches!(op, Op::Rename | Op::Acquire);
+        assert_eq!(answered, if gone { Err(ErrorKind::Gone) } else { Ok(()) }, "{op:?}");
+        assert_eq!(s.user(), None, "{op:?}: the user of the session that was destroyed");
+        assert!(!s.has("secret"), "{op:?}: its data");
+        assert_eq!(s.exists(), op == Op::Commit);
+        drop(s);
+        assert_ne!(house.leave(&handle, StatusCode::OK).await.id(), Some(id.clone()));
+        assert_eq!(house.who(&id).await, None);
+    }
+}
+
+#[tokio::test]
+async fn c1_answers_that_come_in_another_order_leave_what_was_stored_last() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let s = house.arrive(&[&id]).open().await.unwrap();
+    assert!(!s.has("a") && !s.has("b"), "read, so that what is stored has to take their place");
+    let gate = Gate::new();
+    for op in [Op::Commit, Op::Load] {
+        house.faults.at_op(op, 1, Fault::HoldAnswer(gate.clone()));
+    }
+    let writes = s.clone();
+    let first = tokio::spawn(async move { writes.put("a", 1).await });
+    gate.arrived().await;
+    let reads = s.clone();
+    let reload = tokio::spawn(async move { reads.reload().await });
+    gate.arrivals(2).await;
+    s.put("b", 2).await.unwrap();
+    gate.open();
+    first.await.unwrap().unwrap();
+    assert_eq!((s.get::<u32>("a").unwrap(), s.get::<u32>("b").unwrap()), (Some(1), Some(2)));
+    reload.await.unwrap().unwrap();
+    assert_eq!((s.get::<u32>("a").unwrap(), s.get::<u32>("b").unwrap()), (Some(1), Some(2)));
+}
+
+#[tokio::test]
+async fn c9_what_is_buffered_while_a_login_is_under_way_is_not_lost_in_silence() {
+    let house = slow(Op::Rename);
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let s = handle.open().await.unwrap();
+    let (login, set) = tokio::join!(s.login("ada"), async { s.set("beside", 1) });
+    login.and(set).unwrap();
+    let answer = house.leave(&handle, StatusCode::OK).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "decided before somebody was logged in");
+    assert_eq!(house.who(&answer.id().unwrap()).await.as_deref(), Some("ada"));
+}
+
+#[tokio::test]
+async fn c2_what_a_guard_decided_on_a_session_that_its_request_has_ended_goes_into_no_other_one() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let answer = house.visit(Some(&id), |s| async move {
+        let mut guard = s.lock().await?;
+        guard.set("n", 2)?;
+        s.destroy().await?;
+        s.put("fresh", 1).await?;
+        assert_eq!(guard.commit().await.unwrap_err().kind(), ErrorKind::Gone);
+        Ok(())
+    });
+    assert_eq!(stored(&house, &answer.await.id().unwrap()).await.keys(), ["fresh"]);
+}
+
+#[tokio::test]
+async fn a_logout_at_the_same_time_as_another_expires_the_cookie() {
+    let house = slow(Op::End);
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let s = handle.open().await.unwrap();
+    let (first, second) = tokio::join!(s.destroy(), s.destroy());
+    first.and(second).unwrap();
+    assert!(house.leave(&handle, StatusCode::OK).await.has_cookie());
+}

@@ -201,6 +201,10 @@ impl Shared {
         if lives && slides {
             engine.metrics.touches.one();
         }
+        if state.key() != Some(key) {
+            // A task of the handler has ended it meanwhile.
+            return;
+        }
         state.confirmed = lives;
         state.slid |= lives && slides;
         if learned && !lives {
@@ -280,8 +284,10 @@ impl Shared {
     async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
         match begun {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
-                let (target, kind) = (self.target()?, WriteKind::Buffered);
-                return self.commit_changes(target, &changes, epoch, kind, false, Some(first)).await;
+                // A task of the handler may have ended the session, and with it what was buffered.
+                let Some(target) = self.target()? else { return Ok(()) };
+                let kind = WriteKind::Buffered;
+                return self.commit_changes(Some(target), &changes, epoch, kind, false, Some(first)).await;
             }
             Some(Begun { first: First::Create(first), .. }) => {
                 let mut known = self.engine().create_on(*first).await?;
@@ -291,14 +297,15 @@ impl Shared {
             }
             None => {}
         }
-        let (changes, epoch, renew, release) = {
+        let (existed, changes, epoch, renew, release) = {
             let mut state = self.state.lock();
             let renew = state.phase == Phase::Handling && self.renewal_due(state.known());
             let release = match &state.lease {
                 LeaseState::Mode(held) => held.releases_with_write(),
                 _ => false,
             };
-            (state.view.take_changes(), state.view.epoch(), renew, release)
+            let existed = state.known().is_some();
+            (existed, state.view.take_changes(), state.view.epoch(), renew, release)
         };
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {
@@ -308,6 +315,9 @@ impl Shared {
             return Ok(());
         }
         let target = self.target()?;
+        if existed && target.is_none() {
+            return Ok(());
+        }
         let before = target.as_ref().map(|target| target.known.record.version);
         let kind = WriteKind::Buffered;
         let committed = self.commit_changes(target, &changes, epoch, kind, release, None).await;
@@ -341,6 +351,10 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let mut state = self.state.lock();
+        if !state.is_at(&known) {
+            // A task of the handler has ended it meanwhile, and what was buffered with it.
+            return Ok(true);
+        }
         match moved {
             Moved::To(mut known) => {
                 let durable = known.take_doubt();

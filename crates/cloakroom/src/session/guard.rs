@@ -9,7 +9,7 @@ use super::aim::Target;
 use super::shared::{Identity, LeaseState, Phase};
 use super::view::{Changes, View};
 use super::{Session, Shared};
-use crate::engine::{Landed, Write, WriteKind};
+use crate::engine::{Known, Landed, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{KeyOf, is_reserved};
 use crate::payload::Payload;
@@ -24,6 +24,8 @@ use crate::record::Record;
 pub struct LockGuard {
     shared: Arc<Shared>,
     view: View,
+    /// The session that it locks, if there was one.
+    over: Option<Known>,
     done: bool,
 }
 
@@ -85,19 +87,24 @@ impl Session {
             if state.lease.has_guard() {
                 return Err(SessionError::new(ErrorKind::AlreadyLocked));
             }
+            if !state.is_at(&asked) {
+                // Another call of this request has ended the session meanwhile.
+                return Err(SessionError::new(ErrorKind::Gone));
+            }
             let record = &known.record;
             state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
             state.become_learned(known, told.is_some());
             state.lease = LeaseState::Guard(Box::new(held));
         }
-        let mut guard =
-            LockGuard { shared: Arc::clone(shared), view: View::new(Payload::empty(), 0), done: false };
+        let view = View::new(Payload::empty(), 0);
+        let mut guard = LockGuard { shared: Arc::clone(shared), view, over: None, done: false };
         shared.flush().await?;
         let state = shared.state.lock();
         guard.view = match state.known() {
             Some(known) => View::new(known.record.payload.clone(), known.record.epoch),
             None => View::new(state.view.payload().clone(), state.view.epoch()),
         };
+        guard.over = state.known().cloned();
         drop(state);
         Ok(guard)
     }
@@ -160,7 +167,15 @@ impl LockGuard {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        let Some(target) = shared.target()? else {
+        let target = {
+            let state = shared.state.lock();
+            if self.over.as_ref().is_some_and(|over| !state.is_at(over)) {
+                // This request has ended it since: what was decided on it goes into no other one.
+                return Err(SessionError::new(ErrorKind::Gone));
+            }
+            state.target(&shared.engine().settings)?
+        };
+        let Some(target) = target else {
             self.finish(false);
             return shared.commit_taken(WriteKind::Awaited, |_| (changes, epoch)).await;
         };
@@ -203,7 +218,7 @@ impl LockGuard {
                 self.finish(false);
             }
         }
-        shared.landed(landed?, &changes)
+        shared.landed(&known, landed?, &changes)
     }
 
     /// Discards the changes and releases the lock. The same as dropping the guard, said aloud. One store call, which is

@@ -158,13 +158,16 @@ impl Shared {
             Moved::To(mut now) | Moved::ByOther(mut now) => {
                 let durable = now.take_doubt();
                 let mut state = self.state.lock();
-                let record = &now.record;
-                if record.epoch == epoch {
-                    state.view.refresh(record.payload.clone(), record.epoch, changes);
-                } else {
-                    // Another user, or cleared: nothing that was read before is comparable.
-                    state.view.reset(record.payload.clone(), record.epoch);
+                if !state.is_at(&known) {
+                    // Another call of this request has ended the session, under whatever id it had by then.
+                    return Err(SessionError::new(ErrorKind::Gone));
                 }
+                let record = &now.record;
+                if record.epoch != epoch {
+                    // Another user, or cleared: nothing that was read before is comparable.
+                    state.view.forget_reads();
+                }
+                state.view.refresh(record.payload.clone(), record.epoch, changes);
                 state.slid = true;
                 state.become_known(now, true);
                 drop(state);
@@ -189,15 +192,15 @@ impl Shared {
     }
 
     async fn destroy(self: &Arc<Self>) -> Result<(), SessionError> {
-        let key = {
+        let (known, moved) = {
             let mut state = self.state.lock();
             state.view.discard_changes();
             if matches!(state.identity, Identity::Unreachable) {
                 return Err(SessionError::new(ErrorKind::Unavailable));
             }
-            state.key().or(state.moved)
+            (state.known().cloned(), state.moved)
         };
-        let Some(key) = key else { return Ok(()) };
+        let Some(key) = known.as_ref().map(|known| known.key).or(moved) else { return Ok(()) };
         let (ended, durable) = match self.engine().end(key, EndCause::Destroyed).await {
             Ok(ended) => (ended, Ok(())),
             // It is over all the same.
@@ -205,6 +208,14 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let mut state = self.state.lock();
+        let gone = match &known {
+            Some(known) => state.is_at(known),
+            None => state.known().is_none() && state.moved == moved,
+        };
+        if !gone {
+            // Another call of this request has ended it as well, and told so.
+            return durable;
+        }
         state.become_nobody();
         state.moved = None;
         state.tell = match ended {

@@ -196,8 +196,39 @@ impl State {
         None
     }
 
-    /// Takes over what a commit stored.
-    pub(crate) fn stored(
+    /// Whether the session of this request is still the one that a call was aimed at: while its answer was on its way another
+    /// call may have ended that one, and a third one have started another.
+    pub(super) fn is_at(&self, aimed: &Known) -> bool {
+        self.known().is_some_and(|known| known.key == aimed.key || known.record.id == aimed.record.id)
+    }
+
+    /// Whether this answer to a call that was aimed at the session is older than what another call has been answered since.
+    pub(super) fn is_late(&self, aimed: &Known, answer: &Snapshot) -> bool {
+        self.known().map(|known| known.record.version).is_some_and(|version| {
+            version != aimed.record.version && answer.record.version.counter < version.counter
+        })
+    }
+
+    /// Takes over what a commit stored in the session that it was aimed at.
+    pub(super) fn landed(
+        &mut self,
+        aimed: &Known,
+        at: Option<(SessionId, StoreKey)>,
+        snapshot: Snapshot,
+        written: &Changes,
+    ) {
+        if !self.is_at(aimed) {
+            return;
+        }
+        if self.is_late(aimed, &snapshot) {
+            self.view.was_written(written, &snapshot.record.payload);
+        } else {
+            self.stored(at, snapshot, written);
+        }
+    }
+
+    /// Takes over what a commit has just stored.
+    pub(super) fn stored(
         &mut self,
         at: Option<(SessionId, StoreKey)>,
         snapshot: Snapshot,
@@ -206,14 +237,24 @@ impl State {
         self.view.refresh(snapshot.record.payload.clone(), snapshot.record.epoch, written);
         self.slid |= !self.background;
         self.confirmed |= self.finishing;
+        match (at, &mut self.identity) {
+            (Some((id, key)), _) => self.become_learned(Known::new(id, key, snapshot), true),
+            (None, Identity::Known(known)) => known.update(snapshot),
+            (None, Identity::Nobody | Identity::Unreachable) => {}
+        }
+    }
+
+    /// Takes over what the session was found to be that was asked for, and forgets what was read and buffered.
+    pub(super) fn reloaded(&mut self, asked: &Known, snapshot: Snapshot) {
+        if !self.is_at(asked) {
+            return;
+        }
+        let late = self.is_late(asked, &snapshot);
         if let Identity::Known(known) = &mut self.identity {
-            if let Some((id, key)) = at {
-                self.tell = Tell::Id(id.clone());
-                self.learned = true;
-                *known = Known::new(id, key, snapshot);
-            } else if snapshot.record.version.counter >= known.record.version.counter {
+            if !late {
                 known.update(snapshot);
             }
+            self.view.reset(known.record.payload.clone(), known.record.epoch);
         }
     }
 
@@ -449,20 +490,24 @@ impl Shared {
 
     /// The session was opened without its lease (read only, or after the head); exclusive mode wants it now.
     async fn upgrade(self: &Arc<Self>) -> Result<(), SessionError> {
-        let (id, key) = {
+        let asked = {
             let state = self.state.lock();
             match (&state.identity, &state.lease, state.phase) {
-                (Identity::Known(known), LeaseState::None, Phase::Handling) => (known.id.clone(), known.key),
+                (Identity::Known(known), LeaseState::None, Phase::Handling) => known.clone(),
                 _ => return Ok(()),
             }
         };
-        let taken = self.engine().acquire_known(&id, key).await?;
+        let taken = self.engine().acquire_known(&asked.id, asked.key).await?;
         let mut unwanted = None;
         let mut state = self.state.lock();
         match taken {
-            // Another handle of this request may have been quicker, or the head have left; then this one is given back.
+            // Another handle of this request may have been quicker, or have ended the session, or the head have left; then this
+            // one is given back.
             Ok((held, known, told)) => {
-                if matches!(state.lease, LeaseState::None) && state.phase == Phase::Handling {
+                if matches!(state.lease, LeaseState::None)
+                    && state.phase == Phase::Handling
+                    && state.is_at(&asked)
+                {
                     state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
                     state.become_learned(known, told.is_some());
                     state.lease = LeaseState::Mode(Box::new(held));
@@ -470,7 +515,8 @@ impl Shared {
                     unwanted = Some(held);
                 }
             }
-            Err(_) => state.become_nobody(),
+            Err(_) if state.is_at(&asked) => state.become_nobody(),
+            Err(_) => {}
         }
         drop(state);
         drop(unwanted);

@@ -291,6 +291,20 @@ impl View {
         }
     }
 
+    /// This was written, and a newer payload is known already.
+    pub(crate) fn was_written(&mut self, written: &Changes, payload: &Payload) {
+        for (key, read) in &mut self.reads {
+            if written.of(key).is_some() {
+                *read = ReadIn::Earlier(payload.clone());
+            }
+        }
+    }
+
+    /// Nothing that was read before is comparable any more.
+    pub(crate) fn forget_reads(&mut self) {
+        self.reads.clear();
+    }
+
     /// Another payload is the newest one. Keys keep the one that they were read in, save those just written.
     fn replace(&mut self, payload: Payload, written: &Changes) {
         let earlier = std::mem::replace(&mut self.payload, payload);

@@ -250,7 +250,7 @@ impl Shared {
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
         let landed = self.commit_awaited(&known, proof, slide, merge).await?;
-        let durable = self.landed(landed, &changes);
+        let durable = self.landed(&known, landed, &changes);
         consumed.into_iter().for_each(|consumed| consumed.stored());
         durable
     }
@@ -323,7 +323,7 @@ impl Shared {
                     merged
                 };
                 let landed = self.commit_awaited(&known, proof, slide, merge).await?;
-                let durable = self.landed(landed, &written);
+                let durable = self.landed(&known, landed, &written);
                 consumed.into_iter().for_each(|consumed| consumed.stored());
                 durable?;
             }
@@ -404,7 +404,7 @@ impl Shared {
                 let write = Write { known: &known, lease: proof, release, kind, slide };
                 let committed = pin!(self.engine().commit(write, first, merge));
                 let landed = self.under_lease(proof, committed).await?;
-                self.landed(landed, changes)
+                self.landed(&known, landed, changes)
             }
         }
     }
@@ -421,33 +421,21 @@ impl Shared {
     async fn reload(self: &Arc<Self>) -> Result<(), SessionError> {
         use crate::engine::Effect;
         use crate::store::Loaded;
-        let Some(key) = ({
+        let Some(asked) = ({
             let mut state = self.state.lock();
             state.view.discard_changes();
-            state.key()
+            state.known().cloned()
         }) else {
             return Ok(());
         };
         let engine = self.engine();
-        match engine.call(Effect::Reads, engine.store.load(key)).await? {
+        match engine.call(Effect::Reads, engine.store.load(asked.key)).await? {
             Loaded::Live(snapshot) | Loaded::Alias { snapshot, .. } => {
-                let mut state = self.state.lock();
-                state.view.reset(snapshot.record.payload.clone(), snapshot.record.epoch);
-                if let Identity::Known(known) = &mut state.identity
-                    && known.key == key
-                {
-                    known.update(snapshot);
-                }
+                self.state.lock().reloaded(&asked, snapshot);
                 Ok(())
             }
             Loaded::Ended(_) => Err(SessionError::new(ErrorKind::Gone)),
-            Loaded::Missing => {
-                let known = self.state.lock().known().cloned();
-                match known {
-                    Some(known) => engine.vanished(key, &known, WriteKind::Awaited).await.map(drop),
-                    None => Ok(()),
-                }
-            }
+            Loaded::Missing => engine.vanished(asked.key, &asked, WriteKind::Awaited).await.map(drop),
         }
     }
 
@@ -473,18 +461,24 @@ impl Shared {
         if rule == MergeRule::CheckAll { refused } else { refused.worth_a_rerun() }
     }
 
-    /// Takes what became of a write over. An error: it was made, and may yet be undone.
-    pub(super) fn landed(&self, landed: Landed, written: &Changes) -> Result<(), SessionError> {
+    /// Takes what became of a write over that was aimed at this session. An error: it was made, and may yet be undone.
+    pub(super) fn landed(
+        &self,
+        aimed: &Known,
+        landed: Landed,
+        written: &Changes,
+    ) -> Result<(), SessionError> {
         let mut state = self.state.lock();
         match landed {
             Landed::Stored { snapshot, at, undurable } => {
-                state.stored(at, snapshot, written);
+                state.landed(aimed, at, snapshot, written);
                 if let Some(error) = undurable {
                     return Err(SessionError::caused(ErrorKind::Undurable, error));
                 }
             }
             Landed::Unchanged => {}
-            Landed::Followed | Landed::Dropped => state.become_nobody(),
+            Landed::Followed | Landed::Dropped if state.is_at(aimed) => state.become_nobody(),
+            Landed::Followed | Landed::Dropped => {}
         }
         Ok(())
     }
