@@ -3,7 +3,8 @@
 //! A fixture and a worked example. It uses the public API only and holds no logic of its own, so that whatever is seen
 //! through it is the library's doing. `framework/hyper.rs` shows how an adapter is written on the seam alone.
 //!
-//! The program is a thin shell around [`start`]; [`router`] puts the routes over any store, for tests in the same process.
+//! The program is a thin shell around [`start`]; [`router`] and [`answer`] put the routes over any store, for tests in the
+//! same process.
 
 mod answer;
 mod call;
@@ -12,10 +13,14 @@ mod options;
 mod routes;
 mod store;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cloakroom::{Mode, SessionManager};
+use http::{Request, Response};
+use http_body::Body;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -47,6 +52,17 @@ pub fn start() -> ExitCode {
 /// The routes as an axum router, over the sessions of `manager`.
 pub fn router(manager: SessionManager, mode: Mode) -> axum::Router {
     framework::axum::router(routes::Probe::new(manager, mode))
+}
+
+/// One request through the adapter for hyper, over the sessions of `manager`; without its connection, for tests in the same
+/// process.
+pub async fn answer<B>(
+    manager: SessionManager,
+    mode: Mode,
+    request: Request<B>,
+    peer: SocketAddr,
+) -> Response<impl Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send> {
+    framework::hyper::handle(routes::Probe::new(manager, mode), request, peer).await
 }
 
 /// Serves until SIGTERM; then lets requests, commits and the store come to their end.

@@ -29,10 +29,10 @@ use crate::call::{Call, MalformedPath};
 use crate::routes::Probe;
 
 /// What leaves for the client.
-type Sent = Response<SessionBody<AnswerBody>>;
+pub(crate) type Sent = Response<SessionBody<AnswerBody>>;
 
 /// The adapter: one request, from its head to its response.
-async fn handle(probe: Probe, request: Request<Incoming>, peer: SocketAddr) -> Sent {
+pub(crate) async fn handle<B>(probe: Probe, request: Request<B>, peer: SocketAddr) -> Sent {
     let manager = &probe.manager;
     let request_session = RequestSession::open(manager, &request, peer);
     let session = &request_session.handle;
@@ -72,7 +72,7 @@ async fn handle(probe: Probe, request: Request<Incoming>, peer: SocketAddr) -> S
 }
 
 /// What a framework would call the handler.
-async fn run(probe: &Probe, request: Request<Incoming>, session: SessionHandle) -> Answer {
+async fn run<B>(probe: &Probe, request: Request<B>, session: SessionHandle) -> Answer {
     let (parts, _) = request.into_parts();
     match Call::new(parts.method, &parts.uri, parts.headers, session) {
         Ok(call) => probe.answer(&call).await,
@@ -89,7 +89,7 @@ struct RequestSession<'a> {
 }
 
 impl<'a> RequestSession<'a> {
-    fn open(manager: &'a SessionManager, request: &Request<Incoming>, peer: SocketAddr) -> Self {
+    fn open<B>(manager: &'a SessionManager, request: &Request<B>, peer: SocketAddr) -> Self {
         RequestSession { manager, handle: manager.open(request, Some(peer)), over: false }
     }
 
@@ -142,7 +142,7 @@ pub(crate) async fn serve(
         };
         let _ = stream.set_nodelay(true);
         let probe = probe.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
             let probe = probe.clone();
             async move { Ok::<_, Infallible>(handle(probe, request, peer).await) }
         });
