@@ -5,6 +5,7 @@ pub mod certificates;
 pub mod client;
 pub mod disk;
 pub mod lent;
+pub mod monitor;
 pub mod phps_layout;
 pub mod probe;
 pub mod response;
@@ -223,6 +224,8 @@ macro_rules! across_processes_for_long {
             fn redis_axum() { run_long(super::$case(Place::REDIS_AXUM)) }
             #[test]
             fn valkey_hyper() { run_long(super::$case(Place::VALKEY_HYPER)) }
+            #[test]
+            fn redis_cluster_hyper() { run_long(super::$case(Place::CLUSTER_HYPER)) }
         }
     )* };
 }
@@ -265,9 +268,32 @@ macro_rules! on_redis {
     )* };
 }
 
+/// As `on_redis`, for what a cluster can show as well.
+macro_rules! on_redis_and_clusters {
+    ($($case:ident),* $(,)?) => {
+        $crate::harness::on_redis! { $($case),* }
+
+        mod on_a_cluster {
+            mod redis {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::CLUSTER_HYPER)) })*
+            }
+            mod valkey {
+                use crate::harness::{Place, run};
+
+                $(#[test]
+                fn $case() { run(super::super::$case(Place::VALKEY_CLUSTER_AXUM)) })*
+            }
+        }
+    };
+}
+
 pub(crate) use {
     across_processes, across_processes_for_long, cached, cached_on_a_cluster, everywhere,
-    everywhere_and_cached, everywhere_and_side_by_side, on_disk, on_redis, over_tls, side_by_side,
+    everywhere_and_cached, everywhere_and_side_by_side, on_disk, on_redis, on_redis_and_clusters, over_tls,
+    side_by_side,
 };
 
 /// Runs a case; one that hangs is a failure.
