@@ -325,7 +325,7 @@ impl Bustle {
     async fn of(writer: &RedisStore, reader: &Near) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let mut running = tokio::task::JoinSet::new();
-        for _ in 0..4 {
+        for _ in 0..16 {
             let key = new_session(writer).await;
             let (writer, reader, stop) = (writer.clone(), reader.clone(), stop.clone());
             running.spawn(async move {
@@ -347,11 +347,49 @@ impl Bustle {
     }
 }
 
-/// Writes, ends and revocations of another store, from the moment that the server's answer is there. Nothing but news ends what is
-/// kept: one that got lost fails the test whatever the machine does. For how late they are, a machine that stalls this process
-/// is made allowance for in one round of ten.
+/// What somebody else did to a session.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    Write,
+    End,
+    Revoke,
+}
+
+impl Deed {
+    const ALL: [Deed; 3] = [Deed::Write, Deed::End, Deed::Revoke];
+
+    /// Does it to a session of this user.
+    async fn done_by(self, store: &RedisStore, key: StoreKey, user: &cloakroom::UserId) {
+        match self {
+            Deed::Write => drop(write(store, key).await),
+            Deed::End => drop(store.end(requests::end(key)).await.unwrap()),
+            Deed::Revoke => {
+                let revoked = store.revoke(requests::revoke(user, RevokeWhich::All)).await.unwrap();
+                assert!(revoked.ended.iter().any(|session| session.key == key));
+            }
+        }
+    }
+
+    fn shows(self, loaded: &Loaded, old: Version) -> bool {
+        match self {
+            Deed::Write => matches!(loaded, Loaded::Live(snapshot) if snapshot.record.version != old),
+            Deed::End | Deed::Revoke => matches!(loaded, Loaded::Ended(_)),
+        }
+    }
+}
+
+/// A session of this user.
+async fn session_of(store: &RedisStore, user: &cloakroom::UserId) -> StoreKey {
+    let key = requests::key();
+    store.create(requests::create_for(key, requests::bind(user))).await.unwrap();
+    key
+}
+
+/// Writes, ends and revocations of another store, while others keep both busy: how long after the server's answer the last read began that
+/// did not show it. Nothing but news ends what is kept: one that got lost fails the test whatever the machine does. For how late
+/// they are, a machine that stalls this process is made allowance for in one round of fifty.
 async fn what_another_process_does_shows_within_50_ms(kind: Kind) {
-    const ROUNDS: usize = 200;
+    const ROUNDS: usize = 300;
     let server = Server::start(kind);
     let near = near(server.builder().connections(2).build().unwrap());
     let other = server.store();
@@ -359,50 +397,49 @@ async fn what_another_process_does_shows_within_50_ms(kind: Kind) {
     let ann = requests::user("ann");
     let mut lags = Vec::new();
     for round in 0..ROUNDS {
-        let key = requests::key();
-        other.create(requests::create_for(key, requests::bind(&ann))).await.unwrap();
-        warm(&near, key).await;
-        lags.push(match round % 3 {
-            0 => {
-                let version = write(&other, key).await;
-                until(&near, key, shows(version)).await
+        let deed = Deed::ALL[round % 3];
+        let key = session_of(&other, &ann).await;
+        let old = warm(&near, key).await.version;
+        deed.done_by(&other, key, &ann).await;
+        let answered = Instant::now();
+        let mut outdated = Duration::ZERO;
+        loop {
+            let began = answered.elapsed();
+            if deed.shows(&near.load(key).await.unwrap(), old) {
+                break;
             }
-            1 => {
-                other.end(requests::end(key)).await.unwrap();
-                until(&near, key, |loaded| matches!(loaded, Loaded::Ended(_))).await
-            }
-            _ => {
-                let revoked = other.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap();
-                assert!(revoked.ended.iter().any(|session| session.key == key));
-                until(&near, key, |loaded| matches!(loaded, Loaded::Ended(_))).await
-            }
-        });
+            outdated = began;
+            assert!(outdated < LATE, "{deed:?} does not show: {:?}", near.counts());
+            tokio::task::yield_now().await;
+        }
+        lags.push(outdated);
     }
     bustle.end().await;
     lags.sort_unstable();
-    assert!(lags[ROUNDS * 9 / 10] <= Duration::from_millis(50), "{lags:?}");
+    let [half, most, last] = [50, 98, 100].map(|percent| lags[(ROUNDS - 1) * percent / 100]);
+    println!("{kind:?}: outdated for {half:?} (half), {most:?} (98 %), {last:?} (all)");
+    assert!(most <= Duration::from_millis(50), "{lags:?}");
 }
 
-/// The wire is cut so that nobody notices, and then the session is written to or revoked. A read that begins two seconds after the
-/// answer to that, or later, never shows what was before: no allowance is made.
+/// The wire is cut so that nobody notices, and then the session is written to, ended or revoked, while others keep the server busy. A read
+/// that begins two seconds after the answer to that, or later, never shows what was before: no allowance is made.
 async fn cut_off_it_shows_nothing_that_is_older_than_two_seconds(kind: Kind) {
     let server = Server::start(kind);
     let proxy = Proxy::to(server.port());
     let other = server.store();
-    for ends in [false, true] {
+    let bustle = Bustle::of(&other, &near(server.store())).await;
+    let ann = requests::user("ann");
+    for deed in Deed::ALL {
         // With the lifetime that everybody has.
         let near = NearCache::new(RedisStore::new(&proxy.url()).unwrap());
         let mut tries = 0;
         loop {
             proxy.mend();
-            let key = new_session(&other).await;
+            let key = session_of(&other, &ann).await;
             back(&near, key).await;
             let old = warm(&near, key).await;
             proxy.cut();
-            write(&other, key).await;
-            if ends {
-                other.end(requests::end(key)).await.unwrap();
-            }
+            deed.done_by(&other, key, &ann).await;
             let acknowledged = Instant::now();
             let mut outdated = 0;
             while acknowledged.elapsed() < Duration::from_secs(5) {
@@ -412,14 +449,14 @@ async fn cut_off_it_shows_nothing_that_is_older_than_two_seconds(kind: Kind) {
                 {
                     outdated += 1;
                     let late = began - acknowledged;
-                    assert!(late < Duration::from_secs(2), "outdated {late:?} after the answer");
+                    assert!(late < Duration::from_secs(2), "{deed:?}: outdated {late:?} after the answer");
                 }
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             assert!(!near.counts().connected, "by now the silence was noticed");
             proxy.mend();
-            until(&near, key, |loaded| matches!(loaded, Loaded::Ended(_)) == ends).await;
-            if !ends {
+            until(&near, key, |loaded| deed.shows(loaded, old.version)).await;
+            if matches!(deed, Deed::Write) {
                 let version = write(&other, key).await;
                 until(&near, key, shows(version)).await;
                 warm(&near, key).await;
@@ -432,6 +469,7 @@ async fn cut_off_it_shows_nothing_that_is_older_than_two_seconds(kind: Kind) {
             assert!(tries < 5, "nothing is kept for long enough to be outdated");
         }
     }
+    bustle.end().await;
 }
 
 /// Each time in the middle of everything, and each time what is kept has to go: it is not told of any more.
