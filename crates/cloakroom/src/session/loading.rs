@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Shared;
 use crate::engine::FirstLoad;
@@ -51,10 +52,12 @@ impl Shared {
         if state.opened {
             return Turn::Over;
         }
-        match std::mem::replace(&mut state.loading, true) {
-            true => Turn::Others,
-            false => Turn::Own(Loading(self)),
+        if std::mem::replace(&mut state.loading, true) {
+            return Turn::Others;
         }
+        // Whoever could load it at once sees that somebody is at it: what that one buffers meanwhile would be forgotten.
+        self.asked.store(true, Ordering::Release);
+        Turn::Own(Loading(self))
     }
 
     /// As [`turn`](Self::turn), once it is nobody else's.
@@ -68,5 +71,22 @@ impl Shared {
                 turn => return turn,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shared::AtOnce;
+    use super::*;
+    use crate::{MemoryStore, SessionManager};
+
+    #[test]
+    fn nobody_loads_it_at_once_while_another_one_is_about_to() {
+        let sessions = SessionManager::with_defaults(Arc::new(MemoryStore::new()));
+        let handle = sessions.open(&http::Request::new(()), None);
+        let turn = handle.0.turn();
+        assert!(matches!(turn, Turn::Own(_)));
+        assert!(matches!(handle.0.open_at_once(false), AtOnce::Wait(None)));
+        drop(turn);
     }
 }

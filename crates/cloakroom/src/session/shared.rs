@@ -23,7 +23,7 @@ pub(crate) struct Shared {
     pub(crate) manager: SessionManager,
     pub(crate) request: RequestFacts,
     /// Whether anything asked for the session: the response then depends on it.
-    asked: AtomicBool,
+    pub(super) asked: AtomicBool,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
     pub(crate) state: Mutex<State>,
@@ -462,7 +462,6 @@ impl Shared {
         // The head gives the lease back: once it has left, a body or a task goes on in merge mode.
         let exclusive = {
             let state = self.state.lock();
-            self.asked.store(true, Ordering::Release);
             exclusive && state.phase == Phase::Handling
         };
         let engine = self.engine();
