@@ -265,3 +265,20 @@ async fn a_logout_at_the_same_time_as_another_expires_the_cookie() {
     first.and(second).unwrap();
     assert!(house.leave(&handle, StatusCode::OK).await.has_cookie());
 }
+
+#[tokio::test]
+async fn c9_what_is_set_while_a_save_fails_stays_buffered() {
+    let house = House::new(SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(20)));
+    let id = house.newcomer().await;
+    // Not answered, and refused when asked again.
+    house.faults.at_op(Op::Commit, 1, Fault::Hang);
+    house.faults.at_op(Op::Commit, 2, Fault::Unavailable);
+    let answer = house.visit(Some(&id), |s| async move {
+        s.set("saved", 1)?;
+        let (saved, set) = tokio::join!(s.save(), async { s.set("later", 2) });
+        assert_eq!(saved.unwrap_err().kind(), ErrorKind::Unknown);
+        set
+    });
+    assert_eq!(answer.await.status, StatusCode::OK);
+    assert_eq!(stored(&house, &id).await.keys(), ["n", "later"]);
+}
