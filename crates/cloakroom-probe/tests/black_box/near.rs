@@ -57,10 +57,10 @@ async fn c12_a_warm_read_asks_nothing_of_the_server_and_a_write_one_thing(place:
         (Some(&visitor), "/get/k", &[]),
         (Some(&visitor), "/all", &[]),
         (Some(&visitor), "/whoami", &[]),
-        (Some(&visitor), "/set/k/1", &["EVALSHA"]),
-        (Some(&visitor), "/put/k/2", &["EVALSHA"]),
-        (Some(&visitor), "/incr/n", &["EVALSHA"]),
-        (None, "/set/k/1", &["EVALSHA"]),
+        (Some(&visitor), "/set/k/1", &["WRITE"]),
+        (Some(&visitor), "/put/k/2", &["WRITE"]),
+        (Some(&visitor), "/incr/n", &["WRITE"]),
+        (None, "/set/k/1", &["WRITE"]),
     ] {
         // So slow that what was kept is outlived before it is asked for: once more.
         let mut tries = 0;

@@ -23,10 +23,16 @@ impl Asked {
         Asked { alone, servers: probe.servers().into_iter().map(Monitor::of).collect() }
     }
 
-    /// The commands since the last time, in their order on each server.
+    /// The commands since the last time, in their order on each server. A write is a script, or where a server compares by itself a `SET … IFEQ`:
+    /// one of them is told as `WRITE`.
     pub fn since(&mut self) -> Vec<String> {
         let mut commands: Vec<String> = self.servers.iter_mut().flat_map(Monitor::since).collect();
         commands.retain(|command| self.alone || !BY_THE_CLOCK.contains(&command.as_str()));
+        for command in &mut commands {
+            if ["EVALSHA", "SET"].contains(&command.as_str()) {
+                "WRITE".clone_into(command);
+            }
+        }
         commands
     }
 }
