@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::harness::client::ask_again_and_again;
-use crate::harness::{Place, Request, Visitor, everywhere, in_parallel, on_disk, sleep_ms};
+use crate::harness::{Place, Request, dump, everywhere, in_parallel, on_disk};
 
 everywhere! {
     s03_fresh_ids_are_distinct_of_one_length_and_safe_in_a_cookie,
@@ -264,35 +264,11 @@ async fn s14_a_cookie_header_split_over_fields_works(place: Place) {
 }
 
 async fn s06_a_dump_of_the_store_holds_no_usable_cookie(place: Place) {
-    let probe = place.start(&["--renewal", "0.1", "--grace", "0.09"]);
-    let visitor = probe.visitor();
-    let mut ids = Vec::new();
-    for route in ["/set/secret/marker-of-the-data", "/regenerate", "/login/ada", "/state", "/regenerate"] {
-        visitor.get(route).await.ok();
-        ids.push(visitor.cookie().unwrap().replace("id=", ""));
-        sleep_ms(110).await;
-        // By now it is due: an old id in its grace, its successor sealed, is in the store as well.
-        visitor.get("/state").await.ok();
-        ids.push(visitor.cookie().unwrap().replace("id=", ""));
-    }
+    let probe = place.start(dump::RENEWALS);
+    let ids = dump::ids_of_all_sorts(&probe).await;
     let mut dump = Vec::new();
     read_all(probe.dir.path(), &mut dump);
-    let holds = |text: &[u8]| dump.windows(text.len()).any(|w| w == text);
-    assert!(holds(b"marker-of-the-data"), "this is not the store");
-    for id in &ids {
-        assert!(!holds(id.as_bytes()), "the store holds an id");
-        // Nor its secret part, encoded or not.
-        assert!(!holds(&id.as_bytes()[4..]), "the store holds a secret");
-        let raw = decode(id);
-        assert!(!holds(&raw[3..]), "the store holds a secret");
-    }
-    // And nothing in it opens a session when it is presented as one.
-    for window in
-        dump.windows(32).filter(|w| w.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)))
-    {
-        let cookie = format!("id={}", String::from_utf8_lossy(window));
-        assert!(!Visitor::presenting(probe.address, &cookie).is_alive().await);
-    }
+    dump::holds_no_usable_cookie(&probe, &ids, &dump).await;
 }
 
 /// Names and contents.
@@ -302,18 +278,4 @@ fn read_all(dir: &Path, dump: &mut Vec<u8>) {
         dump.extend(path.file_name().unwrap().as_encoded_bytes());
         if path.is_dir() { read_all(&path, dump) } else { dump.extend(std::fs::read(path).unwrap()) }
     }
-}
-
-/// base64url.
-fn decode(text: &str) -> Vec<u8> {
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let values = text.bytes().map(|b| alphabet.iter().position(|a| *a == b).unwrap() as u32);
-    let values: Vec<u32> = values.collect();
-    values
-        .chunks(4)
-        .flat_map(|four| {
-            let bits = four.iter().fold(0, |bits, value| (bits << 6) | value);
-            [(bits >> 16) as u8, (bits >> 8) as u8, bits as u8]
-        })
-        .collect()
 }

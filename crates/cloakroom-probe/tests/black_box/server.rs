@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::harness::monitor::Asked;
-use crate::harness::{Place, Visitor, cached, on_redis, on_redis_and_clusters, sleep_ms};
+use crate::harness::{Place, Visitor, cached, dump, on_redis, on_redis_and_clusters, sleep_ms};
 
 on_redis_and_clusters! {
     c12_a_request_asks_as_little_of_the_server_as_it_can,
@@ -218,33 +218,9 @@ async fn p09_a_server_that_was_flushed_gives_a_new_session_and_no_error(place: P
 }
 
 async fn s06_a_dump_of_the_server_holds_no_usable_cookie(place: Place) {
-    let probe = place.start(&["--renewal", "0.1", "--grace", "0.09"]);
-    let visitor = probe.visitor();
-    let mut ids = Vec::new();
-    for route in ["/set/secret/marker-of-the-data", "/regenerate", "/login/ada", "/state", "/regenerate"] {
-        visitor.get(route).await.ok();
-        ids.push(visitor.cookie().unwrap().replace("id=", ""));
-        sleep_ms(110).await;
-        // By now it is due: an old id in its grace, its successor sealed, is in the store as well.
-        visitor.get("/state").await.ok();
-        ids.push(visitor.cookie().unwrap().replace("id=", ""));
-    }
+    let probe = place.start(dump::RENEWALS);
+    let ids = dump::ids_of_all_sorts(&probe).await;
     // Everything that was ever written.
     let dump: Vec<u8> = probe.servers().into_iter().flat_map(|server| server.append_only_file()).collect();
-    let holds = |text: &[u8]| dump.windows(text.len()).any(|w| w == text);
-    assert!(holds(b"marker-of-the-data"), "this is not the store");
-    for id in &ids {
-        assert!(!holds(id.as_bytes()), "the store holds an id");
-        assert!(!holds(&id.as_bytes()[4..]), "the store holds a secret");
-    }
-    // And nothing in it opens a session when it is presented as one: keys, digests, sealed ids.
-    let fits = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
-    let mut tried = std::collections::BTreeSet::new();
-    for window in dump.windows(32).filter(|w| w.iter().all(fits)) {
-        if tried.insert(window.to_vec()) {
-            let cookie = format!("id={}", String::from_utf8_lossy(window));
-            assert!(!Visitor::presenting(probe.address, &cookie).is_alive().await);
-        }
-    }
-    assert!(!tried.is_empty());
+    dump::holds_no_usable_cookie(&probe, &ids, &dump).await;
 }

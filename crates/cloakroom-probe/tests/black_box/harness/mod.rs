@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod client;
 pub mod disk;
+pub mod dump;
 pub mod lent;
 pub mod monitor;
 pub mod phps_layout;
