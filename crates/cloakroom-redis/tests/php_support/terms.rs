@@ -6,13 +6,11 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
-use cloakroom::clock::Timestamp;
 use cloakroom::payload::{Payload, PayloadBuilder};
 use cloakroom::record::Record;
 use cloakroom::store::{
-    Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, Ending, Loaded, Purged,
-    Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage, Snapshot, Store,
-    StoreFuture, StoreStats, Summary, Touch, Touched,
+    Acquire, Acquired, Commit, Committed, Create, Created, End, Ended, Ending, Loaded, Release, Released,
+    Rename, Renamed, Renew, Renewed, Snapshot, Store, StoreFuture, Summary, Touch, Touched,
 };
 use cloakroom::{PlainId, StoreKey, UserId};
 use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
@@ -170,14 +168,6 @@ impl InPhpsTerms {
 }
 
 impl Store for InPhpsTerms {
-    fn name(&self) -> &'static str {
-        self.inner.name()
-    }
-
-    fn conventions(&self) -> Option<Conventions> {
-        self.inner.conventions()
-    }
-
     fn load(&self, key: StoreKey) -> StoreFuture<Loaded> {
         self.then(self.inner.load(self.key(key)), move |this, loaded| this.loaded(key, loaded))
     }
@@ -264,29 +254,7 @@ impl Store for InPhpsTerms {
         self.inner.release(request)
     }
 
-    fn list_user(&self, user: UserId) -> StoreFuture<Vec<Summary>> {
-        self.inner.list_user(user)
-    }
-
-    fn revoke(&self, request: Revoke) -> StoreFuture<Revoked> {
-        self.inner.revoke(request)
-    }
-
-    fn scan(&self, from: ScanFrom) -> StoreFuture<ScanPage> {
-        self.inner.scan(from)
-    }
-
-    fn purge(&self, limit: usize) -> StoreFuture<Purged> {
-        self.inner.purge(limit)
-    }
-
-    fn stats(&self) -> StoreFuture<StoreStats> {
-        self.inner.stats()
-    }
-
-    fn now(&self) -> StoreFuture<Timestamp> {
-        self.inner.now()
-    }
+    cloakroom_testing::hand_on!(inner: name conventions list_user revoke scan purge stats now);
 }
 
 /// Most of a case's time is waiting for deadlines: several at once, of all tests together, and not so many that they miss them.
