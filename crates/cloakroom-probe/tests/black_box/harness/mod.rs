@@ -27,33 +27,43 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+/// Makes a test of a case at each of these places.
+macro_rules! at {
+    ($case:ident, $run:ident: $($test:ident $place:ident)*) => {
+        $(#[test]
+        fn $test() { $crate::harness::$run(super::$case($crate::harness::Place::$place)) })*
+    };
+}
+
+/// As `at`, for places in which the sessions are those of a PHP application.
+macro_rules! at_phps_layout {
+    ($case:ident: $($test:ident $place:ident)*) => {
+        $(#[test]
+        fn $test() {
+            let place = $crate::harness::Place::$place;
+            $crate::harness::phps_layout::run_on_phps_layout(stringify!($case), place, super::$case);
+        })*
+    };
+}
+
 /// Makes a test of each case for each store behind each framework.
 macro_rules! everywhere {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
             use crate::harness::{Place, run};
-            use crate::harness::phps_layout::run_on_phps_layout;
 
-            #[test]
-            fn memory_axum() { run(super::$case(Place::MEMORY_AXUM)) }
-            #[test]
-            fn memory_hyper() { run(super::$case(Place::MEMORY_HYPER)) }
-            #[test]
-            fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
-            #[test]
-            fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
-            #[test]
-            fn file_axum() { run(super::$case(Place::FILE_AXUM)) }
-            #[test]
-            fn file_hyper() { run(super::$case(Place::FILE_HYPER)) }
-            #[test]
-            fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
-            #[test]
-            fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
-            #[test]
-            fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
-            #[test]
-            fn valkey_hyper() { run(super::$case(Place::VALKEY_HYPER)) }
+            $crate::harness::at! { $case, run:
+                memory_axum MEMORY_AXUM
+                memory_hyper MEMORY_HYPER
+                sqlite_axum SQLITE_AXUM
+                sqlite_hyper SQLITE_HYPER
+                file_axum FILE_AXUM
+                file_hyper FILE_HYPER
+                redis_axum REDIS_AXUM
+                redis_hyper REDIS_HYPER
+                valkey_axum VALKEY_AXUM
+                valkey_hyper VALKEY_HYPER
+            }
             #[test]
             fn redis_cluster() {
                 let either = [Place::CLUSTER_AXUM, Place::CLUSTER_HYPER];
@@ -64,21 +74,11 @@ macro_rules! everywhere {
                 let either = [Place::VALKEY_CLUSTER_HYPER, Place::VALKEY_CLUSTER_AXUM];
                 run(super::$case(Place::one_of(either, stringify!($case))))
             }
-            #[test]
-            fn php_axum() {
-                run_on_phps_layout(stringify!($case), Place::PHP_AXUM, super::$case);
-            }
-            #[test]
-            fn igbinary_hyper() {
-                run_on_phps_layout(stringify!($case), Place::IGBINARY_HYPER, super::$case);
-            }
-            #[test]
-            fn php_files_axum() {
-                run_on_phps_layout(stringify!($case), Place::PHP_FILES_AXUM, super::$case);
-            }
-            #[test]
-            fn mini_hyper() {
-                run_on_phps_layout(stringify!($case), Place::MINI_HYPER, super::$case);
+            $crate::harness::at_phps_layout! { $case:
+                php_axum PHP_AXUM
+                igbinary_hyper IGBINARY_HYPER
+                php_files_axum PHP_FILES_AXUM
+                mini_hyper MINI_HYPER
             }
         }
     )* };
@@ -179,36 +179,22 @@ macro_rules! cached_on_a_cluster {
 macro_rules! across_processes {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
-            use crate::harness::{Place, run};
-
-            #[test]
-            fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
-            #[test]
-            fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
-            #[test]
-            fn file_axum() { run(super::$case(Place::FILE_AXUM)) }
-            #[test]
-            fn file_hyper() { run(super::$case(Place::FILE_HYPER)) }
-            #[test]
-            fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
-            #[test]
-            fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
-            #[test]
-            fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
-            #[test]
-            fn valkey_hyper() { run(super::$case(Place::VALKEY_HYPER)) }
-            #[test]
-            fn tls_axum() { run(super::$case(Place::TLS_AXUM)) }
-            #[test]
-            fn near_axum() { run(super::$case(Place::NEAR_AXUM)) }
-            #[test]
-            fn near_valkey_hyper() { run(super::$case(Place::NEAR_VALKEY_HYPER)) }
-            #[test]
-            fn sentinel_axum() { run(super::$case(Place::SENTINEL_AXUM)) }
-            #[test]
-            fn redis_cluster_axum() { run(super::$case(Place::CLUSTER_AXUM)) }
-            #[test]
-            fn valkey_cluster_hyper() { run(super::$case(Place::VALKEY_CLUSTER_HYPER)) }
+            $crate::harness::at! { $case, run:
+                sqlite_axum SQLITE_AXUM
+                sqlite_hyper SQLITE_HYPER
+                file_axum FILE_AXUM
+                file_hyper FILE_HYPER
+                redis_axum REDIS_AXUM
+                redis_hyper REDIS_HYPER
+                valkey_axum VALKEY_AXUM
+                valkey_hyper VALKEY_HYPER
+                tls_axum TLS_AXUM
+                near_axum NEAR_AXUM
+                near_valkey_hyper NEAR_VALKEY_HYPER
+                sentinel_axum SENTINEL_AXUM
+                redis_cluster_axum CLUSTER_AXUM
+                valkey_cluster_hyper VALKEY_CLUSTER_HYPER
+            }
         }
     )* };
 }
@@ -217,16 +203,12 @@ macro_rules! across_processes {
 macro_rules! across_processes_for_long {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
-            use crate::harness::{Place, run_long};
-
-            #[test]
-            fn sqlite_axum() { run_long(super::$case(Place::SQLITE_AXUM)) }
-            #[test]
-            fn redis_axum() { run_long(super::$case(Place::REDIS_AXUM)) }
-            #[test]
-            fn valkey_hyper() { run_long(super::$case(Place::VALKEY_HYPER)) }
-            #[test]
-            fn redis_cluster_hyper() { run_long(super::$case(Place::CLUSTER_HYPER)) }
+            $crate::harness::at! { $case, run_long:
+                sqlite_axum SQLITE_AXUM
+                redis_axum REDIS_AXUM
+                valkey_hyper VALKEY_HYPER
+                redis_cluster_hyper CLUSTER_HYPER
+            }
         }
     )* };
 }
@@ -235,16 +217,12 @@ macro_rules! across_processes_for_long {
 macro_rules! on_disk {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
-            use crate::harness::{Place, run};
-
-            #[test]
-            fn sqlite_axum() { run(super::$case(Place::SQLITE_AXUM)) }
-            #[test]
-            fn sqlite_hyper() { run(super::$case(Place::SQLITE_HYPER)) }
-            #[test]
-            fn file_axum() { run(super::$case(Place::FILE_AXUM)) }
-            #[test]
-            fn file_hyper() { run(super::$case(Place::FILE_HYPER)) }
+            $crate::harness::at! { $case, run:
+                sqlite_axum SQLITE_AXUM
+                sqlite_hyper SQLITE_HYPER
+                file_axum FILE_AXUM
+                file_hyper FILE_HYPER
+            }
         }
     )* };
 }
@@ -253,18 +231,13 @@ macro_rules! on_disk {
 macro_rules! on_redis {
     ($($case:ident),* $(,)?) => { $(
         mod $case {
-            use crate::harness::{Place, run};
-
-            #[test]
-            fn redis_axum() { run(super::$case(Place::REDIS_AXUM)) }
-            #[test]
-            fn redis_hyper() { run(super::$case(Place::REDIS_HYPER)) }
-            #[test]
-            fn valkey_axum() { run(super::$case(Place::VALKEY_AXUM)) }
-            #[test]
-            fn valkey_hyper() { run(super::$case(Place::VALKEY_HYPER)) }
-            #[test]
-            fn sentinel_hyper() { run(super::$case(Place::SENTINEL_HYPER)) }
+            $crate::harness::at! { $case, run:
+                redis_axum REDIS_AXUM
+                redis_hyper REDIS_HYPER
+                valkey_axum VALKEY_AXUM
+                valkey_hyper VALKEY_HYPER
+                sentinel_hyper SENTINEL_HYPER
+            }
         }
     )* };
 }
@@ -292,7 +265,7 @@ macro_rules! on_redis_and_clusters {
 }
 
 pub(crate) use {
-    across_processes, across_processes_for_long, cached, cached_on_a_cluster, everywhere,
+    across_processes, across_processes_for_long, at, at_phps_layout, cached, cached_on_a_cluster, everywhere,
     everywhere_and_cached, everywhere_and_side_by_side, on_disk, on_redis, on_redis_and_clusters, over_tls,
     side_by_side,
 };
