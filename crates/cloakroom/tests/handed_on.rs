@@ -1,4 +1,4 @@
-//! C5: which leases a request hands on to the next one of its process, and which it does not.
+//! C5: which leases a request hands on to the next one of its process, which it does not, and what it leaves along with one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod house;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{ErrorKind, Locking, MemoryStore, Mode, SessionConfig};
-use cloakroom_testing::{Fault, Gate, ManualClock, Op};
+use cloakroom_testing::{Fault, Gate, ManualClock, Op, SpyStore};
 use house::House;
 use http::StatusCode;
 
@@ -137,4 +137,78 @@ async fn c5_the_lease_that_a_login_took_is_not_handed_on_while_its_rename_is_on_
     gate.open();
     quiet().await;
     guard.commit().await.expect("a login of an earlier holder landed under the lease of this one");
+}
+
+#[tokio::test]
+async fn c5_whoever_waited_gets_the_lock_with_what_the_one_before_stored() {
+    let clock = ManualClock::new();
+    let spy = SpyStore::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()));
+    let house = House::over(Arc::new(spy.clone()), clock, SessionConfig::new());
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]).open().await.unwrap();
+    let second = house.arrive(&[&id]).open().await.unwrap();
+    let mut guard = first.lock().await.unwrap();
+    let waits = tokio::spawn(async move { second.lock().await });
+    house.waiters(1).await;
+
+    let mark = spy.mark();
+    guard.set("n", 2).unwrap();
+    guard.commit().await.unwrap();
+    let mut next = waits.await.unwrap().unwrap();
+    assert_eq!(next.get::<u32>("n").unwrap(), Some(2));
+    next.set("n", 3).unwrap();
+    next.commit().await.unwrap();
+    assert_eq!(spy.since(mark).ops(), [Op::Commit, Op::Commit], "one call for each holder");
+}
+
+/// What was stored a moment ago may be over, and who begins to wait after that end must be told.
+#[tokio::test]
+async fn c5_whoever_came_when_it_was_stored_already_looks_for_itself() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]).open().await.unwrap();
+    let second = house.arrive(&[&id]).open().await.unwrap();
+    let third = house.arrive(&[&id]).open().await.unwrap();
+    let gate = Gate::new();
+    let mut guard = first.lock().await.unwrap();
+    // For somebody who waits the lease is kept, but that one goes away.
+    let gives_up = tokio::spawn(async move { second.lock().await });
+    house.waiters(1).await;
+    guard.set("n", 2).unwrap();
+    house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
+    let commits = tokio::spawn(guard.commit());
+    gate.arrived().await;
+    gives_up.abort();
+    assert!(gives_up.await.is_err());
+
+    house.visit(Some(&id), |session| async move { session.destroy().await }).await;
+    let waits = tokio::spawn(async move { third.lock().await });
+    house.waiters(2).await;
+    gate.open();
+    commits.await.unwrap().unwrap();
+    let refused = waits.await.unwrap().expect_err("the session was over before this one began to wait");
+    assert_eq!(refused.kind(), ErrorKind::Gone);
+}
+
+/// The holder's request may write past its guard. Whichever of the two comes last, the next one sees both.
+#[tokio::test]
+async fn c5_a_write_beside_the_last_one_is_seen_by_the_next_holder() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]).open().await.unwrap();
+    let second = house.arrive(&[&id]).open().await.unwrap();
+    let mut guard = first.lock().await.unwrap();
+    let waits = tokio::spawn(async move { second.lock().await });
+    house.waiters(1).await;
+
+    let gate = Gate::new();
+    guard.set("n", 2).unwrap();
+    house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
+    let commits = tokio::spawn(guard.commit());
+    gate.arrived().await;
+    first.put("beside", true).await.unwrap();
+    gate.open();
+    commits.await.unwrap().unwrap();
+    let next = waits.await.unwrap().unwrap();
+    assert_eq!((next.get::<u32>("n").unwrap(), next.has("beside")), (Some(2), true));
 }

@@ -7,6 +7,8 @@
 //!
 //! Every way out passes the baton on: timeouts, dropped futures and panics included, because it is passed by `Drop`.
 
+mod held;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,14 +18,14 @@ use rand::Rng;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval_at};
 
+pub(crate) use self::held::HeldLease;
 use super::{Effect, Engine, Known, NoTimer, seal, timer};
 use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::store::{
-    Acquire, Acquired, Ending, LeaseOwner, LeaseRef, Loaded, Release, Renew, Renewed, Snapshot, StoreFuture,
+    Acquire, Acquired, Ending, LeaseOwner, Loaded, Release, Renew, Renewed, Snapshot, StoreFuture,
 };
 
 /// First and longest pause between two tries for a lease that another process holds.
@@ -69,6 +71,16 @@ struct Lease {
     runtime: Option<Handle>,
     /// Where it is; differs from the baton's key after a change of id.
     key: StoreKey,
+    /// What the holder before left, for the one it is handed on to.
+    left: Option<Left>,
+}
+
+/// What a holder stored with its last write, when it was done.
+struct Left {
+    snapshot: Snapshot,
+    /// When that write was begun. Whoever waited by then has, with its answer, a read of that moment: an end that was
+    /// there before the waiting began would have refused the write. Whoever came later has to read.
+    begun: Instant,
 }
 
 impl Lease {
@@ -84,6 +96,7 @@ impl Lease {
             renewing: None,
             runtime: Handle::try_current().ok(),
             key,
+            left: None,
         }
     }
 
@@ -100,14 +113,6 @@ impl Drop for Lease {
             task.abort();
         }
     }
-}
-
-/// A lease held by this request. Dropping it gives it back, or on, without waiting.
-pub(crate) struct HeldLease {
-    baton: Baton,
-    lease: Option<Lease>,
-    /// Writes under this lease that may yet reach the store: while there are any, it must not be handed on.
-    unresolved: u32,
 }
 
 /// Why a lease was not to be had, besides errors.
@@ -129,7 +134,10 @@ impl Engine {
         key: StoreKey,
     ) -> Result<Result<Locked, NoLease>, SessionError> {
         let deadline = deadline_in(self.settings.locking.wait);
-        let baton = self.baton(key, deadline).await?;
+        let mut baton = self.baton(key, deadline).await?;
+        if let Some((lease, snapshot)) = baton.take_over(self.settings.locking.lease) {
+            return Ok(Ok(Locked { held: HeldLease::new(baton, lease), snapshot }));
+        }
         // From here on the store may grant the lease: if the request is dropped meanwhile, what was granted for nobody
         // is given back at once.
         let engine = Arc::clone(self);
@@ -169,14 +177,14 @@ impl Engine {
         let got = in_time.await;
         self.metrics.lock_wait.record(started.elapsed());
         match got {
-            Ok(Ok(baton)) => Ok(baton),
+            Ok(Ok(baton)) => Ok(baton.for_one_who_waited_since(started)),
             // Nobody drops a sender without a baton; were it so, refusing is safe.
             Ok(Err(_)) => Err(self.lock_timeout(key, "its queue was closed")),
             Err(_) => {
                 turn.close();
                 match turn.try_recv() {
                     // It came with the deadline: take it.
-                    Ok(baton) => Ok(baton),
+                    Ok(baton) => Ok(baton.for_one_who_waited_since(started)),
                     Err(_) => Err(self.lock_timeout(key, "waited as long as the settings allow")),
                 }
             }
@@ -195,6 +203,8 @@ impl Engine {
         let lease = match baton.lease.take() {
             Some(mut handed_on) => {
                 handed_on.hold += 1;
+                // It is read anew, or taken anew: what was left is past.
+                handed_on.left = None;
                 handed_on
             }
             None => Lease::asked_for(key),
@@ -202,7 +212,7 @@ impl Engine {
         // From the first try on the store may have granted it: whatever happens, it is given back.
         let owner = lease.owner;
         let in_force = lease.is_in_force(length);
-        let mut held = HeldLease { baton, lease: Some(lease), unresolved: 0 };
+        let mut held = HeldLease::new(baton, lease);
         if in_force {
             // A plain read instead of taking the lease again: an end does not ask for the lease, so what the previous
             // holder knew may be over.
@@ -360,134 +370,23 @@ fn jitter() -> Duration {
     Duration::from_micros(rand::rng().next_u64() % 1_000)
 }
 
-impl HeldLease {
-    /// The proof to show with a write.
-    pub(crate) fn proof(&self) -> Option<LeaseRef> {
-        self.lease.as_ref().map(|l| LeaseRef { owner: l.owner, hold: l.hold })
-    }
-
-    /// Whether the last write under this lease should give it back in the same step: nobody here waits for it, or
-    /// enough of them have had it in a row.
-    pub(crate) fn releases_with_write(&self) -> bool {
-        !self.may_hand_over()
-    }
-
-    /// The write that carried `release` was acknowledged.
-    pub(crate) fn released(mut self) {
-        self.nothing_to_release();
-    }
-
-    /// The record ended, or the store says the lease is not ours: there is nothing to give back.
-    pub(crate) fn nothing_to_release(&mut self) {
-        self.baton.yields |= self.is_handed_on_enough();
-        self.lease = None;
-    }
-
-    /// The store granted it, having been asked at this time.
-    fn granted(&self, asked: Instant) {
-        if let Some(lease) = &self.lease {
-            *lease.confirmed.lock() = Some(asked);
-        }
-    }
-
-    /// A write under this lease has an unknown outcome.
-    pub(crate) fn mark_unresolved(&mut self) {
-        self.write_begins();
-    }
-
-    /// A write under this lease is asked for. Whoever asks may be dropped before the answer is there, and the lease with it.
-    pub(crate) fn write_begins(&mut self) {
-        self.unresolved = self.unresolved.saturating_add(1);
-    }
-
-    /// Its answer is there.
-    pub(crate) fn write_ends(&mut self) {
-        self.unresolved = self.unresolved.saturating_sub(1);
-    }
-
-    /// The record has a new key now, and the lease with it.
-    pub(crate) fn moved(&mut self, key: StoreKey) {
-        if let Some(lease) = &mut self.lease {
-            lease.key = key;
-        }
-        // Where nothing can wait, that was logged when the lease was taken.
-        let _ = self.keep_renewed();
-    }
-
-    /// What to ask of the store to extend the lease to its full length.
-    pub(crate) fn extension(&self) -> Result<Renew, SessionError> {
-        let lease = self.lease.as_ref().ok_or_else(|| SessionError::new(ErrorKind::LeaseLost))?;
-        let length = self.baton.engine.settings.locking.lease;
-        Ok(Renew { key: lease.key, owner: lease.owner, lease: length })
-    }
-
-    /// Whether it has been handed over as often as it may be. Without hand-overs at all everyone contends at every turn anyway.
-    fn is_handed_on_enough(&self) -> bool {
-        let most = self.baton.engine.settings.locking.handovers;
-        most > 0 && self.lease.as_ref().is_some_and(|lease| lease.handovers >= most)
-    }
-
-    fn may_hand_over(&self) -> bool {
-        let (baton, locking) = (&self.baton, &self.baton.engine.settings.locking);
-        let may_go_on = |lease: &Lease| {
-            lease.key == baton.key && lease.handovers < locking.handovers && lease.is_in_force(locking.lease)
-        };
-        self.unresolved == 0
-            && self.lease.as_ref().is_some_and(may_go_on)
-            && baton.engine.leases.has_waiters(&baton.key)
-    }
-
-    /// Renews the lease at every third of its length, for as long as it is held.
-    fn keep_renewed(&mut self) -> Result<(), NoTimer> {
-        let Some(lease) = &mut self.lease else { return Ok(()) };
-        let (key, owner, confirmed) = (lease.key, lease.owner, Arc::clone(&lease.confirmed));
-        // The task must not keep the engine alive, nor count as work to drain.
-        let engine = Arc::downgrade(&self.baton.engine);
-        let length = self.baton.engine.settings.locking.lease;
-        let third = (length / 3).max(Duration::from_millis(1));
-        let mut thirds = timer(|| interval_at(deadline_in(third).into(), third))?;
-        thirds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let task = tokio::spawn(async move {
-            loop {
-                thirds.tick().await;
-                let Some(engine) = engine.upgrade() else { return };
-                let request = Renew { key, owner, lease: length };
-                let asked = Instant::now();
-                match engine.call(Effect::Writes, engine.store.renew(request)).await {
-                    Ok(Renewed::Renewed { .. }) => *confirmed.lock() = Some(asked),
-                    Ok(Renewed::LeaseLost) => {
-                        *confirmed.lock() = None;
-                        tracing::warn!(target: "cloakroom", ?key, "a lease was lost while it was held");
-                        return;
-                    }
-                    // Tried again at the next third; the store refuses the write if all of them fail.
-                    Err(_) => {}
-                }
-            }
-        });
-        if let Some(before) = lease.renewing.replace(task.abort_handle()) {
-            before.abort();
-        }
-        Ok(())
-    }
-}
-
-impl Drop for HeldLease {
-    fn drop(&mut self) {
-        let hand_over = self.may_hand_over();
-        self.baton.yields |= self.is_handed_on_enough();
-        let Some(mut lease) = self.lease.take() else { return };
-        if hand_over {
-            lease.handovers += 1;
-            self.baton.lease = Some(lease);
-            // The baton's own drop passes it on.
-            return;
-        }
-        self.baton.give_back(lease);
-    }
-}
-
 impl Baton {
+    fn for_one_who_waited_since(mut self, since: Instant) -> Self {
+        if let Some(lease) = &mut self.lease {
+            lease.left = lease.left.take().filter(|left| since < left.begun);
+        }
+        self
+    }
+
+    /// The lease with what the holder before left, if it did: nothing has to be asked of the store.
+    fn take_over(&mut self, length: Duration) -> Option<(Lease, Snapshot)> {
+        let lease = self.lease.as_mut().filter(|lease| lease.is_in_force(length))?;
+        let Left { snapshot, .. } = lease.left.take()?;
+        let mut lease = self.lease.take()?;
+        lease.hold += 1;
+        Some((lease, snapshot))
+    }
+
     /// Releases the lease at the store, detached; the baton is passed on when that is done.
     fn give_back(&mut self, lease: Lease) {
         self.armed = false;

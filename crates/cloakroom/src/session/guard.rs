@@ -187,8 +187,11 @@ impl LockGuard {
     async fn commit_now(mut self, target: Target, changes: Changes) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.shared);
         let Target { known, proof, slide } = target;
-        let release = match &shared.state.lock().lease {
-            LeaseState::Guard(held) => held.releases_with_write(),
+        let release = match &mut shared.state.lock().lease {
+            LeaseState::Guard(held) => {
+                held.last_write_begins();
+                held.releases_with_write()
+            }
             _ => false,
         };
         // Other awaited writes of this same request may have gone before: keys are merged as ever, but nobody else's
@@ -204,7 +207,14 @@ impl LockGuard {
         let landed = shared.engine().commit(write, None, merge).await;
         match &landed {
             Ok(Landed::Unchanged) => self.finish(false),
-            Ok(_) => self.finish(release),
+            Ok(landed) => {
+                if let Landed::Stored { snapshot, at: None, undurable: None } = landed
+                    && let LeaseState::Guard(held) = &mut shared.state.lock().lease
+                {
+                    held.last_write_left(snapshot);
+                }
+                self.finish(release);
+            }
             Err(error) => {
                 let mut state = shared.state.lock();
                 if let Some(held) = state.lease.held_mut() {
