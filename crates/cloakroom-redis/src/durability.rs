@@ -184,6 +184,18 @@ impl Kept {
         }
     }
 
+    /// The same of an answer that there may be none of: whoever is told that something was made and is not kept finds the answer
+    /// itself in the error.
+    pub(crate) fn told_if_any<A: Send + Sync + 'static>(
+        told: Result<Option<A>, StoreError>,
+        made: impl FnOnce(&A) -> bool,
+    ) -> Result<Option<A>, StoreError> {
+        match Self::apart(told)? {
+            (Some(answer), kept) => kept.told(answer, made).map(Some),
+            (None, _) => Ok(None),
+        }
+    }
+
     /// Of what was made in two places.
     pub(crate) fn and(self, other: Self) -> Self {
         match self {

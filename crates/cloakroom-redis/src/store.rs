@@ -15,6 +15,7 @@ use cloakroom::store::{
 };
 
 use crate::cluster::Cluster;
+use crate::durability::Kept;
 use crate::expiry::Expiry;
 use crate::names::Names;
 use crate::node::{NodeSettings, Nodes};
@@ -155,7 +156,7 @@ impl Store for RedisStore {
         let counted = bind.cap.map(|_| bind.user.clone());
         let wanted = Wanted::new(vec![request.key], counted.iter().cloned().collect());
         self.ask(|shared| async move {
-            let made = shared
+            let told = shared
                 .step(
                     wanted,
                     |table, now| match is_crowded(table, counted.as_ref())? {
@@ -164,8 +165,8 @@ impl Store for RedisStore {
                     },
                     |made| matches!(made, Some(Created::Created { .. })),
                 )
-                .await?;
-            match made {
+                .await;
+            match Kept::told_if_any(told, |made| matches!(made, Created::Created { .. }))? {
                 Some(made) => Ok(made),
                 None => shared.create_apart(request).await,
             }
@@ -183,7 +184,7 @@ impl Store for RedisStore {
         let counted = request.bind.iter().find(|bind| bind.cap.is_some()).map(|bind| bind.user.clone());
         let wanted = Wanted::new(vec![request.from, request.to], counted.iter().cloned().collect());
         self.ask(|shared| async move {
-            let made = shared
+            let told = shared
                 .step(
                     wanted,
                     |table, now| match is_crowded(table, counted.as_ref())? {
@@ -192,8 +193,8 @@ impl Store for RedisStore {
                     },
                     |made| matches!(made, Some(Renamed::Renamed { .. })),
                 )
-                .await?;
-            match made {
+                .await;
+            match Kept::told_if_any(told, |made| matches!(made, Renamed::Renamed { .. }))? {
                 Some(made) => Ok(made),
                 None => shared.rename_apart(request).await,
             }
@@ -257,7 +258,7 @@ impl Store for RedisStore {
         let receipt = StoreKey::of_receipt(&request.user, request.op);
         let wanted = Wanted::new(vec![receipt], vec![request.user.clone()]);
         self.ask(|shared| async move {
-            let revoked = shared
+            let told = shared
                 .step(
                     wanted,
                     |table, now| {
@@ -271,8 +272,8 @@ impl Store for RedisStore {
                     },
                     Option::is_some,
                 )
-                .await?;
-            match revoked {
+                .await;
+            match Kept::told_if_any(told, |_| true)? {
                 Some(revoked) => Ok(revoked),
                 None => shared.revoke_apart(request).await,
             }
