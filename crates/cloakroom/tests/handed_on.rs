@@ -8,27 +8,8 @@ use std::time::Duration;
 
 use cloakroom::{ErrorKind, Locking, MemoryStore, Mode, SessionConfig};
 use cloakroom_testing::{Fault, Gate, ManualClock, Op, SpyStore};
-use house::House;
+use house::{House, quiet};
 use http::StatusCode;
-
-/// Lets the tasks that are under way come to their end.
-async fn quiet() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
-}
-
-impl House {
-    /// Completes when this many requests have begun to wait for a lease, since the house was made.
-    async fn waiters(&self, n: u64) {
-        let waiting = async {
-            while self.manager.metrics().lock_waits < n {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("they wait");
-    }
-}
 
 /// Two processes on one store.
 fn two(config: impl Fn() -> SessionConfig) -> (House, House) {

@@ -7,23 +7,7 @@ use std::time::Duration;
 
 use cloakroom::{Locking, Mode, SessionConfig};
 use cloakroom_testing::{Fault, Gate, Op};
-use house::House;
-
-/// Lets the tasks that are under way come to their end.
-async fn quiet() {
-    for _ in 0..200 {
-        tokio::task::yield_now().await;
-    }
-}
-
-impl House {
-    /// Completes when this many requests have begun to wait for a lease, since the house was made.
-    async fn waiters(&self, n: u64) {
-        while self.manager.metrics().lock_waits < n {
-            tokio::task::yield_now().await;
-        }
-    }
-}
+use house::{House, quiet};
 
 /// A write that its request did not wait for may still be on its way to the store. Whoever gets the lease next must not
 /// see it arrive.

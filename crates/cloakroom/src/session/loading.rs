@@ -76,7 +76,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shared::AtOnce;
+    use super::super::opening::AtOnce;
     use super::*;
     use crate::{MemoryStore, SessionManager};
 

@@ -12,6 +12,7 @@ mod identity;
 mod in_hand;
 mod leased;
 mod loading;
+mod opening;
 mod read_only;
 mod reading;
 mod shared;

@@ -9,14 +9,13 @@ use tokio::sync::Notify;
 
 use super::SessionHandle;
 use super::view::{Changes, View};
-use crate::engine::{Engine, FirstLoad, Found, HeldLease, Known};
+use crate::engine::{Engine, Found, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::manager::SessionManager;
 use crate::payload::Payload;
 use crate::request::{RequestFacts, RequestHead};
-use crate::settings::{Mode, OnUnavailable};
-use crate::store::{LeaseRef, Snapshot, StoreFuture};
+use crate::store::{LeaseRef, Snapshot};
 
 /// One request's session, opened or not.
 pub(crate) struct Shared {
@@ -78,13 +77,6 @@ pub(crate) enum Identity {
     Known(Known),
     /// The store could not be asked, and the settings say to go on without.
     Unreachable,
-}
-
-/// What came of opening a session without waiting.
-pub(crate) enum AtOnce {
-    Done(Result<(), SessionError>),
-    /// Go on with [`Shared::open_later`], with the load that was begun.
-    Wait(Option<Box<FirstLoad>>),
 }
 
 /// What the response tells the client about its id.
@@ -181,7 +173,7 @@ impl State {
     /// Takes over what was found for the ids that were presented. A lease that comes when the head has left is not wanted any
     /// more, for nobody would give it back before the last handle is gone: it is handed back, to be dropped when the state
     /// is not locked.
-    fn found(&mut self, found: Found) -> Option<Box<HeldLease>> {
+    pub(super) fn found(&mut self, found: Found) -> Option<Box<HeldLease>> {
         self.moved = found.moved;
         if let Some(known) = found.known {
             self.view.reset(known.record.payload.clone(), known.record.epoch);
@@ -385,140 +377,5 @@ impl Shared {
 
     pub(crate) fn is_open(&self) -> bool {
         self.state.lock().opened
-    }
-
-    /// Opens the session, however long it takes.
-    pub(crate) async fn ensure_open(self: &Arc<Self>, writes: bool) -> Result<(), SessionError> {
-        match self.open_at_once(writes) {
-            AtOnce::Done(done) => done,
-            AtOnce::Wait(first) => Box::pin(self.open_later(writes, first)).await,
-        }
-    }
-
-    /// Opens the session without waiting, where that is possible: there is no id to look up, or the store answers at once.
-    /// Keeps everything that may have to wait out of the futures of handlers.
-    pub(crate) fn open_at_once(&self, writes: bool) -> AtOnce {
-        let engine = self.engine();
-        if writes && engine.settings.mode == Mode::Exclusive {
-            return AtOnce::Wait(None);
-        }
-        let mut state = self.state.lock();
-        if state.opened {
-            return AtOnce::Done(Ok(()));
-        }
-        // Written under the lock only, so that it need not be exchanged.
-        if self.asked.load(Ordering::Relaxed) {
-            // Another handle of this request is at it, or was refused before.
-            return AtOnce::Wait(None);
-        }
-        self.asked.store(true, Ordering::Release);
-        let ids = match self.request.candidates() {
-            Ok(ids) => ids,
-            Err(error) => return AtOnce::Done(Err(error)),
-        };
-        if !ids.is_empty() {
-            let Some(one) = ids.single() else { return AtOnce::Wait(None) };
-            let key = one.store_key();
-            let later = |answer| AtOnce::Wait(Some(Box::new(FirstLoad { key, answer })));
-            let loaded = match engine.store.load(key).try_ready() {
-                Ok(Ok(loaded)) if loaded.is_session() => loaded,
-                // What is no session is told to subscribers, and they may look at this one: not while it is locked.
-                Ok(other) => return later(StoreFuture::ready(other)),
-                Err(pending) => return later(pending),
-            };
-            engine.metrics.store_latency.instant();
-            let mut found = Found::default();
-            engine.note(one, key, loaded, &mut found);
-            // No lease was asked for.
-            let _ = state.found(found);
-        }
-        // `asked` let one through.
-        state.opened = true;
-        drop(state);
-        engine.note_opened(ids);
-        AtOnce::Done(Ok(()))
-    }
-
-    /// Loads the session, once; takes its lease when exclusive mode asks for it and `writes` is set. `first` is a load that
-    /// was begun.
-    pub(crate) async fn open_later(
-        self: &Arc<Self>,
-        writes: bool,
-        first: Option<Box<FirstLoad>>,
-    ) -> Result<(), SessionError> {
-        let exclusive = writes && self.engine().settings.mode == Mode::Exclusive;
-        self.load_once(exclusive, first).await?;
-        if exclusive {
-            Box::pin(self.upgrade()).await?;
-        }
-        Ok(())
-    }
-
-    pub(super) async fn load(
-        self: &Arc<Self>,
-        exclusive: bool,
-        first: Option<Box<FirstLoad>>,
-    ) -> Result<(), SessionError> {
-        // The head gives the lease back: once it has left, a body or a task goes on in merge mode.
-        let exclusive = {
-            let state = self.state.lock();
-            exclusive && state.phase == Phase::Handling
-        };
-        let engine = self.engine();
-        let first = first.map(|first| *first);
-        let found = match engine.open(self.request.candidates()?, exclusive, first).await {
-            Ok(found) => found,
-            Err(error)
-                if error.kind() == ErrorKind::Unavailable
-                    && engine.settings.on_unavailable == OnUnavailable::Anonymous =>
-            {
-                let mut state = self.state.lock();
-                state.identity = Identity::Unreachable;
-                state.opened = true;
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let mut state = self.state.lock();
-        let unwanted = state.found(found);
-        state.opened = true;
-        drop(state);
-        drop(unwanted);
-        Ok(())
-    }
-
-    /// The session was opened without its lease (read only, or after the head); exclusive mode wants it now.
-    async fn upgrade(self: &Arc<Self>) -> Result<(), SessionError> {
-        let asked = {
-            let state = self.state.lock();
-            match (&state.identity, &state.lease, state.phase) {
-                (Identity::Known(known), LeaseState::None, Phase::Handling) => known.clone(),
-                _ => return Ok(()),
-            }
-        };
-        let taken = self.engine().acquire_known(&asked.id, asked.key).await?;
-        let mut unwanted = None;
-        let mut state = self.state.lock();
-        match taken {
-            // Another handle of this request may have been quicker, or have ended the session, or the head have left; then this
-            // one is given back.
-            Ok((held, known, told)) => {
-                if matches!(state.lease, LeaseState::None)
-                    && state.phase == Phase::Handling
-                    && state.is_at(&asked)
-                {
-                    state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
-                    state.become_learned(known, told.is_some());
-                    state.lease = LeaseState::Mode(Box::new(held));
-                } else {
-                    unwanted = Some(held);
-                }
-            }
-            Err(_) if state.is_at(&asked) => state.become_nobody(),
-            Err(_) => {}
-        }
-        drop(state);
-        drop(unwanted);
-        Ok(())
     }
 }

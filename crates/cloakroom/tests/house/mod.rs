@@ -26,7 +26,24 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
 }
 
+/// Lets the tasks that are under way come to their end.
+pub(crate) async fn quiet() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
 impl House {
+    /// Completes when this many requests have begun to wait for a lease, since the house was made.
+    pub(crate) async fn waiters(&self, n: u64) {
+        let waiting = async {
+            while self.manager.metrics().lock_waits < n {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("they wait");
+    }
+
     pub(crate) fn new(config: SessionConfig) -> House {
         let clock = ManualClock::new();
         let store = MemoryStore::builder().clock(clock.clone()).build();
