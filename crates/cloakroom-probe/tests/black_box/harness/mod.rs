@@ -117,28 +117,25 @@ macro_rules! over_tls {
     };
 }
 
+/// Makes a module of each case at one place, two modules below the cases.
+macro_rules! module {
+    ($name:ident $place:ident: $($case:ident),*) => {
+        mod $name {
+            use crate::harness::{Place, run};
+
+            $(#[test]
+            fn $case() { run(super::super::$case(Place::$place)) })*
+        }
+    };
+}
+
 /// Makes a test of each case for two processes over one store, one behind each framework: requests that overlap are in different ones.
 macro_rules! side_by_side {
     ($($case:ident),* $(,)?) => {
         mod side_by_side {
-            mod redis {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::REDIS_BOTH)) })*
-            }
-            mod valkey {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::VALKEY_BOTH)) })*
-            }
-            mod redis_cluster {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::CLUSTER_BOTH)) })*
-            }
+            $crate::harness::module! { redis REDIS_BOTH: $($case),* }
+            $crate::harness::module! { valkey VALKEY_BOTH: $($case),* }
+            $crate::harness::module! { redis_cluster CLUSTER_BOTH: $($case),* }
         }
     };
 }
@@ -147,18 +144,8 @@ macro_rules! side_by_side {
 macro_rules! cached {
     ($($case:ident),* $(,)?) => {
         mod cached {
-            mod redis {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::NEAR_AXUM)) })*
-            }
-            mod valkey {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::NEAR_VALKEY_HYPER)) })*
-            }
+            $crate::harness::module! { redis NEAR_AXUM: $($case),* }
+            $crate::harness::module! { valkey NEAR_VALKEY_HYPER: $($case),* }
         }
     };
 }
@@ -248,26 +235,16 @@ macro_rules! on_redis_and_clusters {
         $crate::harness::on_redis! { $($case),* }
 
         mod on_a_cluster {
-            mod redis {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::CLUSTER_HYPER)) })*
-            }
-            mod valkey {
-                use crate::harness::{Place, run};
-
-                $(#[test]
-                fn $case() { run(super::super::$case(Place::VALKEY_CLUSTER_AXUM)) })*
-            }
+            $crate::harness::module! { redis CLUSTER_HYPER: $($case),* }
+            $crate::harness::module! { valkey VALKEY_CLUSTER_AXUM: $($case),* }
         }
     };
 }
 
 pub(crate) use {
     across_processes, across_processes_for_long, at, at_phps_layout, cached, cached_on_a_cluster, everywhere,
-    everywhere_and_cached, everywhere_and_side_by_side, on_disk, on_redis, on_redis_and_clusters, over_tls,
-    side_by_side,
+    everywhere_and_cached, everywhere_and_side_by_side, module, on_disk, on_redis, on_redis_and_clusters,
+    over_tls, side_by_side,
 };
 
 /// Runs a case; one that hangs is a failure.
