@@ -20,8 +20,8 @@ use data_encoding::BASE64URL_NOPAD;
 /// Characters of tag and digest, which are 3 and 32 bytes.
 const TEXT: usize = TAG_TEXT + 43;
 const TAG_TEXT: usize = 4;
-/// `{tag}digest`.
-const SUFFIX: usize = TEXT + 2;
+/// Bytes of the name of an entry without the prefix: `{tag}digest`.
+pub(crate) const SUFFIX: usize = TEXT + 2;
 
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Names {

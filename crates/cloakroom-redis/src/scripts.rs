@@ -5,10 +5,10 @@ use std::sync::LazyLock;
 use redis::Script;
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $($file:literal),+;)*) => {$(
         $(#[$doc])*
         pub(crate) static $name: LazyLock<Source> =
-            LazyLock::new(|| Source::new(concat!(include_str!("lua/head.lua"), include_str!($file))));
+            LazyLock::new(|| Source::new(concat!(include_str!("lua/head.lua"), $(include_str!($file)),+)));
     )*};
     (bare: $($(#[$doc:meta])* $name:ident = $file:literal;)*) => {$(
         $(#[$doc])*
@@ -23,7 +23,8 @@ scripts! {
     RENEW = "lua/renew.lua";
     RELEASE = "lua/release.lua";
     TOUCH = "lua/touch.lua";
-    STEP = "lua/step.lua";
+    STEP = "lua/entry.lua", "lua/step.lua";
+    FOLLOW = "lua/entry.lua", "lua/follow.lua";
     RESERVE = "lua/reserve.lua";
     TIDY = "lua/tidy.lua";
     PLAN = "lua/plan.lua";

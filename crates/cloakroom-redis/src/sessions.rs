@@ -334,10 +334,13 @@ impl Shared {
     }
 
     pub(crate) fn decode(&self, key: &StoreKey, bytes: &[u8]) -> Result<Entry, StoreError> {
-        layout::decode(key, bytes).map_err(|malformed| {
-            tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a stored session cannot be read");
-            error::corrupt(&self.place, malformed)
-        })
+        layout::decode(key, bytes).map_err(|malformed| self.unreadable(key, malformed))
+    }
+
+    /// What is stored under a key cannot be read.
+    pub(crate) fn unreadable(&self, key: &StoreKey, malformed: Malformed) -> StoreError {
+        tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a stored session cannot be read");
+        error::corrupt(&self.place, malformed)
     }
 
     /// A script refused what the rules allow, or the rules looked for something that was not read. Nothing was done.

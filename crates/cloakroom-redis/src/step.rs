@@ -46,27 +46,12 @@ const ROUNDS: u32 = 64;
 #[derive(Clone)]
 pub(crate) struct Wanted {
     pub(crate) keys: Vec<StoreKey>,
-    /// As much of what is under these.
-    pub(crate) how: How,
     pub(crate) users: Vec<UserId>,
-}
-
-/// How much of an entry is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum How {
-    Whole,
-    /// A session without its data.
-    Head,
 }
 
 impl Wanted {
     pub(crate) fn new(keys: Vec<StoreKey>, users: Vec<UserId>) -> Self {
-        Wanted { keys, how: How::Whole, users }
-    }
-
-    /// The head of what is under a key.
-    pub(crate) fn head(key: StoreKey) -> Self {
-        Wanted { keys: vec![key], how: How::Head, users: Vec::new() }
+        Wanted { keys, users }
     }
 }
 
@@ -150,10 +135,7 @@ impl Shared {
                 }
                 Err(Stop::Entry(key)) => Wanted::new(vec![key], Vec::new()),
                 Err(Stop::Index(user)) => Wanted::new(Vec::new(), vec![user]),
-                Err(Stop::Malformed(key, malformed)) => {
-                    tracing::error!(target: "cloakroom", session = ?key, part = malformed.0, "a stored session cannot be read");
-                    return Err(error::corrupt(&self.place, malformed));
-                }
+                Err(Stop::Malformed(key, malformed)) => return Err(self.unreadable(&key, malformed)),
             };
             if more.keys.is_empty() && more.users.is_empty() {
                 continue;

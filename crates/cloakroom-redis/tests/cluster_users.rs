@@ -12,7 +12,7 @@ use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
-use support::{Kind, Server, name_of};
+use support::{Kind, Server, name_of, restless};
 
 fn index_of(user: &UserId) -> String {
     name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:u")
@@ -190,6 +190,14 @@ async fn c2_c4_a_revocation_ends_a_session_whose_id_changes_meanwhile() {
         tokio::time::sleep(Duration::from_micros(300 * (round % 10))).await;
         store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap();
         assert!(!is_live(&store, moving.await.unwrap()).await, "in round {round}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_a_revocation_comes_through_beside_sessions_whose_ids_change_all_the_time() {
+    let cluster = Cluster::start(Kind::Valkey);
+    for _ in 0..3 {
+        restless::are_revoked(20, &cluster.store(), || cluster.store()).await;
     }
 }
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::record::Record;
-use cloakroom::store::protocol::{Entry, Table as _};
-use cloakroom::store::{Ending, StoreError, StoreErrorKind, Summary};
-use cloakroom::{OpId, RecordId, StoreKey, UserId};
+use cloakroom::store::{StoreError, StoreErrorKind, Summary};
+use cloakroom::{RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
+use super::line::There;
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
@@ -19,7 +18,7 @@ use crate::names::Names;
 use crate::scripts;
 use crate::sessions::told_time;
 use crate::shared::{Deadline, Shared, Spot};
-use crate::step::{Drafts, MemberChange, Stop, Wanted};
+use crate::step::MemberChange;
 use crate::together;
 
 /// How long what is announced may become a session.
@@ -147,47 +146,13 @@ impl Shared {
         user: &UserId,
         key: StoreKey,
     ) -> Result<Option<Summary>, StoreError> {
-        let at = |table: &mut Drafts<'_>, now, key| {
-            Ok(match There::of(table.get(&key)?, now) {
-                There::Alive(record) if record.user.as_ref() == Some(user) => {
-                    let size = table.size(&key, &record);
-                    Step::Found(Some(Summary { size, ..Summary::of(key, &record) }))
-                }
-                There::Moved(to) => Step::Onwards(to),
-                _ => Step::Found(None),
-            })
-        };
-        let (found, _) = self.along_a_line(deadline, key, at, |_| false).await?;
-        Ok(found)
-    }
-
-    /// Goes from an id to the next one, for as long as the rules say so. Each is a step of its own: what is under an id that the
-    /// session has left does not change, so that whoever changes ids all the time is caught up with, by the call's deadline.
-    pub(super) async fn along_a_line<A: Send + Sync + 'static>(
-        self: &Arc<Self>,
-        deadline: Deadline,
-        mut key: StoreKey,
-        rules: impl Fn(&mut Drafts<'_>, Timestamp, StoreKey) -> Result<Step<A>, Stop>,
-        made: impl Fn(&A) -> bool,
-    ) -> Result<(A, Kept), StoreError> {
-        loop {
-            let told = self
-                .step_within(
-                    deadline,
-                    Wanted::head(key),
-                    |table, now| rules(table, now, key),
-                    |step| matches!(step, Step::Found(found) if made(found)),
-                )
-                .await;
-            match Kept::apart(told)? {
-                (Step::Found(found), kept) => return Ok((found, kept)),
-                (Step::Onwards(to), _) => key = to,
+        let reached = self.look_along(deadline, key).await?;
+        Ok(match reached.there {
+            There::Alive(record) if record.user.as_ref() == Some(user) => {
+                Some(Summary { size: reached.size, ..Summary::of(reached.key, &record) })
             }
-            if deadline.is_past() {
-                let why = "holds a session whose id changes all the time: it was not caught up with in time";
-                return Err(error::unavailable(&self.place, why));
-            }
-        }
+            _ => None,
+        })
     }
 
     /// What is in the index or announced; of the announced, their records.
@@ -236,34 +201,4 @@ impl Shared {
         }
         Ok((now, members, announced))
     }
-}
-
-/// What is under an id, to whoever looks for a session.
-pub(super) enum There {
-    Alive(Arc<Record>),
-    Moved(StoreKey),
-    /// It was revoked, by this operation.
-    Revoked(OpId),
-    Nothing,
-    /// It has come to an end otherwise.
-    Ended,
-}
-
-impl There {
-    pub(super) fn of(entry: Option<Entry>, now: Timestamp) -> Self {
-        match entry {
-            Some(Entry::Live { record, .. }) if !record.is_expired(now) => There::Alive(record),
-            Some(Entry::Alias { successor, .. }) => There::Moved(successor),
-            Some(Entry::Marker { ending: Ending::Moved { to, .. }, .. }) => There::Moved(to),
-            Some(Entry::Marker { ending: Ending::Revoked, op, .. }) => There::Revoked(op),
-            Some(_) => There::Ended,
-            None => There::Nothing,
-        }
-    }
-}
-
-/// How it goes on from an id.
-pub(super) enum Step<A> {
-    Found(A),
-    Onwards(StoreKey),
 }

@@ -15,7 +15,8 @@
 //! announced after a revocation looked at the index, came after it. No counter for each user has to be compared for that: the
 //! marker does it, in the very step that it has to stop.
 //!
-//! A session whose id changes after the index was read is found where it went: what is under the old id says where.
+//! A session whose id changes after the index was read is found where it went: what is under the old id says where, and the way
+//! there is gone inside the server.
 //!
 //! What is in the index and is not alive, nor announced, is a leftover; it is taken out by whoever sees it, and goes with the index
 //! at the latest, which has an expiry like everything else.
@@ -23,11 +24,13 @@
 //! | file | idea |
 //! |---|---|
 //! | `index` | the index of a user: announced, read, tidied |
+//! | `line` | where a session is by now that was under an id, and its end wherever that is |
 //! | `login` | a session becomes a user's, and the cap on how many there may be |
 //! | `revoke` | ending a user's sessions |
 //! | `turn` | logins of one user, one after the other, where their number is capped |
 
 mod index;
+mod line;
 mod login;
 mod revoke;
 mod turn;

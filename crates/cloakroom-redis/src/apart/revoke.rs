@@ -6,20 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::clock::Timestamp;
-use cloakroom::store::protocol::{Entry, RECEIPT_SESSIONS, Table as _};
-use cloakroom::store::{Ending, Revoke, RevokeWhich, Revoked, StoreError, StoreErrorKind, Summary};
+use cloakroom::store::protocol::{Entry, RECEIPT_SESSIONS};
+use cloakroom::store::{Revoke, RevokeWhich, Revoked, StoreError, StoreErrorKind, Summary};
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
-use super::index::{AT_ONCE, COMMITTED, Step, There};
+use super::index::{AT_ONCE, COMMITTED};
+use super::line::End;
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
 use crate::layout;
 use crate::scripts;
 use crate::shared::{Deadline, Shared, Spot};
-use crate::step::Drafts;
 use crate::together;
 
 /// A target in a plan: key, record, and whether it was announced only.
@@ -159,9 +158,7 @@ impl Shared {
         let mut script = Invocation::new(&scripts::PLAN, &names);
         script.waits(Write::Identity);
         script.arg(self.given_time()).arg(layout::encode(receipt, &entry)).arg(plan);
-        script.number(
-            u64::try_from(request.marker.as_millis()).unwrap_or(layout::NEVER).clamp(1, layout::NEVER),
-        );
+        script.number(layout::life(request.marker));
         let planned = self.run(deadline, Effect::Writes, &script).await?;
         if planned.done {
             return Ok((Revoked::all(ended), targets, planned.kept));
@@ -173,7 +170,7 @@ impl Shared {
         planned.ok_or_else(|| error::strange(&self.place, Effect::Writes))
     }
 
-    /// Ends a session, if it is this one still and the user's. Answers with whether this operation has ended it, and whether
+    /// Ends one of them, if it is this one still and the user's. Answers with whether this operation has ended it, and whether
     /// that is kept where it is to be.
     pub(super) async fn end_one(
         self: &Arc<Self>,
@@ -183,24 +180,9 @@ impl Shared {
         op: OpId,
         marker: Duration,
     ) -> Result<(bool, Kept), StoreError> {
-        let revoked =
-            |now: Timestamp, life| Entry::Marker { ending: Ending::Revoked, op, until: now.after(life) };
-        let at = |table: &mut Drafts<'_>, now, key| {
-            Ok(Step::Found(match There::of(table.get(&key)?, now) {
-                There::Alive(record) if record.id == target.record && record.user.as_ref() == Some(user) => {
-                    table.put(&key, revoked(now, marker))?;
-                    true
-                }
-                There::Nothing if target.announced && key == target.key => {
-                    // In the way of the login for as long as that may be made.
-                    table.put(&key, revoked(now, marker.max(COMMITTED)))?;
-                    false
-                }
-                There::Revoked(by) => by == op,
-                There::Moved(to) if target.moved == Moved::Followed => return Ok(Step::Onwards(to)),
-                _ => false,
-            }))
-        };
-        self.along_a_line(deadline, target.key, at, |ended| *ended).await
+        // In the way of the login for as long as that may be made.
+        let fence = target.announced.then(|| marker.max(COMMITTED));
+        let end = End { user, record: target.record, op, marker, fence };
+        self.end_along(deadline, target.key, end, target.moved == Moved::Followed).await
     }
 }

@@ -19,7 +19,16 @@
 //! Numbers are big endian. Lua's numbers are doubles, exact up to 2^53: times beyond that are kept as [`NEVER`], and
 //! whatever is not counted in (operations, owners, versions) is compared as bytes.
 //!
-//! Aliases, markers and receipts are the format, their kind, and [`wire`]'s bytes.
+//! What is left of a session begins with the format and its kind too:
+//!
+//! ```text
+//! revoked   the name of its own key, without the prefix (49) · operation (8) · until (8)
+//! moved     the same of its successor's (49) · as what is left otherwise
+//! else      [`wire`]'s bytes
+//! ```
+//!
+//! A script that looks for a session goes from successor to successor, and may leave it revoked wherever it finds it: of such an end
+//! there is nothing in it that a script could not write.
 //!
 //! Redis guards its snapshot file by a checksum, but neither its append-only file nor a value in memory, and a key can
 //! be copied over another one. So the payload, the part that must not be another visitor's, carries a checksum bound to
@@ -28,20 +37,25 @@
 mod read;
 mod write;
 
+use std::time::Duration;
+
 use cloakroom::StoreKey;
 use cloakroom::clock::Timestamp;
 
 pub(crate) use read::{decode, decode_around, decode_head, identity};
 pub(crate) use write::{
-    after_times, before_times, beginning, encode, epoch_and_checksum, owner, unheld, version_bytes,
+    after_times, before_times, beginning, encode, epoch_and_checksum, op_bytes, owner, unheld, user_text,
+    version_bytes,
 };
 
 /// The format written today.
 pub(crate) const FORMAT: u8 = 1;
 /// The kind of a session.
 pub(crate) const LIVE: u8 = 1;
-/// The kind of what is left of one.
+/// The kinds of what is left of one.
 const REMNANT: u8 = 2;
+const MOVED: u8 = 3;
+const REVOKED: u8 = 4;
 /// Bytes up to the idle deadline.
 const BEGINNING: usize = 90;
 /// Bytes before the user.
@@ -63,6 +77,11 @@ pub(crate) fn millis(time: Timestamp) -> u64 {
 /// A time as a script told it.
 pub(crate) fn time(millis: u64) -> Timestamp {
     if millis >= NEVER { Timestamp::NEVER } else { Timestamp::from_millis(millis) }
+}
+
+/// For how long something is kept, as scripts are told.
+pub(crate) fn life(life: Duration) -> u64 {
+    u64::try_from(life.as_millis()).unwrap_or(NEVER).clamp(1, NEVER)
 }
 
 fn checksum(key: &StoreKey, payload: &[u8]) -> u32 {

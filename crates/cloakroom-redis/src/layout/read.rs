@@ -6,10 +6,11 @@ use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
 use cloakroom::record::{Device, RecentOps, Record, Version};
 use cloakroom::store::protocol::{Entry, Lease};
-use cloakroom::store::{LeaseOwner, wire};
+use cloakroom::store::{Ending, LeaseOwner, wire};
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 
-use super::{FORMAT, HEAD, LIVE, Malformed, REMNANT, checksum, time};
+use super::{FORMAT, HEAD, LIVE, MOVED, Malformed, REMNANT, REVOKED, checksum, time};
+use crate::names::{Names, SUFFIX};
 
 /// Reads an entry that was stored under `key`.
 ///
@@ -27,14 +28,36 @@ pub(crate) fn decode(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
             record.payload = Payload::from_bytes(payload).map_err(|_| Malformed("data"))?;
             Ok(Entry::Live { record: Arc::new(record), lease })
         }
-        [FORMAT, REMNANT, rest @ ..] => match wire::decode(key, rest) {
-            Ok(Entry::Live { .. }) => Err(Malformed("kind")),
-            Ok(entry) => Ok(entry),
-            Err(_) => Err(Malformed("content")),
-        },
+        [FORMAT, REMNANT, rest @ ..] => remnant(key, rest),
+        [FORMAT, MOVED, rest @ ..] => {
+            // The name is for scripts; what it leads to is told by what follows.
+            let rest = rest.get(SUFFIX..).ok_or(Malformed("successor"))?;
+            remnant(key, rest)
+        }
+        [FORMAT, REVOKED, rest @ ..] => revoked(key, rest),
         [FORMAT, ..] => Err(Malformed("kind")),
         _ => Err(Malformed("format")),
     }
+}
+
+fn remnant(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
+    match wire::decode(key, bytes) {
+        Ok(Entry::Live { .. }) => Err(Malformed("kind")),
+        Ok(entry) => Ok(entry),
+        Err(_) => Err(Malformed("content")),
+    }
+}
+
+fn revoked(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
+    let mut input = Reader(bytes);
+    if input.take(SUFFIX, "name")? != Names::member(key).as_bytes() {
+        return Err(Malformed("name"));
+    }
+    let (op, until) = (input.op()?, input.time("end of life")?);
+    if !input.0.is_empty() {
+        return Err(Malformed("length"));
+    }
+    Ok(Entry::Marker { ending: Ending::Revoked, op, until })
 }
 
 /// The same of a session of which only what stands before its payload was read: it has none, then.

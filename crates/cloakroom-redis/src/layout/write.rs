@@ -3,19 +3,35 @@
 use cloakroom::payload::Payload;
 use cloakroom::record::{RecentOps, Record, Version};
 use cloakroom::store::protocol::{Entry, Lease};
-use cloakroom::store::{LeaseOwner, wire};
+use cloakroom::store::{Ending, LeaseOwner, wire};
 use cloakroom::{OpId, StoreKey, UserId};
 
-use super::{BEGINNING, FORMAT, HEAD, LIVE, NO_LEASE, REMNANT, checksum, millis};
+use super::{BEGINNING, FORMAT, HEAD, LIVE, MOVED, NO_LEASE, REMNANT, REVOKED, checksum, millis};
+use crate::names::Names;
 
 /// Writes an entry that is to be stored under `key`.
 pub(crate) fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
-    let Entry::Live { record, lease } = entry else {
-        let mut out = vec![FORMAT, REMNANT];
-        out.extend(wire::encode(key, entry));
-        return out;
-    };
-    live(key, record, lease.as_ref())
+    match entry {
+        Entry::Live { record, lease } => live(key, record, lease.as_ref()),
+        Entry::Marker { ending: Ending::Revoked, op, until } => {
+            let mut out = vec![FORMAT, REVOKED];
+            out.extend(Names::member(key).into_bytes());
+            out.extend(op_bytes(*op));
+            out.extend(millis(*until).to_be_bytes());
+            out
+        }
+        Entry::Alias { successor: to, .. } | Entry::Marker { ending: Ending::Moved { to, .. }, .. } => {
+            let mut out = vec![FORMAT, MOVED];
+            out.extend(Names::member(to).into_bytes());
+            out.extend(wire::encode(key, entry));
+            out
+        }
+        Entry::Marker { .. } | Entry::Receipt { .. } => {
+            let mut out = vec![FORMAT, REMNANT];
+            out.extend(wire::encode(key, entry));
+            out
+        }
+    }
 }
 
 /// The same of a session that nobody holds.
@@ -92,7 +108,7 @@ pub(crate) fn owner(owner: LeaseOwner) -> [u8; 16] {
     owner.0.to_be_bytes()
 }
 
-fn op_bytes(op: OpId) -> [u8; 8] {
+pub(crate) fn op_bytes(op: OpId) -> [u8; 8] {
     op.as_u64().to_be_bytes()
 }
 
@@ -110,6 +126,13 @@ pub(crate) fn epoch_and_checksum(key: &StoreKey, epoch: u32, payload: &Payload) 
     first.copy_from_slice(&epoch.to_be_bytes());
     second.copy_from_slice(&checksum(key, payload.as_bytes()).to_be_bytes());
     bytes
+}
+
+/// A session's user as it stands in it.
+pub(crate) fn user_text(user: &UserId) -> Vec<u8> {
+    let mut out = Vec::new();
+    text(&mut out, user.as_str());
+    out
 }
 
 /// At most 16,000 bytes, so that three of them have a length of two bytes; what is longer is cut at a character.

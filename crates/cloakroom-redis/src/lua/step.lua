@@ -2,8 +2,8 @@
 -- answers with how things are. Called first without anything to apply, to learn how things are.
 --
 -- KEYS: entries that were asked for, then indexes, then members of these that were seen, then whatever else is written.
--- ARGV: time, prefix, how much of the entries is asked for ('whole', or 'head': without a session's data), number of entries,
--- number of indexes, number of members, how many members of an index are looked at, 'w' to apply. Then, in this order,
+-- ARGV: time, prefix, number of entries, number of indexes, number of members, how many members of an index are looked at, 'w' to
+-- apply. Then, in this order,
 --   the times from which and until which the decision holds,
 --   what each entry and each member was: '=' and all of it that was told, or '~' and whose it was, for a session that only has
 --   to be alive still,
@@ -14,9 +14,9 @@
 --
 -- Of members only heads are told: how much data a user's sessions hold is up to the user, and nobody else is to wait for that.
 local now = clock(ARGV[1])
-local prefix, how_much = ARGV[2], ARGV[3]
-local entries, indexes, members, most = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local at = 8
+local prefix = ARGV[2]
+local entries, indexes, members, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local at = 7
 local function next_argument()
   at = at + 1
   return ARGV[at]
@@ -25,18 +25,7 @@ local function times(f)
   for i = 1, tonumber(next_argument()) do f(i) end
 end
 
--- A session's value up to its data. What is left of one has none, and is told whole.
-local function head_of(key)
-  local head = redis.call('GETRANGE', key, '0', '139')
-  if #head < 140 then return head end
-  if string.byte(head, 2) ~= 1 then return redis.call('GET', key) end
-  local length = struct.unpack('>I2', head, 139)
-  if length > 0 then head = head .. redis.call('GETRANGE', key, '140', 139 + length) end
-  return head
-end
-
 local function entry_of(key)
-  if how_much == 'head' then return head_of(key) end
   return redis.call('GET', key) or ''
 end
 
@@ -73,7 +62,7 @@ local function still_holds()
   return true
 end
 
-if ARGV[8] == 'w' and still_holds() then
+if ARGV[7] == 'w' and still_holds() then
   times(function()
     local key, value, until_ = KEYS[tonumber(next_argument())], next_argument(), tonumber(next_argument())
     if string.byte(value, 2) == 1 then
@@ -100,20 +89,19 @@ if ARGV[8] == 'w' and still_holds() then
 end
 
 local reply = { answer('-', now) }
--- An entry as it is told, and the bytes of it that are not.
-local function add(list, key, value)
-  list[#list + 1] = value
-  list[#list + 1] = redis.call('STRLEN', key) - #value
-end
 for i = 1, entries do
-  add(reply, KEYS[i], entry_of(KEYS[i]))
+  reply[#reply + 1] = entry_of(KEYS[i])
 end
 for i = entries + 1, entries + indexes do
   local found, generation = index_of(KEYS[i])
   local index = { generation }
   for _, member in ipairs(found or {}) do
+    local key = prefix .. member
+    local head = head_of(key)
     index[#index + 1] = member
-    add(index, prefix .. member, head_of(prefix .. member))
+    index[#index + 1] = head
+    -- The bytes of it that are not told.
+    index[#index + 1] = redis.call('STRLEN', key) - #head
   end
   reply[#reply + 1] = index
 end

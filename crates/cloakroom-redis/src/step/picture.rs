@@ -9,7 +9,7 @@ use cloakroom::store::protocol::{Entry, Table};
 use cloakroom::{StoreKey, UserId};
 
 use super::changes::Check;
-use super::{How, Stop, Wanted};
+use super::{Stop, Wanted};
 use crate::layout::{self, Malformed};
 
 /// Things as they were at one moment of the server's clock.
@@ -105,12 +105,13 @@ impl Table for Drafts<'_> {
 }
 
 impl Held {
-    pub(super) fn read(key: &StoreKey, bytes: Vec<u8>, left_out: usize, how: How) -> Self {
-        let read = match how {
-            How::Whole => layout::decode,
-            How::Head => layout::decode_head,
-        };
-        let entry = (!bytes.is_empty()).then(|| read(key, &bytes)).transpose();
+    pub(super) fn whole(key: &StoreKey, bytes: Vec<u8>) -> Self {
+        let entry = (!bytes.is_empty()).then(|| layout::decode(key, &bytes)).transpose();
+        Held { bytes, left_out: 0, entry }
+    }
+
+    pub(super) fn head(key: &StoreKey, bytes: Vec<u8>, left_out: usize) -> Self {
+        let entry = (!bytes.is_empty()).then(|| layout::decode_head(key, &bytes)).transpose();
         Held { bytes, left_out, entry }
     }
 

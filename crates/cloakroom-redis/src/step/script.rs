@@ -7,9 +7,9 @@ use cloakroom::StoreKey;
 use cloakroom::store::StoreError;
 use redis::Value;
 
+use super::Wanted;
 use super::changes::{Changes, Check};
 use super::picture::{Held, Index, Picture};
-use super::{How, Wanted};
 use crate::apart::COMMITTED;
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
@@ -128,10 +128,6 @@ impl Shared {
     fn over(&self, wanted: &Wanted, seen: &[StoreKey], names: &[String], does: &str) -> Invocation {
         let mut script = Invocation::new(&scripts::STEP, names);
         script.arg(self.given_time()).arg(self.names.prefix());
-        script.arg(match wanted.how {
-            How::Whole => "whole",
-            How::Head => "head",
-        });
         for count in [wanted.keys.len(), wanted.users.len(), seen.len()] {
             script.number(count as u64);
         }
@@ -149,15 +145,15 @@ impl Shared {
         let strange = || error::strange(&self.place, Effect::Writes);
         let Value::Array(parts) = told.value else { return Err(strange()) };
         let mut parts = parts.into_iter();
-        let Some(Value::BulkString(head)) = parts.next() else { return Err(strange()) };
-        let head = self.answer(head, &told.by, asked, Effect::Writes)?;
-        if head.done {
+        let Some(Value::BulkString(answer)) = parts.next() else { return Err(strange()) };
+        let answer = self.answer(answer, &told.by, asked, Effect::Writes)?;
+        if answer.done {
             return Ok(None);
         }
-        let mut picture = Picture { now: head.now, entries: HashMap::new(), indexes: HashMap::new() };
+        let mut picture = Picture { now: answer.now, entries: HashMap::new(), indexes: HashMap::new() };
         for key in &wanted.keys {
-            let (bytes, left_out) = value(&mut parts).ok_or_else(strange)?;
-            picture.entries.insert(*key, Held::read(key, bytes, left_out, wanted.how));
+            let Some(Value::BulkString(bytes)) = parts.next() else { return Err(strange()) };
+            picture.entries.insert(*key, Held::whole(key, bytes));
         }
         for user in &wanted.users {
             let Some(Value::Array(index)) = parts.next() else { return Err(strange()) };
@@ -170,12 +166,12 @@ impl Shared {
             let mut index = Index { generation, members: Vec::new(), strange: Vec::new() };
             while let Some(member) = parts.next() {
                 let Value::BulkString(member) = member else { return Err(strange()) };
-                let (bytes, left_out) = value(&mut parts).ok_or_else(strange)?;
+                let (bytes, left_out) = head(&mut parts).ok_or_else(strange)?;
                 match Names::of_member(&member) {
                     Some(key) => {
                         index.members.push(key);
-                        let head = || Held::read(&key, bytes, left_out, How::Head);
-                        picture.entries.entry(key).or_insert_with(head);
+                        let held = || Held::head(&key, bytes, left_out);
+                        picture.entries.entry(key).or_insert_with(held);
                     }
                     None => index.strange.push(member),
                 }
@@ -186,8 +182,8 @@ impl Shared {
     }
 }
 
-/// An entry as a script tells it, and how many bytes of it that leaves out.
-fn value(parts: &mut impl Iterator<Item = Value>) -> Option<(Vec<u8>, usize)> {
+/// An entry's head, and how many bytes of it that leaves out.
+fn head(parts: &mut impl Iterator<Item = Value>) -> Option<(Vec<u8>, usize)> {
     match (parts.next()?, parts.next()?) {
         (Value::BulkString(bytes), Value::Int(left_out)) => Some((bytes, usize::try_from(left_out).ok()?)),
         _ => None,

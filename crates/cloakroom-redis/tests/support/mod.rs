@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod proxy;
+pub mod restless;
 pub mod sentinels;
 pub mod undisturbed;
 pub mod waiting;
