@@ -131,7 +131,7 @@ impl ErrorKind {
                  anew, or raise `Locking::lease`"
             }
             ErrorKind::AlreadyLocked => {
-                "this request holds the session's lock already; commit or drop the guard first"
+                "this request holds the session's lock already, or waits for it; commit or drop the guard first"
             }
             ErrorKind::TooLarge => {
                 "the session would exceed a limit; nothing was changed: store less, or raise it in `Limits`"

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloakroom::{ErrorKind, Locking, Mode, Session, SessionConfig};
 use cloakroom_testing::{Fault, Gate, Op};
-use house::House;
+use house::{House, quiet};
 
 /// A house where nobody waits long for a lock that is held.
 fn impatient(mode: Mode) -> House {
@@ -48,6 +48,65 @@ async fn c5_a_second_lock_within_one_request_is_a_clear_error_and_takes_nothing_
             assert!(newcomer || is_free(&house, &id).await);
         }
     }
+}
+
+/// The lease that both want is the request's own: the second would wait for it until it gave up.
+#[tokio::test]
+async fn c5_of_two_locks_that_a_request_awaits_at_once_the_second_is_a_clear_error_at_once() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let session = house.arrive(&[&id]).open().await.unwrap();
+    let other = house.arrive(&[&id]).open().await.unwrap();
+    // Whether the first is granted at once, takes a moment, or waits for another request.
+    for wait in ["no", "store", "holder"] {
+        if wait == "store" {
+            house.faults.at_op(Op::Acquire, 1, Fault::DelayAnswer(Duration::from_millis(5)));
+        }
+        let guard = match wait {
+            "holder" => Some(other.lock().await.unwrap()),
+            _ => None,
+        };
+        let began = std::time::Instant::now();
+        let release = async {
+            quiet().await;
+            drop(guard);
+        };
+        let (first, second, ()) = tokio::join!(session.lock(), session.lock(), release);
+        let refused = second.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyLocked, "{wait}");
+        assert!(began.elapsed() < Locking::default().wait / 2, "{wait}");
+        drop(first.unwrap());
+        drop(session.lock().await.expect("there is none any more"));
+    }
+    // One that is given up asks no longer.
+    let guard = other.lock().await.unwrap();
+    assert!(tokio::time::timeout(Duration::from_millis(5), session.lock()).await.is_err());
+    drop(guard);
+    drop(session.lock().await.expect("the other one was given up"));
+}
+
+#[tokio::test]
+async fn c5_exclusive_mode_asks_for_the_lease_of_a_request_once() {
+    let house = House::new(SessionConfig::new().mode(Mode::Exclusive));
+    let id = house.newcomer().await;
+    house.faults.always(Some(Op::Acquire), Fault::DelayAnswer(Duration::from_millis(5)));
+    let began = std::time::Instant::now();
+    // Read first, so that the lease is wanted when the session is open already.
+    let handle = house.arrive(&[&id]);
+    handle.read_only().await.unwrap();
+    let (first, second) = tokio::join!(handle.open(), handle.open());
+    let session = first.unwrap();
+    assert!(session.is_locked() && second.unwrap().is_locked());
+    // And where a lock comes beside: it is under that lease, or that is wanted no more.
+    session.release();
+    let (opened, guard) = tokio::join!(handle.open(), session.lock());
+    assert!(opened.unwrap().is_locked());
+    guard.unwrap().commit().await.unwrap();
+    session.release();
+    let (guard, opened) = tokio::join!(session.lock(), handle.open());
+    assert!(opened.unwrap().is_locked());
+    drop(guard.unwrap());
+    assert!(began.elapsed() < Locking::default().wait / 2, "one of them waited for the other");
 }
 
 /// `lock` takes the lease and then commits what is buffered under it. Whatever comes between the two, the lease is not kept, the

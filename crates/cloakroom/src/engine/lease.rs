@@ -291,7 +291,7 @@ impl Engine {
         Ok(())
     }
 
-    fn lock_timeout(&self, key: StoreKey, why: &'static str) -> SessionError {
+    pub(crate) fn lock_timeout(&self, key: StoreKey, why: &'static str) -> SessionError {
         self.metrics.lock_timeouts.one();
         self.events.emit(super::Event::LockTimeout(key));
         SessionError::because(ErrorKind::LockTimeout, why)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::aim::Target;
-use super::shared::{Identity, LeaseState, Phase, State, Tell};
+use super::own_lease::LeaseState;
+use super::shared::{Identity, Phase, State, Tell};
 use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
     Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,

@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::aim::Target;
-use super::shared::{Identity, LeaseState, Phase};
+use super::own_lease::{AskedBy, Asking, LeaseState};
+use super::shared::Phase;
 use super::view::{Changes, View};
 use super::{Session, Shared};
 use crate::engine::{Known, Landed, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
+use crate::ids::StoreKey;
 use crate::key::{KeyOf, is_reserved};
 use crate::payload::Payload;
 use crate::record::Record;
@@ -19,7 +21,7 @@ use crate::record::Record;
 ///
 /// While it is held, a write of any other request, in any process, waits. Reads never wait. Its changes are its own until
 /// [`commit`](LockGuard::commit); dropping it discards them and releases the lock. Not re-entrant: a second `lock` in the
-/// same request is [`AlreadyLocked`](ErrorKind::AlreadyLocked).
+/// same request is [`AlreadyLocked`](ErrorKind::AlreadyLocked) at once, also while the first one still waits.
 #[must_use = "a guard that is dropped releases the lock at once"]
 pub struct LockGuard {
     shared: Arc<Shared>,
@@ -57,36 +59,20 @@ impl Session {
     /// store can fail with.
     pub async fn lock(&self) -> Result<LockGuard, SessionError> {
         let shared = &self.0;
-        let wanted = {
-            let mut state = shared.state.lock();
-            state.check_writable()?;
-            if state.lease.has_guard() {
-                return Err(SessionError::new(ErrorKind::AlreadyLocked));
-            }
-            state.awaited = true;
-            let lease = std::mem::take(&mut state.lease);
-            match (&state.identity, lease) {
-                (Identity::Known(_), LeaseState::Mode(held)) => {
-                    state.lease = LeaseState::GuardInMode(held);
-                    None
-                }
-                (Identity::Known(known), _) => Some(known.clone()),
-                _ => {
-                    state.lease = LeaseState::GuardOnly;
-                    None
-                }
+        let wanted = loop {
+            match shared.begin_lock()? {
+                Begun::Held => break None,
+                Begun::Asked(asking, known) => break Some((asking, known)),
+                Begun::Later(session) => Box::pin(shared.lease_settled(session)).await?,
             }
         };
-        if let Some(asked) = wanted {
+        if let Some((mut asking, asked)) = wanted {
             let engine = shared.engine();
             let (held, known, told) = match engine.acquire_known(&asked.id, asked.key).await? {
                 Ok(taken) => taken,
                 Err(why) => return Err(engine.without_lease(why, &asked).await),
             };
             let mut state = shared.state.lock();
-            if state.lease.has_guard() {
-                return Err(SessionError::new(ErrorKind::AlreadyLocked));
-            }
             if !state.is_at(&asked) {
                 // Another call of this request has ended the session meanwhile.
                 return Err(SessionError::new(ErrorKind::Gone));
@@ -94,7 +80,7 @@ impl Session {
             let record = &known.record;
             state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
             state.become_learned(known, told.is_some());
-            state.lease = LeaseState::Guard(Box::new(held));
+            asking.granted(&mut state, LeaseState::Guard(Box::new(held)));
         }
         let view = View::new(Payload::empty(), 0);
         let mut guard = LockGuard { shared: Arc::clone(shared), view, over: None, done: false };
@@ -107,6 +93,46 @@ impl Session {
         guard.over = state.known().cloned();
         drop(state);
         Ok(guard)
+    }
+}
+
+/// A lock that was begun.
+enum Begun {
+    /// The guard has all that it needs.
+    Held,
+    /// The lease of this session has to be asked for.
+    Asked(Asking, Known),
+    /// Exclusive mode asks for it already, and the guard is under that one.
+    Later(StoreKey),
+}
+
+impl Shared {
+    fn begin_lock(self: &Arc<Self>) -> Result<Begun, SessionError> {
+        // Of a session that has ended; passed on when the state is not locked any more.
+        let _over;
+        let mut state = self.state.lock();
+        state.check_writable()?;
+        match &state.lease {
+            LeaseState::None | LeaseState::Mode(_) => {}
+            LeaseState::AskedFor(AskedBy::Mode, session) => return Ok(Begun::Later(*session)),
+            LeaseState::AskedFor(AskedBy::Lock, _)
+            | LeaseState::Guard(_)
+            | LeaseState::GuardOnly
+            | LeaseState::GuardInMode(_) => return Err(SessionError::new(ErrorKind::AlreadyLocked)),
+        }
+        state.awaited = true;
+        let lease = state.take_mode_lease();
+        match (state.known().cloned(), lease) {
+            (Some(_), Some(held)) => state.lease = LeaseState::GuardInMode(held),
+            (Some(known), None) => {
+                return Ok(Begun::Asked(Asking::begin(self, &mut state, AskedBy::Lock, known.key), known));
+            }
+            (None, lease) => {
+                _over = lease;
+                state.lease = LeaseState::GuardOnly;
+            }
+        }
+        Ok(Begun::Held)
     }
 }
 

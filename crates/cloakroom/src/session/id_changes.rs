@@ -4,7 +4,6 @@
 //! at what the one before it left.
 
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 
 use super::Shared;
@@ -79,23 +78,11 @@ impl Shared {
 
     /// Completes when none is under way.
     pub(super) async fn settle_ids(&self) {
-        self.until(|state| state.id_changes == 0).await;
+        self.until(|waiting| &waiting.id_settled, |state| state.id_changes == 0).await;
     }
 
     /// Completes when none is under way that issues an id.
     pub(super) async fn id_changed(&self) {
-        self.until(|state| !state.issuing_id).await;
-    }
-
-    async fn until(&self, holds: fn(&State) -> bool) {
-        loop {
-            // Registered before it is looked: no end is missed.
-            let mut settled = pin!(self.waiting().id_settled.notified());
-            settled.as_mut().enable();
-            if holds(&self.state.lock()) {
-                return;
-            }
-            settled.await;
-        }
+        self.until(|waiting| &waiting.id_settled, |state| !state.issuing_id).await;
     }
 }

@@ -13,6 +13,7 @@ mod in_hand;
 mod leased;
 mod loading;
 mod opening;
+mod own_lease;
 mod read_only;
 mod reading;
 mod shared;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::shared::{Identity, LeaseState, Phase};
+use super::own_lease::{AskedBy, Asking, LeaseState};
+use super::shared::{Identity, Phase};
 use super::view::Changes;
 use crate::engine::{FirstLoad, Found};
 use crate::error::{ErrorKind, SessionError};
@@ -121,27 +122,30 @@ impl Shared {
 
     /// The session was opened without its lease (read only, or after the head); exclusive mode wants it now.
     async fn upgrade(self: &Arc<Self>) -> Result<(), SessionError> {
-        let asked = {
-            let state = self.state.lock();
-            match (&state.identity, &state.lease, state.phase) {
-                (Identity::Known(known), LeaseState::None, Phase::Handling) => known.clone(),
-                _ => return Ok(()),
-            }
+        let (mut asking, asked) = loop {
+            let session = {
+                let mut state = self.state.lock();
+                match (&state.identity, &state.lease, state.phase) {
+                    (Identity::Known(known), LeaseState::None, Phase::Handling) => {
+                        let known = known.clone();
+                        break (Asking::begin(self, &mut state, AskedBy::Mode, known.key), known);
+                    }
+                    (Identity::Known(_), LeaseState::AskedFor(_, session), Phase::Handling) => *session,
+                    _ => return Ok(()),
+                }
+            };
+            self.lease_settled(session).await?;
         };
         let taken = self.engine().acquire_known(&asked.id, asked.key).await?;
         let mut unwanted = None;
         let mut state = self.state.lock();
         match taken {
-            // Another handle of this request may have been quicker, or have ended the session, or the head have left; then this
-            // one is given back.
+            // Another handle of this request may have ended the session, or the head have left; then this one is given back.
             Ok((held, known, told)) => {
-                if matches!(state.lease, LeaseState::None)
-                    && state.phase == Phase::Handling
-                    && state.is_at(&asked)
-                {
+                if state.phase == Phase::Handling && state.is_at(&asked) {
                     state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
                     state.become_learned(known, told.is_some());
-                    state.lease = LeaseState::Mode(Box::new(held));
+                    asking.granted(&mut state, LeaseState::Mode(Box::new(held)));
                 } else {
                     unwanted = Some(held);
                 }

@@ -1,6 +1,7 @@
 //! What all handles of one request share.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::SessionHandle;
+use super::own_lease::LeaseState;
 use super::view::{Changes, View};
 use crate::engine::{Engine, Found, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
@@ -15,7 +17,7 @@ use crate::ids::{SessionId, StoreKey};
 use crate::manager::SessionManager;
 use crate::payload::Payload;
 use crate::request::{RequestFacts, RequestHead};
-use crate::store::{LeaseRef, Snapshot};
+use crate::store::Snapshot;
 
 /// One request's session, opened or not.
 pub(crate) struct Shared {
@@ -37,6 +39,8 @@ pub(super) struct Waiting {
     pub(super) loaded: Notify,
     /// For changes of id that are under way.
     pub(super) id_settled: Notify,
+    /// For whoever asks for the lease.
+    pub(super) lease_settled: Notify,
 }
 
 pub(crate) struct State {
@@ -101,41 +105,6 @@ pub(crate) enum Phase {
     Over,
 }
 
-/// The lease this request holds.
-#[derive(Default)]
-pub(crate) enum LeaseState {
-    #[default]
-    None,
-    /// Taken by exclusive mode when the session was opened.
-    Mode(Box<HeldLease>),
-    /// Taken by `lock`, until its guard is done.
-    Guard(Box<HeldLease>),
-    /// A guard is alive without a lease of its own: over a session that does not exist yet.
-    GuardOnly,
-    /// A guard is alive under the lease of exclusive mode.
-    GuardInMode(Box<HeldLease>),
-}
-
-impl LeaseState {
-    pub(crate) fn held(&self) -> Option<&HeldLease> {
-        match self {
-            LeaseState::Mode(held) | LeaseState::Guard(held) | LeaseState::GuardInMode(held) => Some(held),
-            LeaseState::None | LeaseState::GuardOnly => None,
-        }
-    }
-
-    pub(crate) fn held_mut(&mut self) -> Option<&mut HeldLease> {
-        match self {
-            LeaseState::Mode(held) | LeaseState::Guard(held) | LeaseState::GuardInMode(held) => Some(held),
-            LeaseState::None | LeaseState::GuardOnly => None,
-        }
-    }
-
-    pub(crate) fn has_guard(&self) -> bool {
-        matches!(self, LeaseState::Guard(_) | LeaseState::GuardOnly | LeaseState::GuardInMode(_))
-    }
-}
-
 impl State {
     pub(crate) fn known(&self) -> Option<&Known> {
         match &self.identity {
@@ -146,21 +115,6 @@ impl State {
 
     pub(crate) fn key(&self) -> Option<StoreKey> {
         self.known().map(|k| k.key)
-    }
-
-    pub(crate) fn proof(&self) -> Option<LeaseRef> {
-        self.lease.held().and_then(HeldLease::proof)
-    }
-
-    /// Takes the lease of exclusive mode, where no guard has it: to be given back by dropping it when the state is not locked.
-    pub(super) fn take_mode_lease(&mut self) -> Option<Box<HeldLease>> {
-        match std::mem::take(&mut self.lease) {
-            LeaseState::Mode(held) => Some(held),
-            other => {
-                self.lease = other;
-                None
-            }
-        }
     }
 
     /// From here on the session goes on in merge mode.
@@ -346,6 +300,19 @@ impl Shared {
 
     pub(super) fn waiting(&self) -> &Waiting {
         self.waiting.get_or_init(Box::default)
+    }
+
+    /// Completes when this holds, which is looked at again whenever it is told there.
+    pub(super) async fn until(&self, told: fn(&Waiting) -> &Notify, holds: fn(&State) -> bool) {
+        loop {
+            // Registered before it is looked: nothing that is told is missed.
+            let mut change = pin!(told(self.waiting()).notified());
+            change.as_mut().enable();
+            if holds(&self.state.lock()) {
+                return;
+            }
+            change.await;
+        }
     }
 
     #[cfg(feature = "tower")]
