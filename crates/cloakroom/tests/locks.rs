@@ -173,3 +173,19 @@ async fn c6_what_is_buffered_is_stored_when_the_lock_is_held() {
     assert_eq!(other.get::<u32>("n").unwrap(), Some(2));
     drop(guard);
 }
+
+/// On a runtime whose clock a test moves, too: there it is far ahead of the machine's.
+#[tokio::test(start_paused = true)]
+async fn c5_a_lease_is_renewed_at_each_third_of_it_and_not_before() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let session = house.arrive(&[&id]).open().await.unwrap();
+    let guard = session.lock().await.unwrap();
+    let before = house.faults.calls();
+    quiet().await;
+    assert_eq!(house.faults.calls(), before, "at once");
+    tokio::time::sleep(Locking::default().lease * 9 / 10).await;
+    assert_eq!(house.faults.calls() - before, 2);
+    drop(guard);
+}

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::{Baton, Lease, Left};
-use crate::clock::deadline_in;
+use crate::clock::deadline_after;
 use crate::engine::{Effect, NoTimer, timer};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::StoreKey;
@@ -125,7 +125,9 @@ impl HeldLease {
         let engine = Arc::downgrade(&self.baton.engine);
         let length = self.baton.engine.settings.locking.lease;
         let third = (length / 3).max(Duration::from_millis(1));
-        let mut thirds = timer(|| interval_at(deadline_in(third).into(), third))?;
+        // By the runtime's own clock, which in a test may be another one.
+        let first = deadline_after(tokio::time::Instant::now().into(), third);
+        let mut thirds = timer(|| interval_at(first.into(), third))?;
         thirds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let task = tokio::spawn(async move {
             loop {
