@@ -206,17 +206,48 @@ async fn c2_a_revocation_comes_through_beside_sessions_whose_ids_change_all_the_
 async fn c2_c4_a_session_that_has_gone_on_since_the_index_was_read_is_found_where_it_is() {
     let cluster = Cluster::start(Kind::Redis);
     let (store, user) = (cluster.store(), requests::user("ann"));
-    let (index, announced) = (index_of(&user), announced_of(&user));
-    let key = key_apart_from(&cluster, &index);
+    let key = key_apart_from(&cluster, &index_of(&user));
     let version = logged_in(&store, key, &user).await;
     let to = requests::successor(key);
     store.rename(requests::rename(key, to, version, requests::data(&[]))).await.unwrap();
-    let home = node_of(&cluster, &index);
-    until("the index is tidied", || home.raw(&format!("HLEN {announced}")).starts_with(":0")).await;
-    home.raw(&format!("ZADD {index} 9000000000000 {}", member(&key)));
-    home.raw(&format!("ZREM {index} {}", member(&to)));
+    is_indexed_as(&cluster, &user, &to, &key).await;
     assert_eq!(store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap().count, 1);
     assert!(!is_live(&store, to).await);
+}
+
+/// An index as it was before its session got another id.
+async fn is_indexed_as(cluster: &Cluster, user: &UserId, now: &StoreKey, before: &StoreKey) {
+    let (index, announced) = (index_of(user), announced_of(user));
+    let home = node_of(cluster, &index);
+    until("the index is tidied", || home.raw(&format!("HLEN {announced}")).starts_with(":0")).await;
+    home.raw(&format!("ZADD {index} 9000000000000 {}", member(before)));
+    home.raw(&format!("ZREM {index} {}", member(now)));
+}
+
+/// The same, with one of its two ids on another node already: their slot is on its way there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_c4_a_session_that_has_gone_on_is_found_while_its_slot_is_moved() {
+    let cluster = Cluster::start(Kind::Valkey);
+    let store = cluster.store();
+    let ok = |answer: String| assert!(answer.starts_with("+OK"), "{answer}");
+    for (name, first) in [("ann", true), ("bob", false)] {
+        let user = requests::user(name);
+        let key = key_apart_from(&cluster, &index_of(&user));
+        let version = logged_in(&store, key, &user).await;
+        let to = requests::successor(key);
+        store.rename(requests::rename(key, to, version, requests::data(&[]))).await.unwrap();
+        is_indexed_as(&cluster, &user, &to, &key).await;
+        let slot = cluster.slot(&name_of(&key));
+        let from = cluster.first_owner(slot);
+        let onto = (from + 1) % 3;
+        let (source, target) = (&cluster.nodes[from], &cluster.nodes[onto]);
+        ok(target.raw(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", cluster.id(from))));
+        ok(source.raw(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", cluster.id(onto))));
+        let leaves = name_of(if first { &key } else { &to });
+        ok(source.raw(&format!("MIGRATE 127.0.0.1 {} {leaves} 0 5000", target.port())));
+        assert_eq!(store.revoke(requests::revoke(&user, RevokeWhich::All)).await.unwrap().count, 1, "{name}");
+        assert!(!is_live(&store, to).await, "{name}");
+    }
 }
 
 /// A revocation that was written down, and then could not end anything, is asked again.
