@@ -15,7 +15,7 @@
 //! - **One atomic step for each operation**, across every process that uses the same server: versions, leases, ends and
 //!   the index of a user's sessions change together or not at all. In a cluster the index is on another node than the sessions, and
 //!   changes around them: a revocation still misses no login that it raced.
-//! - **One round trip** to open a session, one to commit it; two for changes of id, ends and logins.
+//! - **One round trip** to open a session, one to commit it; two for changes of id and logins.
 //! - **No operation has two effects.** Nothing is sent twice by itself but reads; a write whose answer was lost is reported as
 //!   [`Unknown`](cloakroom::store::StoreErrorKind::Unknown), and asked again it is recognised.
 //! - **No call hangs.** Each has a deadline. While the server is away, calls are refused at once, and a task looks

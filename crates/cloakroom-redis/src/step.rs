@@ -1,4 +1,4 @@
-//! What concerns several entries at once: changes of id, ends, everything about a user's sessions.
+//! What concerns several entries at once: changes of id, everything about a user's sessions.
 //!
 //! The rules of [`protocol`] are run here, over entries as the server told them, and what they would write is sent along
 //! with all that was read. One script applies it if every entry still holds exactly those bytes, every index those
@@ -7,7 +7,7 @@
 //! where nobody else is at the same sessions.
 //!
 //! Not everything has to be the same. Where a session is ended, or was only counted among its user's, what counts is
-//! that it is still there, alive and the same user's: it may be written and touched meanwhile. So a logout comes through
+//! that it is still there, alive and the same user's: it may be written and touched meanwhile. So a revocation comes through
 //! however busy a session is. What is told of a session that was ended is how it was when that was decided.
 //!
 //! How many sessions a user has, and how much is in them, is up to the user. So of those that a step finds in an index it reads

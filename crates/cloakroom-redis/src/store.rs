@@ -206,16 +206,7 @@ impl Store for RedisStore {
     }
 
     fn end(&self, request: End) -> StoreFuture<Ended> {
-        let wanted = Wanted::new(vec![request.key], Vec::new());
-        self.ask(|shared| async move {
-            shared
-                .step(
-                    wanted,
-                    |table, now| protocol::end(table, now, request),
-                    |made| matches!(made, Ended::Ended(_)),
-                )
-                .await
-        })
+        self.ask(|shared| shared.end(request))
     }
 
     fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {

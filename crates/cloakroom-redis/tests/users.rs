@@ -27,6 +27,7 @@ on_both! {
     c13_a_capped_login_makes_room_however_many_there_are
     c2_a_revocation_comes_through_beside_logins_without_end
     c2_a_revocation_comes_through_beside_sessions_whose_ids_change_all_the_time
+    c2_c4_a_logout_comes_through_beside_somebody_who_changes_the_id_all_the_time
     c2_a_revocation_that_was_cut_off_ends_the_rest_when_it_is_repeated
     what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step
 }
@@ -165,16 +166,31 @@ async fn c2_a_revocation_comes_through_beside_logins_without_end(kind: Kind) {
 /// Also where whoever revokes is much farther away from the server than whoever changes the ids.
 async fn c2_a_revocation_comes_through_beside_sessions_whose_ids_change_all_the_time(kind: Kind) {
     let server = Server::start_with(kind, &["--appendfsync", "no"]);
-    let far = Proxy::disguised(server.port(), |told| {
-        std::thread::sleep(Duration::from_millis(20));
-        told.to_vec()
-    });
+    let far = far_from(&server);
     let far_off = RedisStore::builder(&far.url()).unwrap().build().unwrap();
     for revoker in [server.store(), far_off] {
         for _ in 0..3 {
             restless::are_revoked(FEW, &revoker, || server.store()).await;
         }
     }
+}
+
+/// By the first of its ids, a thousand ids later, and from far away.
+async fn c2_c4_a_logout_comes_through_beside_somebody_who_changes_the_id_all_the_time(kind: Kind) {
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let far = far_from(&server);
+    let far_off = RedisStore::builder(&far.url()).unwrap().build().unwrap();
+    restless::is_ended(1, &server.store(), &server.store()).await;
+    restless::is_ended(1_000, &server.store(), &server.store()).await;
+    restless::is_ended(1, &far_off, &server.store()).await;
+}
+
+/// A wire over which every answer takes its time.
+fn far_from(server: &Server) -> Proxy {
+    Proxy::disguised(server.port(), |told| {
+        std::thread::sleep(Duration::from_millis(20));
+        told.to_vec()
+    })
 }
 
 /// Cut off with most of its sessions alive; by the time that it is repeated they are few enough for one step.

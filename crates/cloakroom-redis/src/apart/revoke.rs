@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::store::protocol::{Entry, RECEIPT_SESSIONS};
-use cloakroom::store::{Revoke, RevokeWhich, Revoked, StoreError, StoreErrorKind, Summary};
+use cloakroom::store::{EndCause, Ended, Revoke, RevokeWhich, Revoked, StoreError, StoreErrorKind, Summary};
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 use redis::{Pipeline, Value};
 
@@ -182,7 +182,9 @@ impl Shared {
     ) -> Result<(bool, Kept), StoreError> {
         // In the way of the login for as long as that may be made.
         let fence = target.announced.then(|| marker.max(COMMITTED));
-        let end = End { user, record: target.record, op, marker, fence };
-        self.end_along(deadline, target.key, end, target.moved == Moved::Followed).await
+        let end = End { op, cause: EndCause::Revoked, marker, only: Some((user, target.record)), fence };
+        let follows = target.moved == Moved::Followed;
+        let (ended, kept) = self.end_along(deadline, target.key, end, follows).await?;
+        Ok((matches!(ended, Ended::Ended(_)), kept))
     }
 }

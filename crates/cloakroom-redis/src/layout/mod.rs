@@ -22,13 +22,13 @@
 //! What is left of a session begins with the format and its kind too:
 //!
 //! ```text
-//! revoked   the name of its own key, without the prefix (49) · operation (8) · until (8)
-//! moved     the same of its successor's (49) · as what is left otherwise
-//! else      [`wire`]'s bytes
+//! ended   until (8) · the name of its own key, without the prefix (49) · how (1: 1 by its visitor, 2 revoked) · operation (8)
+//! moved   until (8) · the same of its successor's (49) · [`wire`]'s bytes
+//! else    [`wire`]'s bytes
 //! ```
 //!
-//! A script that looks for a session goes from successor to successor, and may leave it revoked wherever it finds it: of such an end
-//! there is nothing in it that a script could not write.
+//! A script that looks for a session goes from successor to successor, and may end it where it finds it: of such an end there is
+//! nothing in it that a script could not write.
 //!
 //! Redis guards its snapshot file by a checksum, but neither its append-only file nor a value in memory, and a key can
 //! be copied over another one. So the payload, the part that must not be another visitor's, carries a checksum bound to
@@ -44,7 +44,7 @@ use cloakroom::clock::Timestamp;
 
 pub(crate) use read::{decode, decode_around, decode_head, identity};
 pub(crate) use write::{
-    after_times, before_times, beginning, encode, epoch_and_checksum, op_bytes, owner, unheld, user_text,
+    after_times, before_times, beginning, encode, end_of, epoch_and_checksum, owner, unheld, user_text,
     version_bytes,
 };
 
@@ -55,7 +55,10 @@ pub(crate) const LIVE: u8 = 1;
 /// The kinds of what is left of one.
 const REMNANT: u8 = 2;
 const MOVED: u8 = 3;
-const REVOKED: u8 = 4;
+const ENDED: u8 = 4;
+/// How a session was ended.
+const DESTROYED: u8 = 1;
+const BY_OTHERS: u8 = 2;
 /// Bytes up to the idle deadline.
 const BEGINNING: usize = 90;
 /// Bytes before the user.

@@ -9,7 +9,7 @@ use cloakroom::store::protocol::{Entry, Lease};
 use cloakroom::store::{Ending, LeaseOwner, wire};
 use cloakroom::{OpId, RecordId, StoreKey, UserId};
 
-use super::{FORMAT, HEAD, LIVE, MOVED, Malformed, REMNANT, REVOKED, checksum, time};
+use super::{BY_OTHERS, DESTROYED, ENDED, FORMAT, HEAD, LIVE, MOVED, Malformed, REMNANT, checksum, time};
 use crate::names::{Names, SUFFIX};
 
 /// Reads an entry that was stored under `key`.
@@ -30,11 +30,11 @@ pub(crate) fn decode(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
         }
         [FORMAT, REMNANT, rest @ ..] => remnant(key, rest),
         [FORMAT, MOVED, rest @ ..] => {
-            // The name is for scripts; what it leads to is told by what follows.
-            let rest = rest.get(SUFFIX..).ok_or(Malformed("successor"))?;
+            // What stands before is for scripts; it is all told by what follows.
+            let rest = rest.get(8 + SUFFIX..).ok_or(Malformed("successor"))?;
             remnant(key, rest)
         }
-        [FORMAT, REVOKED, rest @ ..] => revoked(key, rest),
+        [FORMAT, ENDED, rest @ ..] => ended(key, rest),
         [FORMAT, ..] => Err(Malformed("kind")),
         _ => Err(Malformed("format")),
     }
@@ -48,16 +48,22 @@ fn remnant(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
     }
 }
 
-fn revoked(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
+fn ended(key: &StoreKey, bytes: &[u8]) -> Result<Entry, Malformed> {
     let mut input = Reader(bytes);
+    let until = input.time("end of life")?;
     if input.take(SUFFIX, "name")? != Names::member(key).as_bytes() {
         return Err(Malformed("name"));
     }
-    let (op, until) = (input.op()?, input.time("end of life")?);
+    let ending = match input.array("ending")? {
+        [DESTROYED] => Ending::Destroyed,
+        [BY_OTHERS] => Ending::Revoked,
+        _ => return Err(Malformed("ending")),
+    };
+    let op = input.op()?;
     if !input.0.is_empty() {
         return Err(Malformed("length"));
     }
-    Ok(Entry::Marker { ending: Ending::Revoked, op, until })
+    Ok(Entry::Marker { ending, op, until })
 }
 
 /// The same of a session of which only what stands before its payload was read: it has none, then.

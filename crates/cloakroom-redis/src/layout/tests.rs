@@ -55,6 +55,7 @@ fn entries() -> Vec<Entry> {
             op: OpId::from_u64(4),
             until: Timestamp::from_millis(2),
         },
+        Entry::Marker { ending: Ending::Expired, op: OpId::from_u64(4), until: Timestamp::from_millis(2) },
         Entry::Receipt { count: 3, ended: Arc::new([]), until: Timestamp::from_millis(2) },
     ]
 }
@@ -100,7 +101,7 @@ fn data_under_another_key_and_flipped_data_are_noticed() {
     for entry in entries() {
         let bytes = encode(&KEY, &entry);
         assert!(decode(&StoreKey::from_bytes([8; StoreKey::LEN]), &bytes).is_err(), "{entry:?}");
-        if let Entry::Marker { ending: Ending::Revoked, .. } = entry {
+        if let Entry::Marker { ending: Ending::Revoked | Ending::Destroyed, .. } = entry {
             // Scripts write it, which have no checksum; it holds nobody's data, and nothing comes alive by it.
             continue;
         }

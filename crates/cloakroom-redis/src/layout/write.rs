@@ -1,37 +1,59 @@
 //! An entry into bytes.
 
+use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
 use cloakroom::record::{RecentOps, Record, Version};
 use cloakroom::store::protocol::{Entry, Lease};
-use cloakroom::store::{Ending, LeaseOwner, wire};
+use cloakroom::store::{EndCause, Ending, LeaseOwner, wire};
 use cloakroom::{OpId, StoreKey, UserId};
 
-use super::{BEGINNING, FORMAT, HEAD, LIVE, MOVED, NO_LEASE, REMNANT, REVOKED, checksum, millis};
+use super::{
+    BEGINNING, BY_OTHERS, DESTROYED, ENDED, FORMAT, HEAD, LIVE, MOVED, NO_LEASE, REMNANT, checksum, millis,
+};
 use crate::names::Names;
 
 /// Writes an entry that is to be stored under `key`.
 pub(crate) fn encode(key: &StoreKey, entry: &Entry) -> Vec<u8> {
     match entry {
         Entry::Live { record, lease } => live(key, record, lease.as_ref()),
-        Entry::Marker { ending: Ending::Revoked, op, until } => {
-            let mut out = vec![FORMAT, REVOKED];
-            out.extend(Names::member(key).into_bytes());
-            out.extend(op_bytes(*op));
-            out.extend(millis(*until).to_be_bytes());
-            out
+        Entry::Marker { ending: Ending::Destroyed, op, until } => {
+            ended(key, EndCause::Destroyed, *op, *until)
         }
-        Entry::Alias { successor: to, .. } | Entry::Marker { ending: Ending::Moved { to, .. }, .. } => {
+        Entry::Marker { ending: Ending::Revoked, op, until } => ended(key, EndCause::Revoked, *op, *until),
+        Entry::Alias { successor: to, until, .. }
+        | Entry::Marker { ending: Ending::Moved { to, .. }, until, .. } => {
             let mut out = vec![FORMAT, MOVED];
+            out.extend(millis(*until).to_be_bytes());
             out.extend(Names::member(to).into_bytes());
             out.extend(wire::encode(key, entry));
             out
         }
-        Entry::Marker { .. } | Entry::Receipt { .. } => {
+        Entry::Marker { ending: Ending::Expired, .. } | Entry::Receipt { .. } => {
             let mut out = vec![FORMAT, REMNANT];
             out.extend(wire::encode(key, entry));
             out
         }
     }
+}
+
+fn ended(key: &StoreKey, cause: EndCause, op: OpId, until: Timestamp) -> Vec<u8> {
+    let mut out = vec![FORMAT, ENDED];
+    out.extend(millis(until).to_be_bytes());
+    out.extend(Names::member(key).into_bytes());
+    out.extend(end_of(cause, op));
+    out
+}
+
+/// What stands behind the name in what is left of a session that was ended, for a script that puts it there.
+pub(crate) fn end_of(cause: EndCause, op: OpId) -> [u8; 9] {
+    let mut bytes = [0; 9];
+    let (how, operation) = bytes.split_at_mut(1);
+    how.copy_from_slice(&[match cause {
+        EndCause::Destroyed => DESTROYED,
+        EndCause::Revoked => BY_OTHERS,
+    }]);
+    operation.copy_from_slice(&op_bytes(op));
+    bytes
 }
 
 /// The same of a session that nobody holds.
@@ -108,7 +130,7 @@ pub(crate) fn owner(owner: LeaseOwner) -> [u8; 16] {
     owner.0.to_be_bytes()
 }
 
-pub(crate) fn op_bytes(op: OpId) -> [u8; 8] {
+fn op_bytes(op: OpId) -> [u8; 8] {
     op.as_u64().to_be_bytes()
 }
 

@@ -1,8 +1,8 @@
-//! Sessions of a user whose ids change all the time, and what a revocation makes of them.
+//! Sessions whose ids change all the time, and what a revocation or a logout makes of them.
 
 use std::time::{Duration, Instant};
 
-use cloakroom::store::{Created, Loaded, Renamed, RevokeWhich, Store};
+use cloakroom::store::{Created, Ended, Ending, Loaded, Renamed, RevokeWhich, Store};
 use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 /// How long anything of this may take on a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Goes on until the session comes to an end, and answers with where it did.
-fn restless(store: RedisStore, user: UserId) -> JoinHandle<StoreKey> {
+/// A session of the user, from this id on. Goes on until it comes to an end, and answers with where it did.
+fn restless(store: RedisStore, first: StoreKey, user: UserId) -> JoinHandle<StoreKey> {
     tokio::spawn(async move {
-        let mut at = requests::key();
+        let mut at = first;
         let created = store.create(requests::create_for(at, requests::bind(&user))).await.unwrap();
         let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
         let mut version = snapshot.record.version;
@@ -32,7 +32,7 @@ fn restless(store: RedisStore, user: UserId) -> JoinHandle<StoreKey> {
 /// Revokes so many of them through a store, while each of them keeps a store of its own busy.
 pub async fn are_revoked(many: usize, revoker: &RedisStore, of_each: impl Fn() -> RedisStore) {
     let user = requests::user("mallory");
-    let sessions: Vec<_> = (0..many).map(|_| restless(of_each(), user.clone())).collect();
+    let sessions: Vec<_> = (0..many).map(|_| restless(of_each(), requests::key(), user.clone())).collect();
     let near = of_each();
     while near.list_user(user.clone()).await.unwrap().len() < many {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -52,4 +52,23 @@ pub async fn are_revoked(many: usize, revoker: &RedisStore, of_each: impl Fn() -
         let last = tokio::time::timeout(PATIENCE, session).await.expect("it ends").unwrap();
         assert!(!matches!(near.load(last).await.unwrap(), Loaded::Live(_)));
     }
+}
+
+/// Ends one of them by the first of its ids, when it has changed it so often.
+pub async fn is_ended(changes: usize, by: &RedisStore, of_its_own: &RedisStore) {
+    let (first, user) = (requests::key(), requests::user("mallory"));
+    let session = restless(of_its_own.clone(), first, user);
+    let (mut at, mut changed) = (first, 0);
+    let began = Instant::now();
+    while changed < changes {
+        assert!(began.elapsed() < PATIENCE);
+        match by.load(at).await.unwrap() {
+            Loaded::Ended(Ending::Moved { to, .. }) => (at, changed) = (to, changed + 1),
+            _ => tokio::task::yield_now().await,
+        }
+    }
+    let ended = by.end(requests::end(first)).await.unwrap();
+    assert!(matches!(ended, Ended::Ended(Some(_))), "{ended:?}");
+    let last = tokio::time::timeout(PATIENCE, session).await.expect("it ends").unwrap();
+    assert!(!matches!(by.load(last).await.unwrap(), Loaded::Live(_)));
 }
