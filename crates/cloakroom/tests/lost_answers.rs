@@ -33,7 +33,7 @@ async fn c1_update_returns_what_was_stored_also_where_the_answer_got_lost() {
 }
 
 /// The write was made, and before it is asked for again, the session moves on: to new ids, or because others change it.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn c1_a_write_whose_answer_got_lost_is_made_once_however_the_session_moves_on() {
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Step {
@@ -126,7 +126,7 @@ async fn c9_a_refusal_of_the_second_try_does_not_say_that_the_first_did_nothing(
 }
 
 /// The same where finding out takes a read: the session got another id meanwhile, and the store is away.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn c9_nor_does_a_read_that_fails_while_finding_out() {
     let house = House::new(SessionConfig::new());
     let id = house.newcomer().await;
