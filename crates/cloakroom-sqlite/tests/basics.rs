@@ -189,7 +189,7 @@ async fn a_lock_held_by_somebody_else_is_unavailable_after_the_busy_timeout_and_
 async fn who_waits_behind_others_is_refused_as_soon_as_it_would_be_alone_and_not_sooner() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
-    let timeout = Duration::from_millis(1500);
+    let timeout = Duration::from_secs(4);
     let store = SqliteStore::builder(&path).busy_timeout(timeout).open().await.unwrap();
     let blocker = rusqlite::Connection::open(&path).unwrap();
     blocker.execute_batch("BEGIN IMMEDIATE").unwrap();

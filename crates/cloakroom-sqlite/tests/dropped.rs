@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloakroom::store::{Acquire, Acquired, LeaseOwner, ScanFrom, Store};
 use cloakroom::{LockGuard, Session, SessionConfig, SessionManager, StoreKey};
@@ -88,13 +88,11 @@ impl Drop for Blocked {
 }
 
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    for _ in 0..500 {
-        if is_so().await {
-            return;
-        }
+    let began = Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "in vain: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("not within five seconds: {what}");
 }
 
 /// Polls a future as far as it comes, and drops it.

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cloakroom::store::Store;
 use cloakroom::{SessionHandle, SessionManager};
@@ -28,7 +28,8 @@ impl Service {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::mini();
-        let config = layout.session_config();
+        // However busy the disk is.
+        let config = layout.session_config().deadlines(Duration::from_secs(20), Duration::from_secs(20));
         let cache = PhpCache::open(folder.path().join("mini-cache.sqlite3")).unwrap();
         let store = PhpCacheStore::new(cache, layout);
         let sessions = SessionManager::new(store.clone(), config).unwrap();
