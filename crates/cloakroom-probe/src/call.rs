@@ -1,11 +1,19 @@
 //! A request as the routes see it, whichever framework received it.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom::{Session, SessionError, SessionHandle};
 use http::{HeaderMap, Method, Uri};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
+use tokio::sync::Notify;
+
+/// Pauses that requests of this process have begun.
+static PAUSES: AtomicU64 = AtomicU64::new(0);
+/// Ends those that are under way.
+static WAKE: Notify = Notify::const_new();
 
 /// A request.
 pub(crate) struct Call {
@@ -51,8 +59,27 @@ impl Call {
 
     /// Sleeps for `?ms=N`.
     pub(crate) async fn sleep(&self) {
-        tokio::time::sleep(self.millis("ms")).await;
+        pause(self.millis("ms")).await;
     }
+}
+
+/// A pause, which [`wake`] ends early. It is counted once it has begun: whoever looks at the count knows that a request has come as far as
+/// that.
+pub(crate) async fn pause(length: Duration) {
+    let mut woken = pin!(WAKE.notified());
+    woken.as_mut().enable();
+    PAUSES.fetch_add(1, Ordering::SeqCst);
+    let _ = tokio::time::timeout(length, woken).await;
+}
+
+/// Ends all pauses that are under way in this process.
+pub(crate) fn wake() {
+    WAKE.notify_waiters();
+}
+
+/// How many were begun so far.
+pub(crate) fn pauses() -> u64 {
+    PAUSES.load(Ordering::SeqCst)
 }
 
 /// A value from the path: JSON where it parses as JSON, else text.

@@ -101,6 +101,7 @@ impl Probe {
             ["protected"] => forgery::protected(call).await,
             ["big", bytes] => bulk::big(&call.open().await?, bytes),
             ["metrics"] => Ok(bulk::metrics(&self.manager)),
+            ["wake"] => Ok(bulk::wake()),
             _ => Ok(answer::error(StatusCode::NOT_FOUND, "no_route")),
         }
     }

@@ -10,7 +10,7 @@ use http_body::{Body, Frame};
 use serde_json::Value;
 
 use crate::answer::{self, Answer};
-use crate::call::{Call, value as parse};
+use crate::call::{Call, pause, value as parse};
 
 pub(super) async fn stream(call: &Call, key: &str, value: &str) -> Result<Answer, SessionError> {
     Ok(answer::streamed(TwoChunks {
@@ -33,7 +33,7 @@ struct TwoChunks {
 
 enum Stage {
     First,
-    Pausing(Pin<Box<tokio::time::Sleep>>),
+    Pausing(Pin<Box<dyn Future<Output = ()> + Send>>),
     Over,
 }
 
@@ -47,7 +47,7 @@ impl Body for TwoChunks {
     ) -> Poll<Option<Result<Frame<Bytes>, SessionError>>> {
         match &mut self.stage {
             Stage::First => {
-                self.stage = Stage::Pausing(Box::pin(tokio::time::sleep(self.pause)));
+                self.stage = Stage::Pausing(Box::pin(pause(self.pause)));
                 Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"one\n")))))
             }
             Stage::Pausing(pause) => {

@@ -104,7 +104,7 @@ async fn c1_sixty_overlapping_writes_of_different_keys_all_survive(place: Place)
 async fn c1_a_put_of_the_value_it_saw_replaces_what_came_between(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let late = visitor.start("/slow-put/seed/1?ms=100").await;
+    let late = visitor.hold("/slow-put/seed/1").await;
     visitor.get("/put/seed/2").await.ok();
     late.response().await.ok();
     assert_eq!(visitor.get("/get/seed").await.number(), 1);

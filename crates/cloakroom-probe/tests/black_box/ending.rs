@@ -23,14 +23,14 @@ everywhere_and_side_by_side! {
 
 /// Every route that sleeps between opening its session and the end of its response.
 const SLOW: [&str; 8] = [
-    "/slow-set/k/late?ms=300",
-    "/slow-put/k/late?ms=300",
-    "/slow-regenerate?ms=300",
-    "/slow-destroy?ms=300",
-    "/count/n?ms=300",
-    "/lock-count/n?ms=300",
-    "/release/k/late?ms=300",
-    "/stream/k/late?ms=300",
+    "/slow-set/k/late",
+    "/slow-put/k/late",
+    "/slow-regenerate",
+    "/slow-destroy",
+    "/count/n",
+    "/lock-count/n",
+    "/release/k/late",
+    "/stream/k/late",
 ];
 
 /// A slow request, something that the same visitor did meanwhile, and both answers.
@@ -58,13 +58,19 @@ fn user_of(slow: &str) -> String {
 }
 
 async fn overlaps_of(visitors: Vec<Visitor>, meanwhile: &str) -> Vec<Overlap> {
-    let opened = visitors[0].opened().await;
+    let before = visitors[0].under_way().await;
+    // What waits for the lock is answered once its holder's pause is over: that one pauses for a time.
+    let waits_for_the_lock = ["/regenerate", "/login/USER"].contains(&meanwhile);
     let in_flight = each(&visitors, |slow, visitor| async move {
         let before = visitor.stolen();
-        (before, visitor.send(Request::get(slow)).await)
+        let in_flight = match slow.starts_with("/lock-count") && waits_for_the_lock {
+            true => visitor.send(Request::get(&format!("{slow}?ms=300"))).await,
+            false => visitor.send_held(slow).await,
+        };
+        (before, in_flight)
     });
     let in_flight = in_flight.await;
-    visitors[0].until_opened(opened + SLOW.len() as u64).await;
+    visitors[0].until_under_way(before + SLOW.len() as u64, "every slow route").await;
     let did = each(&visitors, |slow, visitor| {
         let path = meanwhile.replace("USER", &user_of(slow));
         async move { visitor.get(&path).await }
@@ -196,7 +202,7 @@ async fn c4_no_slow_request_reaches_a_session_that_somebody_logged_into_meanwhil
 async fn c4_a_logout_in_flight_ends_the_session_that_was_regenerated_meanwhile(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.logged_in("ada").await;
-    let logout = visitor.start("/slow-destroy?ms=150").await;
+    let logout = visitor.hold("/slow-destroy").await;
     visitor.get("/regenerate").await.ok();
     visitor.get("/regenerate").await.ok();
     logout.response().await.ok();
@@ -206,7 +212,7 @@ async fn c4_a_logout_in_flight_ends_the_session_that_was_regenerated_meanwhile(p
 async fn c4_nothing_from_before_a_login_is_planted_in_the_authenticated_session(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let planted = visitor.start("/slow-set/address/attacker?ms=150").await;
+    let planted = visitor.hold("/slow-set/address/attacker").await;
     visitor.get("/login/ada").await.ok();
     let late = planted.response().await;
     late.refused(409, "conflict");
@@ -217,8 +223,8 @@ async fn c4_nothing_from_before_a_login_is_planted_in_the_authenticated_session(
 async fn c4_a_buffered_write_in_flight_reaches_the_regenerated_session(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let fresh = visitor.start("/slow-set/colour/red?ms=120").await;
-    let stale = visitor.start("/slow-set/seed/2?ms=120").await;
+    let fresh = visitor.hold("/slow-set/colour/red").await;
+    let stale = visitor.hold("/slow-set/seed/2").await;
     visitor.get("/regenerate").await.ok();
     visitor.get("/set/seed/3").await.ok();
     fresh.response().await.without_cookie().ok();
@@ -277,7 +283,7 @@ async fn s44_destroying_twice_is_fine(place: Place) {
 async fn c2_a_put_of_the_value_it_saw_is_gone_after_a_logout(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let late = visitor.start("/slow-put/seed/1?ms=400").await;
+    let late = visitor.hold("/slow-put/seed/1").await;
     visitor.get("/destroy").await.ok();
     late.response().await.refused(410, "gone");
 }
@@ -285,7 +291,7 @@ async fn c2_a_put_of_the_value_it_saw_is_gone_after_a_logout(place: Place) {
 async fn a_write_over_a_cleared_session_is_a_conflict(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let late = visitor.start("/slow-set/colour/red?ms=100").await;
+    let late = visitor.hold("/slow-set/colour/red").await;
     visitor.get("/clear").await.ok();
     late.response().await.refused(409, "conflict");
     assert_eq!(visitor.get("/all").await.json(), serde_json::json!({}));

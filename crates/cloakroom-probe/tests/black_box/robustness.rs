@@ -113,10 +113,10 @@ async fn c6_unless_it_was_told_to(place: Place) {
 async fn c6_a_client_that_leaves_before_the_end_commits_nothing(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    visitor.start("/slow-set/seed/2?ms=100").await.hang_up();
-    visitor.start("/slow-put/seed/2?ms=100").await.hang_up();
-    visitor.start("/slow-destroy?ms=100").await.hang_up();
-    sleep_ms(150).await;
+    visitor.start("/slow-set/seed/2?ms=500").await.hang_up();
+    visitor.start("/slow-put/seed/2?ms=500").await.hang_up();
+    visitor.start("/slow-destroy?ms=500").await.hang_up();
+    sleep_ms(600).await;
     assert_eq!(visitor.get("/get/seed").await.number(), 1);
 }
 
@@ -247,7 +247,8 @@ async fn s59_while_the_store_takes_no_writes_nothing_is_lost_and_no_cookie_touch
         }
     })
     .await;
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    // Side by side, each within its deadline: one after the other they would take three times as long.
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     // Reading goes on.
     assert_eq!(visitor.get("/get/seed").await.without_cookie().number(), 1);
     drop(other);
@@ -279,8 +280,8 @@ async fn s61_a_record_that_cannot_be_read_is_an_error_and_is_left_as_it_is(place
 async fn p13_a_record_that_vanished_under_a_request_is_not_written_again(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let buffered = visitor.start("/slow-set/k/1?ms=200").await;
-    let awaited = visitor.start("/slow-put/k/1?ms=200").await;
+    let buffered = visitor.hold("/slow-set/k/1").await;
+    let awaited = visitor.hold("/slow-put/k/1").await;
     Disk::of(&probe).clear();
     // Not in silence either: somebody's data is lost before its time.
     buffered.response().await.without_cookie().refused(503, "lost");

@@ -132,7 +132,10 @@ async fn c4_c5_any_mixture_leaves_at_most_one_session_and_no_lock(place: Place) 
         "/slow-regenerate?ms=3",
     ];
     for mode in MODES {
-        let probe = place.start(&["--mode", mode, "--renewal", "0.06", "--grace", "0.05"]);
+        // What stays locked does so for longer than anybody waits for it.
+        let locks = ["--lock-lease-ms", "60000"];
+        let probe =
+            place.start(&[&["--mode", mode, "--renewal", "0.06", "--grace", "0.05"][..], &locks].concat());
         let visitor = probe.logged_in("ada").await;
         // One browser: all tabs share the cookie, and keep what comes back.
         let statuses = in_parallel(300, 12, |i| {
@@ -145,10 +148,10 @@ async fn c4_c5_any_mixture_leaves_at_most_one_session_and_no_lock(place: Place) 
             let on_purpose = route.starts_with("/fail") || route.starts_with("/panic");
             assert!(status < 500 || (on_purpose && status == 500), "{mode} {route}: {status}");
         }
-        let started = Instant::now();
-        visitor.get("/incr/n").await.ok();
-        visitor.get("/lock-count/m").await.ok();
-        assert!(started.elapsed() < Duration::from_secs(2), "{mode}: something is still locked");
+        for route in ["/incr/n", "/lock-count/m"] {
+            let response = visitor.get(route).await;
+            assert_eq!(response.status, 200, "{mode} {route}: something is still locked: {response:?}");
+        }
         // The one the browser holds, and no other of the same user.
         let all = probe.sessions_of("ada").await;
         assert!(all <= 1, "{mode}: the session was forked: {all} of them");
@@ -165,9 +168,10 @@ async fn c1_exclusive_mode_counts_exactly_with_every_kind_of_write(place: Place)
 }
 
 async fn c5_a_session_that_ends_under_those_who_wait_for_it_frees_them_at_once(place: Place) {
-    let probe = place.start(&[]);
+    // For much longer than they are then looked at.
+    let probe = place.start(&["--lock-wait-ms", "120000"]);
     let visitor = probe.logged_in("ada").await;
-    let holder = visitor.start("/lock-count/n?ms=400").await;
+    let holder = visitor.hold("/lock-count/n").await;
     let waiting = [visitor.start("/lock-count/n").await, visitor.start("/put/k/1").await];
     visitor.get("/destroy").await.ok();
     let started = Instant::now();
@@ -175,5 +179,5 @@ async fn c5_a_session_that_ends_under_those_who_wait_for_it_frees_them_at_once(p
     for waiting in waiting {
         waiting.response().await.without_cookie().refused(410, "gone");
     }
-    assert!(started.elapsed() < Duration::from_secs(1));
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }

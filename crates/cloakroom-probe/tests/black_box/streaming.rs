@@ -23,7 +23,7 @@ async fn what_a_stream_writes_is_stored_before_its_end_is_told(place: Place) {
 async fn the_head_and_the_first_chunk_leave_before_the_write(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let mut streaming = visitor.send(Request::get("/stream/k/late?ms=300")).await;
+    let mut streaming = visitor.hold("/stream/k/late").await;
     streaming.until_received("one\n").await;
     assert_eq!(visitor.get("/get/k").await.status, 404);
     streaming.response().await.ok();
@@ -33,10 +33,10 @@ async fn the_head_and_the_first_chunk_leave_before_the_write(place: Place) {
 async fn a_stream_that_is_cut_writes_nothing(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let mut streaming = visitor.send(Request::get("/stream/k/late?ms=150")).await;
+    let mut streaming = visitor.send(Request::get("/stream/k/late?ms=600")).await;
     streaming.until_received("one\n").await;
     streaming.hang_up();
-    sleep_ms(250).await;
+    sleep_ms(700).await;
     assert_eq!(visitor.get("/get/k").await.status, 404);
 }
 
@@ -62,7 +62,7 @@ async fn a_session_cannot_be_started_after_the_head(place: Place) {
 async fn a_stream_merges_with_what_others_wrote_meanwhile(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
-    let mut streaming = visitor.send(Request::get("/stream/k/late?ms=100")).await;
+    let mut streaming = visitor.hold("/stream/k/late").await;
     streaming.until_received("one\n").await;
     visitor.get("/set/other/1").await.ok();
     visitor.get("/incr/n").await.ok();

@@ -60,7 +60,12 @@ impl Request {
         stream.set_nodelay(true).ok()?;
         // A server may answer and close before it has read all of a request that is too long.
         let _ = stream.write_all(&self.bytes(to)).await;
-        Some(InFlight { stream, received: Vec::new(), head_only: self.method == "HEAD" })
+        Some(InFlight {
+            stream,
+            received: Vec::new(),
+            head_only: self.method == "HEAD",
+            pauses_at: Vec::new(),
+        })
     }
 
     fn bytes(&self, to: SocketAddr) -> Vec<u8> {
@@ -89,14 +94,31 @@ pub struct InFlight {
     stream: TcpStream,
     received: Vec<u8>,
     head_only: bool,
+    /// Processes in one of which it pauses until it is woken.
+    pauses_at: Vec<SocketAddr>,
 }
 
 impl InFlight {
+    /// Waits until something of the response has been there for so long that it is more than a head whose body is still to come.
+    pub async fn has_long_been_answered(&self) {
+        let _ = self.stream.peek(&mut [0]).await;
+        super::sleep_ms(2_000).await;
+    }
+
+    /// It pauses until its response is asked for.
+    pub fn pausing_at(self, processes: Vec<SocketAddr>) -> Self {
+        InFlight { pauses_at: processes, ..self }
+    }
+
     /// The response, whole or as far as it came.
     pub async fn response(mut self) -> Response {
-        // Reset by the server in the middle of a body: what came before counts.
-        let _ = self.stream.read_to_end(&mut self.received).await;
-        Response::parse(&self.received, self.head_only)
+        let pauses_at = std::mem::take(&mut self.pauses_at);
+        let read = self.stream.read_to_end(&mut self.received);
+        tokio::select! {
+            // Reset by the server in the middle of a body: what came before counts.
+            _ = read => Response::parse(&self.received, self.head_only),
+            () = keep_awake(&pauses_at) => unreachable!("it goes on"),
+        }
     }
 
     /// The response; nothing when it did not come whole.
@@ -109,7 +131,7 @@ impl InFlight {
     pub async fn until_received(&mut self, text: &str) {
         let mut buffer = [0; 4096];
         while !String::from_utf8_lossy(&self.received).contains(text) {
-            let read = tokio::time::timeout(Duration::from_secs(10), self.stream.read(&mut buffer));
+            let read = tokio::time::timeout(Duration::from_secs(30), self.stream.read(&mut buffer));
             let n = read.await.expect("the response did not come").unwrap();
             assert!(n > 0, "the connection ended before {text:?} came");
             self.received.extend_from_slice(&buffer[..n]);
@@ -118,6 +140,16 @@ impl InFlight {
 
     /// The client is gone.
     pub fn hang_up(self) {}
+}
+
+/// Ends each pause in these processes, over and over.
+async fn keep_awake(processes: &[SocketAddr]) {
+    loop {
+        for process in processes {
+            Box::pin(Request::get("/wake").send(*process).await.response()).await.ok();
+        }
+        super::sleep_ms(20).await;
+    }
 }
 
 /// Asks the same many times over one connection.

@@ -96,9 +96,14 @@ impl Place {
 
     /// Asks until it is so. What another process did shows with the next request; behind a near cache, some time later.
     pub async fn shows(self, shown: impl AsyncFn() -> bool) {
-        let soon = Instant::now() + Duration::from_secs(2);
-        while !shown().await {
-            assert!(self.near_cache && Instant::now() < soon, "it does not show");
+        let asked = Instant::now();
+        loop {
+            let after = asked.elapsed();
+            if shown().await {
+                return;
+            }
+            let soon = self.near_cache && after < Duration::from_secs(2);
+            assert!(soon, "what was asked {after:?} later does not show it");
             sleep_ms(1).await;
         }
     }

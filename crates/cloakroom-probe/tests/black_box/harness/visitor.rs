@@ -6,6 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::{InFlight, Request, Response, turn};
 
+/// A request that pauses for longer than any test runs.
+fn held(path: &str) -> String {
+    format!("{path}?ms=600000")
+}
+
+/// What a busy machine may take for what it is merely waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Clones share the cookie, as the tabs of a browser do.
 #[derive(Clone)]
 pub struct Visitor {
@@ -82,39 +90,73 @@ impl Visitor {
         self.with_cookie(request).send(self.process(1)).await
     }
 
-    /// A request that takes its time, under way once this returns: it has opened its session.
+    /// A request that takes its time, under way once this returns: it has opened its session and come to its pause, or to where it waits
+    /// for the lock.
     pub async fn start(&self, path: &str) -> InFlight {
-        let opened = self.opened().await;
+        let started = self.try_start(path).await;
+        started.unwrap_or_else(|answer| panic!("{path} comes to no pause: {answer:?}"))
+    }
+
+    /// As `start`; the response, where it has one already.
+    pub async fn try_start(&self, path: &str) -> Result<InFlight, Response> {
+        let before = self.under_way().await;
         let in_flight = self.send(Request::get(path)).await;
-        self.until_opened(opened + 1).await;
-        in_flight
+        tokio::select! {
+            () = self.until_under_way(before + 1, path) => Ok(in_flight),
+            () = in_flight.has_long_been_answered() => Err(in_flight.response().await),
+        }
+    }
+
+    /// As `start`, and it pauses until its response is asked for: whatever is asked meanwhile comes while it pauses.
+    pub async fn hold(&self, path: &str) -> InFlight {
+        self.start(&held(path)).await.pausing_at(self.processes().collect())
+    }
+
+    /// As `hold`, and it may still be on its way.
+    pub async fn send_held(&self, path: &str) -> InFlight {
+        self.send(Request::get(&held(path))).await.pausing_at(self.processes().collect())
+    }
+
+    fn processes(&self) -> impl Iterator<Item = SocketAddr> {
+        std::iter::once(self.address).chain(self.beside)
     }
 
     /// A counter of `/metrics`, of all processes together.
     pub async fn counter(&self, name: &str) -> u64 {
+        self.counters(&[name]).await
+    }
+
+    /// Counters of `/metrics`, added up.
+    async fn counters(&self, names: &[&str]) -> u64 {
         let mut sum = 0;
-        for process in std::iter::once(self.address).chain(self.beside) {
+        for process in self.processes() {
             let text = Request::get("/metrics").send(process).await.response().await.ok();
-            let line = text.lines().find_map(|l| l.strip_prefix(&format!("cloakroom_{name}_total ")));
-            let count = line.unwrap_or_else(|| panic!("no counter {name} in {text}"));
-            sum += count.parse::<u64>().unwrap();
+            for name in names {
+                let line = text.lines().find_map(|l| l.strip_prefix(&format!("cloakroom_{name}_total ")));
+                let count = line.unwrap_or_else(|| panic!("no counter {name} in {text}"));
+                sum += count.parse::<u64>().unwrap();
+            }
         }
         sum
     }
 
-    /// How many requests have opened their session so far.
-    pub async fn opened(&self) -> u64 {
-        self.counter("opened").await
+    /// How many requests have come to their pause so far, and how often one has begun to wait for a lock.
+    pub async fn under_way(&self) -> u64 {
+        self.counters(&["probe_pauses", "lock_waits"]).await
     }
 
-    /// Waits until that many have, and the last of them has got to where it sleeps.
-    pub async fn until_opened(&self, count: u64) {
-        let soon = Instant::now() + Duration::from_secs(5);
-        while self.opened().await < count {
-            assert!(Instant::now() < soon, "the request did not open its session");
+    /// Waits until that many have; `what` was asked for.
+    pub async fn until_under_way(&self, count: u64, what: &str) {
+        let began = Instant::now();
+        loop {
+            let now = self.under_way().await;
+            if now >= count {
+                return;
+            }
+            let waited = began.elapsed();
+            assert!(waited < PATIENCE, "{what}: {now} of {count} pause or wait for a lock after {waited:?}");
             super::sleep_ms(2).await;
         }
-        super::sleep_ms(25).await;
     }
 
     /// Keeps the cookie of a response.
