@@ -2,7 +2,9 @@
 //!
 //! Three more need a store that fails: `crates/cloakroom/tests/peer_defects.rs`.
 
-use crate::harness::{Place, Request, everywhere, in_parallel, side_by_side, sleep_ms};
+use crate::harness::{
+    Place, Request, Since, everywhere, given_time, in_parallel, seconds, side_by_side, sleep_ms,
+};
 
 everywhere! {
     lost_increment,
@@ -49,7 +51,7 @@ async fn logout_undone_by_a_writer_in_flight(place: Place) {
     let probe = place.start(&[]);
     let visitor = probe.logged_in("ada").await;
     let old = visitor.stolen();
-    let writer = visitor.start("/slow-set/k/1?ms=100").await;
+    let writer = visitor.hold("/slow-set/k/1").await;
     visitor.get("/destroy").await.ok();
     writer.response().await.without_cookie().ok();
     assert!(!old.is_alive().await);
@@ -78,17 +80,25 @@ async fn logout_undone_by_a_reader_in_flight(place: Place) {
 }
 
 async fn logout_undone_by_a_rotator_in_flight(place: Place) {
-    let probe = place.start(&["--renewal", "0.1", "--grace", "0.09"]);
-    let visitor = probe.logged_in("ada").await;
-    let old = visitor.stolen();
-    // One rotates on request, one because the id is due when it ends.
-    let by_request = visitor.start("/slow-regenerate?ms=150").await;
-    let by_age = visitor.start("/slow-set/k/1?ms=150").await;
-    visitor.get("/destroy").await.ok();
-    by_request.response().await.without_cookie().refused(410, "gone");
-    by_age.response().await.without_cookie().ok();
-    assert!(!old.is_alive().await);
-    assert_eq!(probe.sessions_of("ada").await, 0);
+    given_time(100, async |due| {
+        let (renewal, grace) = (seconds(due), seconds(due * 9 / 10));
+        let probe = place.start(&["--renewal", &renewal, "--grace", &grace]);
+        let since = Since::now();
+        let visitor = probe.logged_in("ada").await;
+        let old = visitor.stolen();
+        // One rotates on request, one because the id is due when it ends.
+        let by_request = visitor.hold("/slow-regenerate").await;
+        let by_age = visitor.hold("/slow-set/k/1").await;
+        visitor.get("/destroy").await.ok();
+        since.within(due)?;
+        since.sleep_until(due + due / 2).await;
+        by_request.response().await.without_cookie().refused(410, "gone");
+        by_age.response().await.without_cookie().ok();
+        assert!(!old.is_alive().await);
+        assert_eq!(probe.sessions_of("ada").await, 0);
+        Ok(())
+    })
+    .await;
 }
 
 async fn clear_before_load_adopts_a_cookie_id(place: Place) {
@@ -131,14 +141,14 @@ async fn remove_not_persisted(place: Place) {
 
 async fn rotated_cookie_overwritten_by_a_slower_response(place: Place) {
     // A persistent cookie is sent anew when the session is used: not by a response that knows an old id only.
-    let probe = place.start(&["--cookie-lifetime", "3600", "--idle", "1"]);
+    let probe = place.start(&["--cookie-lifetime", "3600", "--idle", "4"]);
     for rotate in ["/regenerate", "/login/ada"] {
         let visitor = probe.visitor_with_session().await;
-        sleep_ms(110).await;
+        sleep_ms(410).await;
         let slower = [
-            visitor.start("/slow-put/k/1?ms=150").await,
-            visitor.start("/slow-set/k/1?ms=150").await,
-            visitor.start("/count/n?ms=150").await,
+            visitor.hold("/slow-put/k/1").await,
+            visitor.hold("/slow-set/k/1").await,
+            visitor.hold("/count/n").await,
         ];
         visitor.get(rotate).await.ok();
         let rotated = visitor.cookie();

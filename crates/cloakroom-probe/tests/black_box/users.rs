@@ -1,7 +1,8 @@
 //! A user's sessions: listed, ended, capped.
 
 use crate::harness::{
-    Place, Probe, Visitor, across_processes, everywhere_and_side_by_side, in_parallel, sleep_ms,
+    Place, Probe, Since, Visitor, across_processes, everywhere_and_side_by_side, given_time, in_parallel,
+    seconds, sleep_ms,
 };
 
 everywhere_and_side_by_side! {
@@ -102,21 +103,36 @@ async fn s46_nobody_ends_a_session_of_somebody_else(place: Place) {
 }
 
 async fn s47_a_listing_never_shows_a_dead_session(place: Place) {
-    let probe = place.start(&["--idle", "0.5"]);
-    let idle = probe.logged_in("ada").await;
-    sleep_ms(300).await;
-    let [gone, moved, here] = three(&probe, "ada").await;
-    assert_eq!(devices(&here).await.len(), 4);
-    gone.get("/destroy").await.ok();
-    moved.get("/regenerate").await.ok();
-    sleep_ms(230).await;
-    moved.get("/incr/n").await.ok();
-    here.get("/incr/n").await.ok();
-    // The first has expired, though nobody has removed it yet; the moved one is one, not two.
-    assert_eq!(devices(&here).await.len(), 2);
-    assert!(!idle.is_alive().await);
-    moved.get("/login/eve").await.ok();
-    assert_eq!(devices(&here).await.len(), 1);
+    given_time(100, async |ms| {
+        let lasts = 5 * ms;
+        let probe = place.start(&["--idle", &seconds(lasts)]);
+        let since = Since::now();
+        let idle = probe.logged_in("ada").await;
+        since.sleep_until(3 * ms).await;
+        let used = Since::now();
+        let [gone, moved, here] = three(&probe, "ada").await;
+        let all = devices(&here).await.len();
+        since.within(lasts)?;
+        assert_eq!(all, 4);
+        gone.get("/destroy").await.ok();
+        moved.get("/regenerate").await.ok();
+        since.sleep_until(lasts + ms / 3).await;
+        let used_again = Since::now();
+        for visitor in [&moved, &here] {
+            let answer = visitor.get("/incr/n").await;
+            used.within(lasts)?;
+            answer.ok();
+        }
+        // The first has expired, though nobody has removed it yet; the moved one is one, not two.
+        let left = devices(&here).await.len();
+        let idle = idle.is_alive().await;
+        moved.get("/login/eve").await.ok();
+        let without_the_moved = devices(&here).await.len();
+        used_again.within(lasts)?;
+        assert_eq!((left, idle, without_the_moved), (2, false, 1));
+        Ok(())
+    })
+    .await;
 }
 
 async fn s48_the_cap_holds_under_parallel_logins(place: Place) {
@@ -156,7 +172,7 @@ async fn s49_a_revocation_is_seen_by_every_node_at_once(place: Place) {
     let elsewhere = Visitor::presenting(there.address, &cookie);
     assert!(elsewhere.is_alive().await);
     // A request is under way on the other node when this one ends the session.
-    let late = elsewhere.start("/slow-put/k/1?ms=100").await;
+    let late = elsewhere.hold("/slow-put/k/1").await;
     assert_eq!(here.get("/revoke-user/ada").await.number(), 1);
     place.shows(async || !elsewhere.is_alive().await).await;
     late.response().await.without_cookie().refused(410, "gone");

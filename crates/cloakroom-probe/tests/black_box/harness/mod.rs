@@ -7,6 +7,7 @@ pub mod disk;
 pub mod dump;
 pub mod lent;
 pub mod monitor;
+pub mod pace;
 pub mod phps_layout;
 pub mod probe;
 pub mod response;
@@ -16,6 +17,7 @@ pub mod visitor;
 
 pub use client::{InFlight, Request};
 pub use disk::Disk;
+pub use pace::{Since, given_time, seconds};
 pub use probe::{Place, Probe};
 pub use response::{Response, SetCookie};
 pub use visitor::Visitor;
