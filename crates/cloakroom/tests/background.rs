@@ -111,6 +111,35 @@ async fn c13_a_revocation_waits_for_room_and_is_made() {
     assert_eq!(house.manager.metrics().background_waits, 1);
 }
 
+/// Calls of one request that start its session go one after the other. One that waits for room need not be polled meanwhile.
+#[tokio::test(start_paused = true)]
+async fn c13_a_start_or_a_login_that_waits_for_room_and_is_not_polled_holds_nobody_up() {
+    for first in ["a start", "a login"] {
+        let house = House::new(bounded());
+        let ids = house.newcomers(BOUND).await;
+        house.pass(3600);
+        house.faults.always(Some(Op::Touch), Fault::Hang);
+        for id in &ids {
+            house.reads(id).await;
+        }
+        let handle = house.arrive(&[]);
+        let session = handle.open().await.unwrap();
+        let mut waits = std::pin::pin!(async {
+            match first {
+                "a start" => session.put("a", 1).await,
+                _ => session.login("ann").await,
+            }
+        });
+        assert!(tokio::time::timeout(Duration::ZERO, waits.as_mut()).await.is_err(), "there is no room");
+        house.manager.shutdown().await;
+        let put = tokio::time::timeout(Duration::from_secs(60), session.put("b", 2)).await;
+        put.unwrap_or_else(|_| panic!("{first} holds it up")).unwrap();
+        waits.await.unwrap();
+        assert_eq!(session.get::<u32>("b").unwrap(), Some(2));
+        assert_eq!(house.manager.metrics().sessions_created, BOUND as u64 + 1);
+    }
+}
+
 /// Who asks goes away at once, and comes again.
 #[tokio::test(start_paused = true)]
 async fn c13_revocations_and_commits_that_nobody_waits_for_any_more_do_not_pile_up() {

@@ -40,7 +40,7 @@ pub(crate) use open::{FirstLoad, Found};
 pub(crate) use rename::{Binding, IdChange, Moved};
 #[cfg(feature = "tower")]
 pub(crate) use tasks::Carried;
-pub(crate) use tasks::{Detached, Tasks};
+pub(crate) use tasks::{Detached, Room, Tasks};
 pub(crate) use timer::{NoTimer, timer};
 
 /// What all requests share.

@@ -2,7 +2,8 @@
 //!
 //! Each piece of it lasts no longer than the deadlines of the store's calls, but while a store hangs there would be as many of
 //! them as requests come in that time. So they are bounded, each kind in its way: what nobody is told of is left out
-//! ([`Tasks::spawn_if_room`]); what somebody waits for is not begun before there is room ([`Tasks::detach`]); a commit costs a
+//! ([`Tasks::spawn_if_room`]); what somebody waits for is not begun before there is room ([`Tasks::detach`], and where others wait
+//! for it as well, [`Tasks::detach_into`]); a commit costs a
 //! request, and is given up only where its client has gone ([`Tasks::carry`]). A release is always begun ([`Tasks::spawn_on`]): it
 //! ends a lease, and leases are not taken without room.
 
@@ -96,6 +97,16 @@ impl Tasks {
         self: &Arc<Self>,
         future: impl Future<Output = Result<T, SessionError>> + Send + 'static,
     ) -> Detached<T> {
+        Detached { tasks: Arc::clone(self), stage: Stage::New(Box::pin(future)) }
+    }
+
+    /// As [`detach`](Self::detach), for what is begun at once, because there was room for it. For work that holds something up
+    /// from before it is begun: who waits for room need not be polled.
+    pub(crate) fn detach_into<T>(
+        self: &Arc<Self>,
+        _room: Room,
+        future: impl Future<Output = Result<T, SessionError>> + Send + 'static,
+    ) -> Detached<T> {
         Detached { tasks: Arc::clone(self), stage: Stage::Inline(Box::pin(future)) }
     }
 
@@ -129,8 +140,13 @@ impl Tasks {
         self.active.load(Ordering::Relaxed) < self.limit
     }
 
+    /// Room, if there is some now.
+    pub(crate) fn room_now(&self) -> Option<Room> {
+        self.has_room().then_some(Room(()))
+    }
+
     /// Completes when there is room.
-    async fn room(self: Arc<Self>) -> Result<(), SessionError> {
+    pub(crate) async fn room(self: Arc<Self>) -> Result<(), SessionError> {
         self.metrics.background_waits.one();
         let freed = async {
             while !self.has_room() {
@@ -164,6 +180,10 @@ impl Tasks {
         }
     }
 }
+
+/// There was room for one piece of work, which is to be begun right away: it is not kept.
+#[derive(Debug)]
+pub(crate) struct Room(());
 
 /// One task under way; counts down also when the task panics.
 struct Running(Arc<Tasks>);
@@ -200,9 +220,11 @@ pub(crate) struct Detached<T> {
 type Work<T> = Pin<Box<dyn Future<Output = Result<T, SessionError>> + Send>>;
 
 enum Stage<T> {
-    /// Not begun yet.
+    /// Not begun yet, nor was it looked whether there is room.
+    New(Work<T>),
+    /// To be begun, or begun just now.
     Inline(Work<T>),
-    /// Nor now, for there is no room.
+    /// Not begun, for there is no room.
     Waiting(Box<(Work<()>, Work<T>)>),
     Spawned(JoinHandle<Result<T, SessionError>>),
     Done,
@@ -213,12 +235,13 @@ impl<T: Send + 'static> Future for Detached<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if let Stage::Inline(_) = &this.stage
-            && !this.tasks.has_room()
-            && let Stage::Inline(work) = std::mem::replace(&mut this.stage, Stage::Done)
+        if let Stage::New(_) = &this.stage
+            && let Stage::New(work) = std::mem::replace(&mut this.stage, Stage::Done)
         {
-            let room: Work<()> = Box::pin(Arc::clone(&this.tasks).room());
-            this.stage = Stage::Waiting(Box::new((room, work)));
+            this.stage = match this.tasks.has_room() {
+                true => Stage::Inline(work),
+                false => Stage::Waiting(Box::new((Box::pin(Arc::clone(&this.tasks).room()), work))),
+            };
         }
         if let Stage::Waiting(waiting) = &mut this.stage {
             let Poll::Ready(room) = waiting.0.as_mut().poll(cx) else { return Poll::Pending };
@@ -247,7 +270,7 @@ impl<T: Send + 'static> Future for Detached<T> {
             Stage::Spawned(task) => Pin::new(task)
                 .poll(cx)
                 .map(|joined| joined.unwrap_or_else(|e| Err(SessionError::caused(ErrorKind::Unknown, e)))),
-            Stage::Inline(_) | Stage::Waiting(_) | Stage::Done => Poll::Pending,
+            Stage::New(_) | Stage::Inline(_) | Stage::Waiting(_) | Stage::Done => Poll::Pending,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::id_changes::UnderWay;
+use super::id_changes::{Before, UnderWay};
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
 use crate::engine::{Detached, Known};
@@ -67,24 +67,24 @@ impl Shared {
         take: impl FnOnce(&mut State) -> T,
     ) -> Result<(Aim, T), SessionError> {
         loop {
-            {
+            let before = {
                 let mut state = self.state.lock();
-                if let Some(aim) = self.aim_now(&mut state)? {
-                    return Ok((aim, take(&mut state)));
+                match self.aim_now(&mut state)? {
+                    Ok(aim) => return Ok((aim, take(&mut state))),
+                    Err(before) => before,
                 }
-            }
+            };
             // On the heap, because it hardly ever happens.
-            Box::pin(self.id_changed()).await;
+            Box::pin(self.id_turn_after(before)).await?;
         }
     }
 
-    /// `None` while another call of this request starts the session.
-    fn aim_now(self: &Arc<Self>, state: &mut State) -> Result<Option<Aim>, SessionError> {
+    fn aim_now(self: &Arc<Self>, state: &mut State) -> Result<Result<Aim, Before>, SessionError> {
         state.check_writable()?;
-        match state.target(&self.engine().settings)? {
-            Some(target) => Ok(Some(Aim::At(target))),
-            None => Ok(UnderWay::alone(self, state).map(Aim::Start)),
-        }
+        Ok(match state.target(&self.engine().settings)? {
+            Some(target) => Ok(Aim::At(target)),
+            None => UnderWay::alone(self, state).map(Aim::Start),
+        })
     }
 
     /// Starts a session with this data, which an awaited write made of what it has in hand.

@@ -1,38 +1,54 @@
 //! Changes of a request's id that are under way: from none to one, from one to another, to none again.
 //!
 //! A response waits for them, because it tells what came of them. Those that issue an id go one at a time: each looks anew
-//! at what the one before it left.
+//! at what the one before it left. A turn is taken only by who goes on at once: whoever has one holds the others up, and may not be
+//! polled while it waits.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use super::Shared;
 use super::shared::State;
-use crate::engine::Detached;
+use crate::engine::{Detached, Room};
 use crate::error::SessionError;
 
 /// A change of id that is under way, also when nobody awaits it any more.
 pub(super) struct UnderWay {
     shared: Arc<Shared>,
     alone: bool,
+    /// Where it may go on.
+    room: Option<Room>,
+}
+
+/// What has to be waited for before there is a turn to issue an id.
+pub(super) enum Before {
+    /// Another one that is under way.
+    Another,
+    /// Room for work that goes on without its request.
+    Room,
 }
 
 impl UnderWay {
     /// One that may go on beside others.
     pub(super) fn beside(shared: &Arc<Shared>, state: &mut State) -> Self {
-        Self::begin(shared, state, false)
+        Self::begin(shared, state, None)
     }
 
-    /// One that issues an id; `None` while another one does.
-    pub(super) fn alone(shared: &Arc<Shared>, state: &mut State) -> Option<Self> {
-        (!state.issuing_id).then(|| Self::begin(shared, state, true))
+    /// One that issues an id, and is to be begun right away.
+    pub(super) fn alone(shared: &Arc<Shared>, state: &mut State) -> Result<Self, Before> {
+        if state.issuing_id {
+            return Err(Before::Another);
+        }
+        let room = shared.engine().tasks.room_now().ok_or(Before::Room)?;
+        Ok(Self::begin(shared, state, Some(room)))
     }
 
-    fn begin(shared: &Arc<Shared>, state: &mut State, alone: bool) -> Self {
+    fn begin(shared: &Arc<Shared>, state: &mut State, room: Option<Room>) -> Self {
+        let alone = room.is_some();
         state.id_changes += 1;
         state.issuing_id |= alone;
         state.awaited = true;
-        UnderWay { shared: Arc::clone(shared), alone }
+        UnderWay { shared: Arc::clone(shared), alone, room }
     }
 }
 
@@ -52,28 +68,43 @@ impl Drop for UnderWay {
 impl Shared {
     /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the
     /// response waits for it. It is on the heap from the start, so that handlers stay small.
-    pub(super) fn detached_id_change<F>(self: &Arc<Self>, under_way: UnderWay, change: F) -> Detached<()>
+    pub(super) fn detached_id_change<F>(self: &Arc<Self>, mut under_way: UnderWay, change: F) -> Detached<()>
     where
         F: Future<Output = Result<(), SessionError>> + Send + 'static,
     {
-        self.engine().tasks.detach(async move {
+        let (tasks, room) = (&self.engine().tasks, under_way.room.take());
+        let change = async move {
             let _under_way = under_way;
             change.await
-        })
+        };
+        match room {
+            Some(room) => tasks.detach_into(room, change),
+            None => tasks.detach(change),
+        }
     }
 
     /// The turn to issue an id, as long as there is a head to tell it in.
     pub(super) async fn id_turn(self: &Arc<Self>) -> Result<UnderWay, SessionError> {
         loop {
-            {
+            let before = {
                 let mut state = self.state.lock();
                 state.check_head()?;
-                if let Some(turn) = UnderWay::alone(self, &mut state) {
-                    return Ok(turn);
+                match UnderWay::alone(self, &mut state) {
+                    Ok(turn) => return Ok(turn),
+                    Err(before) => before,
                 }
-            }
-            Box::pin(self.id_changed()).await;
+            };
+            Box::pin(self.id_turn_after(before)).await?;
         }
+    }
+
+    /// Completes when it is to be looked again whether there is a turn.
+    pub(super) async fn id_turn_after(&self, before: Before) -> Result<(), SessionError> {
+        match before {
+            Before::Another => self.id_changed().await,
+            Before::Room => Arc::clone(&self.engine().tasks).room().await?,
+        }
+        Ok(())
     }
 
     /// Completes when none is under way.
@@ -82,7 +113,7 @@ impl Shared {
     }
 
     /// Completes when none is under way that issues an id.
-    pub(super) async fn id_changed(&self) {
+    async fn id_changed(&self) {
         self.until(|waiting| &waiting.id_settled, |state| !state.issuing_id).await;
     }
 }
