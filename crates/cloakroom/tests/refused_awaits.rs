@@ -199,6 +199,39 @@ async fn what_is_buffered_over_a_clear_of_its_own_request_is_stored() {
     assert_eq!(stored(&house, &id).await, Some(7));
 }
 
+/// `save` discards what it cannot store, and says so. Nobody is there to be told where its future was dropped, whether the answer was
+/// still on its way or there already.
+#[tokio::test]
+async fn c9_what_a_save_that_was_given_up_did_not_store_is_not_lost_in_silence() {
+    for (visitor, op) in [("known", Op::Commit), ("new", Op::Create)] {
+        for wait in [Duration::from_millis(1), Duration::from_millis(200)] {
+            let house =
+                House::new(SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(20)));
+            let known = house.newcomer().await;
+            // Not answered, and refused when asked again.
+            house.faults.at_op(op, 1, Fault::Hang);
+            house.faults.at_op(op, 2, Fault::Unavailable);
+            let answer = house.visit((visitor == "known").then_some(&*known), |s| async move {
+                s.set("n", 5)?;
+                let mut saving = std::pin::pin!(s.save());
+                assert!(tokio::time::timeout(Duration::ZERO, saving.as_mut()).await.is_err());
+                tokio::time::sleep(wait).await;
+                // And holds nobody up meanwhile.
+                if visitor == "new" { s.put("other", 1).await } else { Ok(()) }
+            });
+            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await.expect("it is held up");
+            assert_eq!(answer.status, StatusCode::OK, "{visitor}, {wait:?}");
+            assert_eq!(house.faults.injected().len(), 2);
+            let id = answer.id().unwrap_or(known);
+            assert_eq!(
+                stored(&house, &id).await,
+                Some(5),
+                "{visitor}, {wait:?}: told as stored, and discarded"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_was_discarded_meanwhile_does_not_come_back() {
     let house = House::new(SessionConfig::new());

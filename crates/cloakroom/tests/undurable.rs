@@ -55,6 +55,30 @@ async fn c8_an_awaited_write_is_told_to_be_made_and_is_made_once() {
     }
 }
 
+/// What was buffered before it is in it, or replaced by it, and is not stored once more.
+#[tokio::test]
+async fn c8_what_an_awaited_write_took_along_is_made_with_it() {
+    let house = House::new(SessionConfig::new());
+    house.faults.always(Some(Op::Create), Fault::Undurable);
+    let handle = house.arrive(&[]);
+    let session = handle.open().await.unwrap();
+    session.set("n", 5).unwrap();
+    undurable(session.put("n", 6).await);
+    let id = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+    assert_eq!(number(&house, &id).await, Some(6));
+
+    house.faults.always(Some(Op::Commit), Fault::Undurable);
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    session.get::<u32>("n").unwrap();
+    session.set("n", 7).unwrap();
+    undurable(session.lock().await.map(drop));
+    house.faults.heal();
+    house.visit(Some(&id), |s| async move { s.put("n", 8).await }).await;
+    assert_eq!(house.leave(&handle, StatusCode::OK).await.status, StatusCode::OK);
+    assert_eq!(number(&house, &id).await, Some(8));
+}
+
 #[tokio::test]
 async fn c9_a_buffered_write_that_may_be_undone_is_no_success() {
     let house = House::new(SessionConfig::new());

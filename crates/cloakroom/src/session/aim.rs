@@ -96,9 +96,9 @@ impl Shared {
     ) -> Detached<()> {
         let shared = Arc::clone(self);
         self.detached_id_change(turn, async move {
-            shared.start(payload).await?;
-            consumed.into_iter().for_each(|consumed| consumed.stored());
-            Ok(())
+            let started = shared.start(payload).await;
+            consumed.into_iter().for_each(|consumed| consumed.stored_if(&started));
+            started
         })
     }
 }

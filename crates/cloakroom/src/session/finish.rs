@@ -258,7 +258,13 @@ impl Shared {
     /// Commits what the streaming of the body changed.
     #[cfg(feature = "body")]
     pub(crate) async fn finish_body(self: Arc<Self>) -> Result<(), SessionError> {
-        let committed = self.commit_buffered(WriteKind::Buffered).await;
+        let committed = match self.has_changes() {
+            true => {
+                let take = |state: &mut State| (state.view.take_changes(), state.view.epoch());
+                self.commit_taken(WriteKind::Buffered, take).await
+            }
+            false => Ok(()),
+        };
         self.state.lock().phase = Phase::Over;
         committed
     }

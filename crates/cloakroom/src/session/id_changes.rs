@@ -43,6 +43,21 @@ impl UnderWay {
         Ok(Self::begin(shared, state, Some(room)))
     }
 
+    /// The id is issued, or none is. The next one may go on, and the response still waits.
+    pub(super) fn ends_turn(&mut self) {
+        if std::mem::take(&mut self.alone) {
+            self.shared.state.lock().issuing_id = false;
+            self.tell();
+        }
+    }
+
+    /// Who has not begun to wait by now sees it in the state.
+    fn tell(&self) {
+        if let Some(waiting) = self.shared.waiting.get() {
+            waiting.id_settled.notify_waiters();
+        }
+    }
+
     fn begin(shared: &Arc<Shared>, state: &mut State, room: Option<Room>) -> Self {
         let alone = room.is_some();
         state.id_changes += 1;
@@ -58,28 +73,37 @@ impl Drop for UnderWay {
         state.id_changes = state.id_changes.saturating_sub(1);
         state.issuing_id &= !self.alone;
         drop(state);
-        // Who has not begun to wait by now sees it in the state.
-        if let Some(waiting) = self.shared.waiting.get() {
-            waiting.id_settled.notify_waiters();
-        }
+        self.tell();
     }
 }
 
 impl Shared {
     /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the
     /// response waits for it. It is on the heap from the start, so that handlers stay small.
-    pub(super) fn detached_id_change<F>(self: &Arc<Self>, mut under_way: UnderWay, change: F) -> Detached<()>
+    pub(super) fn detached_id_change<F>(self: &Arc<Self>, under_way: UnderWay, change: F) -> Detached<()>
     where
         F: Future<Output = Result<(), SessionError>> + Send + 'static,
     {
-        let (tasks, room) = (&self.engine().tasks, under_way.room.take());
-        let change = async move {
+        self.detached_with(under_way, |under_way| async move {
             let _under_way = under_way;
             change.await
-        };
+        })
+    }
+
+    /// As [`detached_id_change`](Self::detached_id_change), for a change that has in hand for itself what says that it is under way.
+    pub(super) fn detached_with<T, F>(
+        self: &Arc<Self>,
+        mut under_way: UnderWay,
+        change: impl FnOnce(UnderWay) -> F,
+    ) -> Detached<T>
+    where
+        F: Future<Output = Result<T, SessionError>> + Send + 'static,
+    {
+        let room = under_way.room.take();
+        let change = change(under_way);
         match room {
-            Some(room) => tasks.detach_into(room, change),
-            None => tasks.detach(change),
+            Some(room) => self.engine().tasks.detach_into(room, change),
+            None => self.engine().tasks.detach(change),
         }
     }
 

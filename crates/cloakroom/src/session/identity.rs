@@ -144,9 +144,7 @@ impl Shared {
         let (changes, epoch) = (taken.changes(), taken.epoch());
         let Some(Target { known, proof, slide }) = target else {
             let started = self.start_as(changes.apply(&Payload::empty()), change).await;
-            if !matches!(&started, Err(error) if error.kind() != ErrorKind::Undurable) {
-                taken.stored();
-            }
+            taken.stored_if(&started);
             return started;
         };
         let moved = {

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::id_changes::UnderWay;
 use super::view::{Changes, Taken, View};
+use crate::error::{ErrorKind, SessionError};
 
 /// What was taken out of the buffer; it goes back there when this is dropped, unless it was [`stored`](InHand::stored).
 pub(super) struct InHand {
@@ -40,6 +42,38 @@ impl InHand {
     /// The store has them, or what replaces them.
     pub(super) fn stored(mut self) {
         self.stored = true;
+    }
+
+    /// As [`stored`](InHand::stored) where that is what came out. Made and not confirmed by replicas is made.
+    pub(super) fn stored_if(self, outcome: &Result<(), SessionError>) {
+        if !matches!(outcome, Err(error) if error.kind() != ErrorKind::Undurable) {
+            self.stored();
+        }
+    }
+
+    /// They are discarded, as whoever awaited the call is told.
+    fn discarded(self) {
+        self.stored();
+    }
+}
+
+/// A failed call that discards what it had in hand, on its way to whoever awaits it. Nothing is discarded that nobody is told of:
+/// where that one is gone it is buffered again, before the response is committed.
+pub(super) struct Untold {
+    error: SessionError,
+    // Dropped in this order.
+    in_hand: InHand,
+    _under_way: UnderWay,
+}
+
+impl Untold {
+    pub(super) fn new(error: SessionError, in_hand: InHand, under_way: UnderWay) -> Box<Self> {
+        Box::new(Untold { error, in_hand, _under_way: under_way })
+    }
+
+    pub(super) fn told(self) -> SessionError {
+        self.in_hand.discarded();
+        self.error
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::aim::{Aim, Target};
 use super::id_changes::UnderWay;
-use super::in_hand::InHand;
+use super::in_hand::{InHand, Untold};
 use super::shared::{Identity, State};
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use super::{Session, Shared};
@@ -165,9 +165,10 @@ impl Session {
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict), [`TooLarge`](ErrorKind::TooLarge), and what the store can fail with: what was
-    /// buffered is then discarded. Changes of a session that ended meanwhile are [`Gone`](ErrorKind::Gone).
+    /// buffered is then discarded. Changes of a session that ended meanwhile are [`Gone`](ErrorKind::Gone). A future that is dropped
+    /// before it is done discards nothing: what it did not store is what the request's commit stores.
     pub async fn save(&self) -> Result<(), SessionError> {
-        self.0.commit_buffered(WriteKind::Awaited).await
+        self.0.save().await
     }
 
     /// Discards what is buffered and reads the record again. One store call.
@@ -331,25 +332,47 @@ impl Shared {
         result.ok_or_else(|| SessionError::new(ErrorKind::Unknown))
     }
 
-    /// Commits what is buffered. In the caller while the store answers at once, detached from there on.
-    pub(super) async fn commit_buffered(self: &Arc<Self>, kind: WriteKind) -> Result<(), SessionError> {
+    /// Commits what is buffered, and discards what cannot be committed, of which the caller is told.
+    async fn save(self: &Arc<Self>) -> Result<(), SessionError> {
         if !self.state.lock().view.has_changes() {
             return Ok(());
         }
-        let mut taken = false;
-        let take = |state: &mut State| {
-            taken = true;
-            (state.view.take_changes(), state.view.epoch())
+        let saved = async {
+            let take =
+                |state: &mut State| (UnderWay::beside(self, state), InHand::all(self, &mut state.view));
+            let (aim, (beside, in_hand)) = self.aim(take).await?;
+            let (target, under_way) = aim.or_beside(beside);
+            let shared = Arc::clone(self);
+            let saving = self.detached_with(under_way, |mut under_way| async move {
+                let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
+                let kind = WriteKind::Awaited;
+                let saved = shared.commit_changes(target, changes, epoch, kind, false, None).await;
+                under_way.ends_turn();
+                Ok(match saved {
+                    Err(error) if error.kind() != ErrorKind::Undurable => {
+                        Err(Untold::new(error, in_hand, under_way))
+                    }
+                    durable => {
+                        in_hand.stored();
+                        Ok(durable)
+                    }
+                })
+            });
+            saving.await
         };
-        let committed = self.commit_taken(kind, take).await;
-        if !taken {
-            // It came to nothing before that: what is not stored is not readable.
-            self.state.lock().view.discard_changes();
+        match saved.await {
+            Ok(Ok(durable)) => durable,
+            Ok(Err(untold)) => Err(untold.told()),
+            Err(error) => {
+                // It came to nothing before that: what is not stored is not readable.
+                self.state.lock().view.discard_changes();
+                Err(error)
+            }
         }
-        committed
     }
 
-    /// Commits the changes that `take` finds, which were decided at the epoch that it names.
+    /// Commits the changes that `take` finds, which were decided at the epoch that it names. In the caller while the store answers
+    /// at once, detached from there on.
     pub(super) async fn commit_taken(
         self: &Arc<Self>,
         kind: WriteKind,
@@ -376,9 +399,10 @@ impl Shared {
         let shared = Arc::clone(self);
         self.detached_id_change(under_way, async move {
             let (changes, epoch) = (taken.changes(), taken.epoch());
-            shared.commit_changes(target, changes, epoch, WriteKind::Awaited, false, None).await?;
-            taken.stored();
-            Ok(())
+            let kind = WriteKind::Awaited;
+            let flushed = shared.commit_changes(target, changes, epoch, kind, false, None).await;
+            taken.stored_if(&flushed);
+            flushed
         })
         .await
     }
