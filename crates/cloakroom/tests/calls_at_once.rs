@@ -65,6 +65,44 @@ async fn c4_a_login_and_what_is_written_beside_it_are_one_new_session() {
     assert_eq!(house.manager.metrics().sessions_created, 1);
 }
 
+/// Whichever of the two the store sees first.
+#[tokio::test]
+async fn c4_what_is_written_beside_a_change_of_id_goes_along_with_the_session() {
+    let moment = Duration::from_millis(5);
+    for slow in [(Op::Rename, Fault::DelayAnswer(moment)), (Op::Commit, Fault::Delay(moment))] {
+        for login in [true, false] {
+            let house = House::new(SessionConfig::new());
+            let id = house.newcomer().await;
+            house.faults.always(Some(slow.0), slow.1.clone());
+            let handle = house.arrive(&[&id]);
+            let s = handle.open().await.unwrap();
+            s.set("both", 1).unwrap();
+            let change = async { if login { s.login("ada").await } else { s.regenerate().await } };
+            let (put, changed, sum) = tokio::join!(s.put("beside", 2), change, s.increment("n", 1));
+            changed.unwrap();
+            put.unwrap();
+            assert_eq!(sum.unwrap(), 2);
+            let told = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+            let now = stored(&house, &told).await;
+            let values = ["both", "beside", "n"].map(|key| now.get::<u32>(key).unwrap());
+            assert_eq!(values, [Some(1), Some(2), Some(2)], "{slow:?}, a login: {login}");
+        }
+    }
+}
+
+/// Ordered behind the change of id, it still rests on what was read before that.
+#[tokio::test]
+async fn c1_what_is_written_beside_a_change_of_id_overwrites_nothing_that_was_changed_since_it_was_read() {
+    let house = slow(Op::Rename);
+    let id = house.newcomer().await;
+    let s = house.arrive(&[&id]).open().await.unwrap();
+    let n: u32 = s.get("n").unwrap().unwrap();
+    house.visit(Some(&id), |s| async move { s.put("n", 10).await }).await;
+    let (login, put) = tokio::join!(s.login("ada"), s.put("n", n + 1));
+    login.unwrap();
+    assert_eq!(put.unwrap_err().kind(), ErrorKind::Conflict);
+}
+
 #[tokio::test]
 async fn c4_changes_of_id_at_the_same_time_follow_each_other() {
     let house = slow(Op::Rename);

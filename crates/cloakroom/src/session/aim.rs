@@ -87,6 +87,15 @@ impl Shared {
         })
     }
 
+    /// Where a write is to be made anew that was refused because the session is gone from where it was aimed at: under the id that
+    /// another call of this request gave it meanwhile, as if it had been asked for after that. `None`: the session is over.
+    pub(super) async fn aim_after(self: &Arc<Self>, missed: &Known) -> Result<Option<Target>, SessionError> {
+        self.id_changed().await;
+        let state = self.state.lock();
+        let moved = state.is_at(missed) && state.key() != Some(missed.key);
+        if moved { state.target(&self.engine().settings) } else { Ok(None) }
+    }
+
     /// Starts a session with this data, which an awaited write made of what it has in hand.
     pub(super) fn start_with(
         self: &Arc<Self>,

@@ -137,7 +137,7 @@ impl Shared {
     }
 
     /// Completes when none is under way that issues an id.
-    async fn id_changed(&self) {
+    pub(super) async fn id_changed(&self) {
         self.until(|waiting| &waiting.id_settled, |state| !state.issuing_id).await;
     }
 }

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,7 +17,6 @@ use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
 use crate::payload::Payload;
 use crate::record::Record;
-use crate::store::LeaseRef;
 
 impl Session {
     /// Sets `key`, buffered. Makes a session at the commit if there is none yet.
@@ -243,31 +241,49 @@ impl Shared {
         changes: Changes,
         consumed: Option<Box<InHand>>,
     ) -> Result<(), SessionError> {
-        let Target { known, proof, slide } = match aim {
+        let target = match aim {
             Aim::At(target) => target,
             Aim::Start(turn) => {
                 return self.start_with(turn, changes.apply(&Payload::empty()), consumed).await;
             }
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
-        let landed = self.commit_awaited(&known, proof, slide, merge).await?;
+        let (known, landed) = self.commit_awaited(target, merge).await?;
         let durable = self.landed(&known, landed, &changes);
         consumed.into_iter().for_each(|consumed| consumed.stored());
         durable
     }
 
-    /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else as any commit.
+    /// Commits an awaited write, and tells what it was aimed at in the end. Where another call of this request gives the session a
+    /// new id meanwhile, it is ordered behind that.
     async fn commit_awaited<F>(
-        &self,
-        known: &Known,
-        proof: Option<LeaseRef>,
-        slide: Option<Duration>,
+        self: &Arc<Self>,
+        mut target: Target,
         mut merge: F,
-    ) -> Result<Landed, SessionError>
+    ) -> Result<(Known, Landed), SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        loop {
+            match self.commit_at(&target, &mut merge).await {
+                Ok(landed) => return Ok((target.known, landed)),
+                Err(error) if error.kind() == ErrorKind::Gone => {
+                    // On the heap, because it hardly ever happens.
+                    target = Box::pin(self.aim_after(&target.known)).await?.ok_or(error)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else as any commit.
+    async fn commit_at<F>(&self, target: &Target, mut merge: F) -> Result<Landed, SessionError>
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
         let engine = self.engine();
+        let Target { known, proof, slide } = target;
+        let (proof, slide) = (*proof, *slide);
         self.state.lock().awaited = true;
         let mut first = None;
         if proof.is_none() {
@@ -316,14 +332,14 @@ impl Shared {
                 let payload = apply(&Payload::empty())?.apply(&Payload::empty());
                 self.start_with(turn, payload, consumed).await?;
             }
-            Aim::At(Target { known, proof, slide }) => {
+            Aim::At(target) => {
                 let merge = |record: &Record, rule| {
                     let changes = apply(&record.payload)?;
                     let merged = self.merged(&changes, record, record.epoch, rule);
                     written = changes;
                     merged
                 };
-                let landed = self.commit_awaited(&known, proof, slide, merge).await?;
+                let (known, landed) = self.commit_awaited(target, merge).await?;
                 let durable = self.landed(&known, landed, &written);
                 consumed.into_iter().for_each(|consumed| consumed.stored());
                 durable?;
