@@ -120,11 +120,17 @@ async fn c5_the_lease_that_a_login_took_is_not_handed_on_while_its_rename_is_on_
     guard.commit().await.expect("a login of an earlier holder landed under the lease of this one");
 }
 
-#[tokio::test]
-async fn c5_whoever_waited_gets_the_lock_with_what_the_one_before_stored() {
+/// A house whose store calls are noted.
+fn spied(config: SessionConfig) -> (SpyStore, House) {
     let clock = ManualClock::new();
     let spy = SpyStore::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()));
-    let house = House::over(Arc::new(spy.clone()), clock, SessionConfig::new());
+    let house = House::over(Arc::new(spy.clone()), clock, config);
+    (spy, house)
+}
+
+#[tokio::test]
+async fn c5_whoever_waited_gets_the_lock_with_what_the_one_before_stored() {
+    let (spy, house) = spied(SessionConfig::new());
     let id = house.newcomer().await;
     let first = house.arrive(&[&id]).open().await.unwrap();
     let second = house.arrive(&[&id]).open().await.unwrap();
@@ -140,6 +146,54 @@ async fn c5_whoever_waited_gets_the_lock_with_what_the_one_before_stored() {
     next.set("n", 3).unwrap();
     next.commit().await.unwrap();
     assert_eq!(spy.since(mark).ops(), [Op::Commit, Op::Commit], "one call for each holder");
+}
+
+#[tokio::test]
+async fn c5_whoever_waited_in_exclusive_mode_gets_the_session_with_what_the_one_before_stored() {
+    let (spy, house) = spied(SessionConfig::new().mode(Mode::Exclusive));
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]);
+    let session = first.open().await.unwrap();
+    let second = house.arrive(&[&id]);
+    let waits = tokio::spawn(async move { (second.open().await.unwrap(), second) });
+    house.waiters(1).await;
+
+    let mark = spy.mark();
+    session.set("n", 2).unwrap();
+    drop(session);
+    house.leave(&first, StatusCode::OK).await;
+    let (session, second) = waits.await.unwrap();
+    assert_eq!(session.get::<u32>("n").unwrap(), Some(2));
+    session.set("n", 3).unwrap();
+    drop(session);
+    house.leave(&second, StatusCode::OK).await;
+    assert_eq!(spy.since(mark).ops(), [Op::Commit, Op::Commit], "one call for each holder");
+}
+
+/// A task of the handler may write past the last commit. Whichever of the two comes last, the next one sees both.
+#[tokio::test]
+async fn c5_a_write_beside_the_last_commit_in_exclusive_mode_is_seen_by_the_next_holder() {
+    let house = Arc::new(House::new(SessionConfig::new().mode(Mode::Exclusive)));
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]);
+    let session = first.open().await.unwrap();
+    let second = house.arrive(&[&id]);
+    let waits = tokio::spawn(async move { second.open().await });
+    house.waiters(1).await;
+
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
+    session.set("n", 2).unwrap();
+    let leaves = tokio::spawn({
+        let house = Arc::clone(&house);
+        async move { house.leave(&first, StatusCode::OK).await }
+    });
+    gate.arrived().await;
+    session.put("beside", true).await.unwrap();
+    gate.open();
+    assert_eq!(leaves.await.unwrap().status, StatusCode::OK);
+    let next = waits.await.unwrap().unwrap();
+    assert_eq!((next.get::<u32>("n").unwrap(), next.has("beside")), (Some(2), true));
 }
 
 /// What was stored a moment ago may be over, and who begins to wait after that end must be told.

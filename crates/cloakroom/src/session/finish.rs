@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::aim::Target;
+use super::leased::Then;
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
 use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
-    Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
+    Effect, Engine, FirstCommit, FirstCreate, HeldLease, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };
 use crate::error::SessionError;
 use crate::ids::StoreKey;
@@ -294,7 +295,9 @@ impl Shared {
                 // A task of the handler may have ended the session, and with it what was buffered.
                 let Some(target) = self.target()? else { return Ok(()) };
                 let kind = WriteKind::Buffered;
-                return self.commit_changes(Some(target), &changes, epoch, kind, false, Some(first)).await;
+                return self
+                    .commit_changes(Some(target), &changes, epoch, kind, Then::KeepsIt, Some(first))
+                    .await;
             }
             Some(Begun { first: First::Create(first), .. }) => {
                 let mut known = self.engine().create_on(*first).await?;
@@ -304,15 +307,16 @@ impl Shared {
             }
             None => {}
         }
-        let (existed, changes, epoch, renew, release) = {
+        let (existed, changes, epoch, renew, then) = {
             let mut state = self.state.lock();
             let renew = state.phase == Phase::Handling && self.renewal_due(state.known());
-            let release = match &state.lease {
-                LeaseState::Mode(held) => held.releases_with_write(),
-                _ => false,
+            let then = match &state.lease {
+                LeaseState::Mode(held) if held.releases_with_write() => Then::GivesItBack,
+                LeaseState::Mode(_) => Then::LetsItGo,
+                _ => Then::KeepsIt,
             };
             let existed = state.known().is_some();
-            (existed, state.view.take_changes(), state.view.epoch(), renew, release)
+            (existed, state.view.take_changes(), state.view.epoch(), renew, then)
         };
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {
@@ -327,10 +331,12 @@ impl Shared {
         }
         let before = target.as_ref().map(|target| target.known.record.version);
         let kind = WriteKind::Buffered;
-        let committed = self.commit_changes(target, &changes, epoch, kind, release, None).await;
+        let committed = self.commit_changes(target, &changes, epoch, kind, then, None).await;
         let mut state = self.state.lock();
         let wrote = before != state_version(&state.identity);
-        if release && let LeaseState::Mode(held) = &mut state.lease {
+        if then == Then::GivesItBack
+            && let LeaseState::Mode(held) = &mut state.lease
+        {
             match &committed {
                 // Given back in the same step as the write, if there was one.
                 Ok(()) if wrote => held.nothing_to_release(),
@@ -348,7 +354,7 @@ impl Shared {
         let Some(Target { known, proof, slide }) = self.target()? else { return Ok(false) };
         let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
         let renamed = pin!(self.engine().rename(&known, proof, &IdChange::Renew, slide, merge));
-        let moved = match self.under_lease(proof, renamed).await {
+        let moved = match self.under_lease(proof, HeldLease::write_begins, renamed).await {
             Ok(moved) => moved,
             // A visitor who only reads need not suffer from a renewal that fails: the next request tries again.
             Err(error) if changes.is_empty() => {

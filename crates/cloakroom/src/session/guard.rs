@@ -234,10 +234,8 @@ impl LockGuard {
         match &landed {
             Ok(Landed::Unchanged) => self.finish(false),
             Ok(landed) => {
-                if let Landed::Stored { snapshot, at: None, undurable: None } = landed
-                    && let LeaseState::Guard(held) = &mut shared.state.lock().lease
-                {
-                    held.last_write_left(snapshot);
+                if let LeaseState::Guard(held) = &mut shared.state.lock().lease {
+                    held.last_write_landed(landed);
                 }
                 self.finish(release);
             }

@@ -7,18 +7,29 @@ use crate::engine::HeldLease;
 use crate::error::{ErrorKind, SessionError};
 use crate::store::LeaseRef;
 
+/// What a request does with its lease once a write under it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    KeepsIt,
+    /// In the same step as the write.
+    GivesItBack,
+    /// It was the last write: whoever waits gets the lease, and need not read what that stored.
+    LetsItGo,
+}
+
 impl Shared {
     /// A write that shows the lease of this request. Until its answer is there, the lease is not handed on: the write may
     /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes.
     ///
-    /// The write stays where the caller has it: taken by value it would be in this future twice.
+    /// `begins` is what is told to the lease before. The write stays where the caller has it: taken by value it would be in this future twice.
     pub(super) async fn under_lease<T>(
         &self,
         proof: Option<LeaseRef>,
+        begins: fn(&mut HeldLease),
         write: Pin<&mut (impl Future<Output = Result<T, SessionError>> + Send)>,
     ) -> Result<T, SessionError> {
         let Some(proof) = proof else { return write.await };
-        self.with_lease(proof, HeldLease::write_begins);
+        self.with_lease(proof, begins);
         let written = write.await;
         match &written {
             Err(error) if error.leaves_doubt() => {}
@@ -32,7 +43,7 @@ impl Shared {
     }
 
     /// Does something to the lease that was shown, if this request still holds it.
-    fn with_lease(&self, shown: LeaseRef, act: fn(&mut HeldLease)) {
+    pub(super) fn with_lease(&self, shown: LeaseRef, act: impl FnOnce(&mut HeldLease)) {
         let mut state = self.state.lock();
         if let Some(held) = state.lease.held_mut()
             && held.proof() == Some(shown)

@@ -9,10 +9,11 @@ use serde::de::DeserializeOwned;
 use super::aim::{Aim, Target};
 use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
+use super::leased::Then;
 use super::shared::{Identity, State};
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use super::{Session, Shared};
-use crate::engine::{FirstCommit, Known, Landed, Tried, Write, WriteKind};
+use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
 use crate::payload::Payload;
@@ -299,7 +300,7 @@ impl Shared {
         let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
         // On the heap, so that handlers stay small.
         let mut committed = Box::pin(engine.commit(write, first, merge));
-        self.under_lease(proof, committed.as_mut()).await
+        self.under_lease(proof, HeldLease::write_begins, committed.as_mut()).await
     }
 
     async fn update<T, F>(
@@ -362,7 +363,7 @@ impl Shared {
             let saving = self.detached_with(under_way, |mut under_way| async move {
                 let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
                 let kind = WriteKind::Awaited;
-                let saved = shared.commit_changes(target, changes, epoch, kind, false, None).await;
+                let saved = shared.commit_changes(target, changes, epoch, kind, Then::KeepsIt, None).await;
                 under_way.ends_turn();
                 Ok(match saved {
                     Err(error) if error.kind() != ErrorKind::Undurable => {
@@ -399,7 +400,7 @@ impl Shared {
         let (target, under_way) = aim.or_beside(beside);
         let shared = Arc::clone(self);
         self.detached_id_change(under_way, async move {
-            shared.commit_changes(target, &changes, epoch, kind, false, None).await
+            shared.commit_changes(target, &changes, epoch, kind, Then::KeepsIt, None).await
         })
         .await
     }
@@ -416,7 +417,7 @@ impl Shared {
         self.detached_id_change(under_way, async move {
             let (changes, epoch) = (taken.changes(), taken.epoch());
             let kind = WriteKind::Awaited;
-            let flushed = shared.commit_changes(target, changes, epoch, kind, false, None).await;
+            let flushed = shared.commit_changes(target, changes, epoch, kind, Then::KeepsIt, None).await;
             taken.stored_if(&flushed);
             flushed
         })
@@ -430,7 +431,7 @@ impl Shared {
         changes: &Changes,
         epoch: u32,
         kind: WriteKind,
-        release: bool,
+        then: Then,
         first: Option<FirstCommit>,
     ) -> Result<(), SessionError> {
         match target {
@@ -441,9 +442,17 @@ impl Shared {
             }
             Some(Target { known, proof, slide }) => {
                 let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
+                let release = then == Then::GivesItBack;
                 let write = Write { known: &known, lease: proof, release, kind, slide };
                 let committed = pin!(self.engine().commit(write, first, merge));
-                let landed = self.under_lease(proof, committed).await?;
+                let begins = match then {
+                    Then::LetsItGo => HeldLease::last_of_writes_begins,
+                    Then::KeepsIt | Then::GivesItBack => HeldLease::write_begins,
+                };
+                let landed = self.under_lease(proof, begins, committed).await?;
+                if let (Then::LetsItGo, Some(proof)) = (then, proof) {
+                    self.with_lease(proof, |held| held.last_write_landed(&landed));
+                }
                 self.landed(&known, landed, changes)
             }
         }

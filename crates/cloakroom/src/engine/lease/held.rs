@@ -7,10 +7,10 @@ use tokio::time::{MissedTickBehavior, interval_at};
 
 use super::{Baton, Lease, Left};
 use crate::clock::deadline_after;
-use crate::engine::{Effect, NoTimer, timer};
+use crate::engine::{Effect, Landed, NoTimer, timer};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::StoreKey;
-use crate::store::{LeaseRef, Renew, Renewed, Snapshot};
+use crate::store::{LeaseRef, Renew, Renewed};
 
 /// A lease held by this request. Dropping it gives it back, or on, without waiting.
 pub(crate) struct HeldLease {
@@ -65,6 +65,10 @@ impl HeldLease {
     pub(crate) fn write_begins(&mut self) {
         self.unresolved = self.unresolved.saturating_add(1);
         self.last_write = None;
+        // What was left was not the last.
+        if let Some(lease) = &mut self.lease {
+            lease.left = None;
+        }
     }
 
     /// Its answer is there.
@@ -78,9 +82,19 @@ impl HeldLease {
         self.last_write = (self.unresolved == 0).then(Instant::now);
     }
 
-    /// The last write was stored, and the lease is let go at once: whoever waited for it need not read what is stored.
-    pub(crate) fn last_write_left(&mut self, snapshot: &Snapshot) {
-        if let (Some(begun), Some(lease)) = (self.last_write.take(), &mut self.lease) {
+    /// As [`write_begins`](HeldLease::write_begins), for the last write.
+    pub(crate) fn last_of_writes_begins(&mut self) {
+        let alone = self.unresolved == 0;
+        self.write_begins();
+        self.last_write = alone.then(Instant::now);
+    }
+
+    /// What became of the last write, after which the lease is let go. Where it was stored, and no other one was under way since,
+    /// whoever waited for the lease need not read it.
+    pub(crate) fn last_write_landed(&mut self, landed: &Landed) {
+        if let (Landed::Stored { snapshot, at: None, undurable: None }, Some(begun), Some(lease)) =
+            (landed, self.last_write.take(), &mut self.lease)
+        {
             lease.left = Some(Left { snapshot: snapshot.clone(), begun });
         }
     }
