@@ -66,7 +66,8 @@ pub struct Limits {
     ///
     /// Only a store that is slow or away brings so many together. What is asked for beyond is not begun: it waits for room, as
     /// long as a call of the store may take, and is then [`Unavailable`](crate::ErrorKind::Unavailable). A due touch is left out,
-    /// and so is the rest of a commit whose client has gone. A lease is given back in any case.
+    /// and so is the rest of a commit whose client has gone. A lease is given back all the same, but it is not waited for whether
+    /// that happened: where it did not, the lease runs out by itself.
     pub background: usize,
 }
 

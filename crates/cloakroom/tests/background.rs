@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloakroom::{ErrorKind, Limits, OnObsoleteId, SessionConfig, SessionManager};
 use cloakroom_testing::{Fault, Op};
-use house::House;
+use house::{House, quiet};
 use http::StatusCode;
 use log::Log;
 
@@ -93,6 +93,28 @@ async fn c13_leases_are_not_taken_while_those_given_back_are_not_answered() {
     // They are given up after three tries, and the lease is to be had.
     tokio::time::sleep(Duration::from_secs(6)).await;
     house.faults.heal();
+    drop(session.lock().await.unwrap());
+}
+
+/// Many are held when the store falls silent.
+#[tokio::test(start_paused = true)]
+async fn c13_leases_given_back_do_not_pile_up_and_run_out_where_there_is_no_room() {
+    let house = House::new(bounded());
+    let ids = house.newcomers(MANY).await;
+    let before = alive();
+    let mut guards = Vec::new();
+    for id in &ids {
+        guards.push(house.arrive(&[id]).open().await.unwrap().lock().await.unwrap());
+    }
+    house.faults.always(Some(Op::Release), Fault::Hang);
+    drop(guards);
+    quiet().await;
+    assert!(alive() <= before + BOUND, "{} more tasks", alive() - before);
+    assert_eq!(house.manager.metrics().background_dropped, (MANY - BOUND) as u64);
+    house.manager.shutdown().await;
+    house.faults.heal();
+    house.pass(11);
+    let session = house.arrive(&[&ids[MANY - 1]]).open().await.unwrap();
     drop(session.lock().await.unwrap());
 }
 

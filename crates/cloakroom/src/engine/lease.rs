@@ -105,13 +105,17 @@ impl Lease {
     fn is_in_force(&self, length: Duration) -> bool {
         self.confirmed.lock().is_some_and(|at| at.elapsed() < length)
     }
+
+    fn stop_renewing(&mut self) {
+        if let Some(task) = self.renewing.take() {
+            task.abort();
+        }
+    }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(task) = &self.renewing {
-            task.abort();
-        }
+        self.stop_renewing();
     }
 }
 
@@ -298,8 +302,9 @@ impl Engine {
     }
 
     /// Releases a lease at the store, detached, and passes the baton on when that is done. An unanswered release is asked
-    /// again; unreleased, the lease runs out by itself.
-    fn release(self: &Arc<Self>, lease: Lease, baton: Option<Baton>) {
+    /// again, as long as there is room for that; unreleased, the lease runs out by itself.
+    fn release(self: &Arc<Self>, mut lease: Lease, baton: Option<Baton>) {
+        lease.stop_renewing();
         let request = Release { key: lease.key, owner: lease.owner };
         let runtime = Handle::try_current().ok().or_else(|| lease.runtime.clone());
         let after = (lease, baton);
@@ -314,6 +319,11 @@ impl Engine {
             return;
         };
         let engine = Arc::clone(self);
+        // It was asked for, and happens or does not.
+        if !self.tasks.has_room() {
+            self.tasks.left_out("the rest of giving a lease back");
+            return;
+        }
         self.tasks.spawn_on(&runtime, async move {
             let _after = after;
             let mut answer = engine.call(Effect::Writes, pending).await;

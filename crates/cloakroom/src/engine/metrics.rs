@@ -180,7 +180,7 @@ counters! {
     lost_records: "Records that vanished from the store before their deadline.",
     touches: "Idle deadlines that a read slid.",
     unavailable: "Store calls that failed or were not answered in time.",
-    background_dropped: "Touches, and commits whose clients had gone, that were left out because too much work was under way.",
+    background_dropped: "Touches, commits whose clients had gone, and releases that were not answered at once, that were left out because too much work was under way.",
     background_waits: "Calls that waited until less work was under way, or were refused for it.",
     purged: "Entries removed from the store because their time was past.",
 }

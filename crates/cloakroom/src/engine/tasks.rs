@@ -4,8 +4,8 @@
 //! them as requests come in that time. So they are bounded, each kind in its way: what nobody is told of is left out
 //! ([`Tasks::spawn_if_room`]); what somebody waits for is not begun before there is room ([`Tasks::detach`], and where others wait
 //! for it as well, [`Tasks::detach_into`]); a commit costs a
-//! request, and is given up only where its client has gone ([`Tasks::carry`]). A release is always begun ([`Tasks::spawn_on`]): it
-//! ends a lease, and leases are not taken without room.
+//! request, and is given up only where its client has gone ([`Tasks::carry`]). A release is always asked for, and given up where it
+//! is not answered at once: the lease runs out by itself.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -136,7 +136,7 @@ impl Tasks {
         }
     }
 
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.active.load(Ordering::Relaxed) < self.limit
     }
 
@@ -169,7 +169,7 @@ impl Tasks {
         }
     }
 
-    fn left_out(&self, what: &'static str) {
+    pub(crate) fn left_out(&self, what: &'static str) {
         self.metrics.background_dropped.one();
         if !self.told.swap(true, Ordering::Relaxed) {
             let limit = self.limit;
