@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Effect, Engine, Event, HeldLease, Known, NoLease, made, seal};
+use super::{Effect, Engine, HeldLease, Known, made};
 use crate::clock::deadline_after;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
@@ -428,60 +428,6 @@ impl Engine {
             *record = locked.snapshot.record;
             locked.held
         }))
-    }
-
-    /// Why an awaited call does not get the lease of the session as it knows it.
-    pub(crate) async fn without_lease(&self, why: NoLease, known: &Known) -> SessionError {
-        let told = match why {
-            NoLease::Ended(ending) => self.late(ending, WriteKind::Awaited),
-            NoLease::Missing => self.vanished(known.key, known, WriteKind::Awaited).await,
-        };
-        told.err().unwrap_or_else(|| SessionError::new(ErrorKind::Gone))
-    }
-
-    /// The successor, if the id this request came with was renewed and is still in its grace.
-    async fn grace(
-        &self,
-        known: &Known,
-        key: StoreKey,
-        at: &Option<(SessionId, StoreKey)>,
-    ) -> Result<Option<(SessionId, StoreKey, Snapshot)>, SessionError> {
-        let id = at.as_ref().map_or(&known.id, |(id, _)| id);
-        if id.store_key() != key {
-            return Ok(None);
-        }
-        match self.call(Effect::Reads, self.store.load(key)).await? {
-            Loaded::Alias { successor, sealed, snapshot } => {
-                Ok(seal::open(&self.settings.ids, id, &sealed, successor).map(|id| (id, successor, snapshot)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn late(&self, ending: Ending, kind: WriteKind) -> Result<Landed, SessionError> {
-        self.metrics.resurrections_prevented.one();
-        tracing::debug!(target: "cloakroom", ?ending, ?kind, "a write of a late request was not made");
-        match kind {
-            WriteKind::Awaited => Err(SessionError::new(ErrorKind::Gone)),
-            WriteKind::Buffered => Ok(Landed::Dropped),
-        }
-    }
-
-    /// No record and no marker: expired, or lost?
-    pub(crate) async fn vanished(
-        &self,
-        key: StoreKey,
-        known: &Known,
-        kind: WriteKind,
-    ) -> Result<Landed, SessionError> {
-        // Others may have slid the deadline since this request read it, never pulled it forward.
-        if self.call(Effect::Reads, self.store.now()).await? >= known.record.deadline() {
-            return self.late(Ending::Expired, kind);
-        }
-        self.metrics.lost_records.one();
-        self.events.emit(Event::Lost(key));
-        tracing::error!(target: "cloakroom", ?key, "a session vanished from the store before its deadline");
-        Err(SessionError::new(ErrorKind::Lost))
     }
 }
 

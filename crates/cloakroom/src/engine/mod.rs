@@ -6,6 +6,7 @@ mod create;
 mod ended;
 mod events;
 mod expiry;
+mod late;
 mod lease;
 mod metrics;
 mod obsolete;

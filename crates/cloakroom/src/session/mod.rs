@@ -17,6 +17,7 @@ mod own_lease;
 mod read_only;
 mod reading;
 mod shared;
+mod storing;
 mod value;
 mod view;
 mod writing;

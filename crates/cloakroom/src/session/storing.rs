@@ -1,0 +1,324 @@
+//! How awaited calls store: what they change, and what is buffered.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Shared;
+use super::aim::{Aim, Target};
+use super::id_changes::UnderWay;
+use super::in_hand::{InHand, Untold};
+use super::leased::Then;
+use super::shared::State;
+use super::view::{Changes, KeyConflict, MergeRule, Merged};
+use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
+use crate::error::{ErrorKind, SessionError};
+use crate::payload::Payload;
+use crate::record::Record;
+
+impl Shared {
+    /// A buffered `clear` touches every key: it is stored before an awaited write of one of them.
+    pub(super) async fn flush_clear(self: &Arc<Self>) -> Result<(), SessionError> {
+        let cleared = self.state.lock().view.is_cleared();
+        if cleared { self.flush().await } else { Ok(()) }
+    }
+
+    /// Stores changes of an awaited write, with which the buffered change of the same key is consumed.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        aim: Aim,
+        changes: Changes,
+        consumed: Option<Box<InHand>>,
+    ) -> Result<(), SessionError> {
+        let target = match aim {
+            Aim::At(target) => target,
+            Aim::Start(turn) => {
+                return self.start_with(turn, changes.apply(&Payload::empty()), consumed).await;
+            }
+        };
+        let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
+        let (known, landed) = self.commit_awaited(target, merge).await?;
+        let durable = self.landed(&known, landed, &changes);
+        consumed.into_iter().for_each(|consumed| consumed.stored());
+        durable
+    }
+
+    /// Commits an awaited write, and tells what it was aimed at in the end. Where another call of this request gives the session a
+    /// new id meanwhile, it is ordered behind that.
+    async fn commit_awaited<F>(
+        self: &Arc<Self>,
+        mut target: Target,
+        mut merge: F,
+    ) -> Result<(Known, Landed), SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        loop {
+            match self.commit_at(&target, &mut merge).await {
+                Ok(landed) => return Ok((target.known, landed)),
+                Err(error) if error.kind() == ErrorKind::Gone => {
+                    // On the heap, because it hardly ever happens.
+                    target = Box::pin(self.aim_after(&target.known)).await?.ok_or(error)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Commits an awaited write: in one step where nobody interferes and the store answers at once; else as any commit.
+    async fn commit_at<F>(&self, target: &Target, mut merge: F) -> Result<Landed, SessionError>
+    where
+        F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
+    {
+        let engine = self.engine();
+        let Target { known, proof, slide } = target;
+        let (proof, slide) = (*proof, *slide);
+        self.state.lock().awaited = true;
+        let mut first = None;
+        if proof.is_none() {
+            let merged = merge(&known.record, engine.merge_rule())?;
+            match engine.try_commit(known, WriteKind::Awaited, slide, merged)? {
+                Tried::Landed(landed, overwritten) => {
+                    engine.note_overwritten(overwritten);
+                    return Ok(landed);
+                }
+                Tried::Later(begun) => first = Some(begun),
+            }
+        }
+        let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
+        // On the heap, so that handlers stay small.
+        let mut committed = Box::pin(engine.commit(write, first, merge));
+        self.under_lease(proof, HeldLease::write_begins, committed.as_mut()).await
+    }
+
+    pub(super) async fn update<T, F>(
+        self: &Arc<Self>,
+        aim: Aim,
+        key: &str,
+        consumed: Option<Box<InHand>>,
+        mut f: F,
+    ) -> Result<T, SessionError>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: FnMut(Option<T>) -> T + Send,
+    {
+        let codec = self.engine().settings.codec;
+        let mut result: Option<T> = None;
+        let mut written = Changes::default();
+        let mut apply = |current: &Payload| -> Result<Changes, SessionError> {
+            let base = match consumed.as_ref().and_then(|consumed| consumed.changes().of(key)) {
+                None => current.get(key),
+                Some(change) if change.fits(current) => change.value.as_deref(),
+                Some(change) => return Err(self.engine().conflict(Some(change.conflict()))),
+            };
+            let value = f(base.map(|bytes| codec.decode(bytes)).transpose()?);
+            let changes = Changes::blind(key, Some(codec.encode(&value)?));
+            result = Some(value);
+            Ok(changes)
+        };
+        match aim {
+            Aim::Start(turn) => {
+                let payload = apply(&Payload::empty())?.apply(&Payload::empty());
+                self.start_with(turn, payload, consumed).await?;
+            }
+            Aim::At(target) => {
+                let merge = |record: &Record, rule| {
+                    let changes = apply(&record.payload)?;
+                    let merged = self.merged(&changes, record, record.epoch, rule);
+                    written = changes;
+                    merged
+                };
+                let (known, landed) = self.commit_awaited(target, merge).await?;
+                let durable = self.landed(&known, landed, &written);
+                consumed.into_iter().for_each(|consumed| consumed.stored());
+                durable?;
+            }
+        }
+        result.ok_or_else(|| SessionError::new(ErrorKind::Unknown))
+    }
+
+    /// Commits what is buffered, and discards what cannot be committed, of which the caller is told.
+    pub(super) async fn save(self: &Arc<Self>) -> Result<(), SessionError> {
+        if !self.state.lock().view.has_changes() {
+            return Ok(());
+        }
+        let saved = async {
+            let take =
+                |state: &mut State| (UnderWay::beside(self, state), InHand::all(self, &mut state.view));
+            let (aim, (beside, in_hand)) = self.aim(take).await?;
+            let (target, under_way) = aim.or_beside(beside);
+            let shared = Arc::clone(self);
+            let saving = self.detached_with(under_way, |mut under_way| async move {
+                let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
+                let kind = WriteKind::Awaited;
+                let saved = shared.commit_changes(target, changes, epoch, kind, Then::KeepsIt, None).await;
+                under_way.ends_turn();
+                Ok(match saved {
+                    Err(error) if error.kind() != ErrorKind::Undurable => {
+                        Err(Untold::new(error, in_hand, under_way))
+                    }
+                    durable => {
+                        in_hand.stored();
+                        Ok(durable)
+                    }
+                })
+            });
+            saving.await
+        };
+        match saved.await {
+            Ok(Ok(durable)) => durable,
+            Ok(Err(untold)) => Err(untold.told()),
+            Err(error) => {
+                // It came to nothing before that: what is not stored is not readable.
+                self.state.lock().view.discard_changes();
+                Err(error)
+            }
+        }
+    }
+
+    /// Commits the changes that `take` finds, which were decided at the epoch that it names. In the caller while the store answers
+    /// at once, detached from there on.
+    pub(super) async fn commit_taken(
+        self: &Arc<Self>,
+        kind: WriteKind,
+        take: impl FnOnce(&mut State) -> (Changes, u32),
+    ) -> Result<(), SessionError> {
+        let (aim, (beside, (changes, epoch))) =
+            self.aim(|state| (UnderWay::beside(self, state), take(state))).await?;
+        let (target, under_way) = aim.or_beside(beside);
+        let shared = Arc::clone(self);
+        self.detached_id_change(under_way, async move {
+            shared.commit_changes(target, &changes, epoch, kind, Then::KeepsIt, None).await
+        })
+        .await
+    }
+
+    /// Commits what is buffered, before an awaited call does what it was asked for; it stays buffered where that fails.
+    pub(super) async fn flush(self: &Arc<Self>) -> Result<(), SessionError> {
+        if !self.state.lock().view.has_changes() {
+            return Ok(());
+        }
+        let take = |state: &mut State| (UnderWay::beside(self, state), InHand::all(self, &mut state.view));
+        let (aim, (beside, taken)) = self.aim(take).await?;
+        let (target, under_way) = aim.or_beside(beside);
+        let shared = Arc::clone(self);
+        self.detached_id_change(under_way, async move {
+            let (changes, epoch) = (taken.changes(), taken.epoch());
+            let kind = WriteKind::Awaited;
+            let flushed = shared.commit_changes(target, changes, epoch, kind, Then::KeepsIt, None).await;
+            taken.stored_if(&flushed);
+            flushed
+        })
+        .await
+    }
+
+    /// Stores a set of changes in this session, or in one that they start.
+    pub(super) async fn commit_changes(
+        self: &Arc<Self>,
+        target: Option<Target>,
+        changes: &Changes,
+        epoch: u32,
+        kind: WriteKind,
+        then: Then,
+        first: Option<FirstCommit>,
+    ) -> Result<(), SessionError> {
+        match target {
+            None => {
+                let payload = changes.apply(&Payload::empty());
+                // Setting and removing again makes no session.
+                if payload.is_empty() { Ok(()) } else { Box::pin(self.start(payload)).await }
+            }
+            Some(Target { known, proof, slide }) => {
+                let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
+                let release = then == Then::GivesItBack;
+                let write = Write { known: &known, lease: proof, release, kind, slide };
+                let committed = pin!(self.engine().commit(write, first, merge));
+                let begins = match then {
+                    Then::LetsItGo => HeldLease::last_of_writes_begins,
+                    Then::KeepsIt | Then::GivesItBack => HeldLease::write_begins,
+                };
+                let landed = self.under_lease(proof, begins, committed).await?;
+                if let (Then::LetsItGo, Some(proof)) = (then, proof) {
+                    self.with_lease(proof, |held| held.last_write_landed(&landed));
+                }
+                self.landed(&known, landed, changes)
+            }
+        }
+    }
+
+    /// Starts a session with this data.
+    pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
+        self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
+        let mut known = self.engine().create(payload, None).await?;
+        let durable = known.take_doubt();
+        self.state.lock().started(known);
+        durable
+    }
+
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<(), SessionError> {
+        use crate::engine::Effect;
+        use crate::store::Loaded;
+        let Some(asked) = ({
+            let mut state = self.state.lock();
+            state.view.discard_changes();
+            state.known().cloned()
+        }) else {
+            return Ok(());
+        };
+        let engine = self.engine();
+        match engine.call(Effect::Reads, engine.store.load(asked.key)).await? {
+            Loaded::Live(snapshot) | Loaded::Alias { snapshot, .. } => {
+                self.state.lock().reloaded(&asked, snapshot);
+                Ok(())
+            }
+            Loaded::Ended(_) => Err(SessionError::new(ErrorKind::Gone)),
+            Loaded::Missing => engine.vanished(asked.key, &asked, WriteKind::Awaited).await.map(drop),
+        }
+    }
+
+    pub(super) fn merged(
+        &self,
+        changes: &Changes,
+        record: &Record,
+        epoch: u32,
+        rule: MergeRule,
+    ) -> Result<Merged, SessionError> {
+        // Where nothing is to be changed, nothing rests on what was cleared since.
+        let epoch = if changes.is_empty() { record.epoch } else { epoch };
+        changes
+            .merge(&record.payload, record.epoch, epoch, rule)
+            .map_err(|conflict| self.refused(conflict, rule))
+    }
+
+    /// Counts and logs a merge that is refused.
+    pub(super) fn refused(&self, conflict: KeyConflict, rule: MergeRule) -> SessionError {
+        let refused = self.engine().conflict(Some(conflict));
+        // Where the session moved, the same cookie run again would find nobody, and start another session over the
+        // one the visitor has by now.
+        if rule == MergeRule::CheckAll { refused } else { refused.worth_a_rerun() }
+    }
+
+    /// Takes what became of a write over that was aimed at this session. An error: it was made, and may yet be undone.
+    pub(super) fn landed(
+        &self,
+        aimed: &Known,
+        landed: Landed,
+        written: &Changes,
+    ) -> Result<(), SessionError> {
+        let mut state = self.state.lock();
+        match landed {
+            Landed::Stored { snapshot, at, undurable } => {
+                state.landed(aimed, at, snapshot, written);
+                if let Some(error) = undurable {
+                    return Err(SessionError::caused(ErrorKind::Undurable, error));
+                }
+            }
+            Landed::Unchanged => {}
+            Landed::Followed | Landed::Dropped if state.is_at(aimed) => state.become_nobody(),
+            Landed::Followed | Landed::Dropped => {}
+        }
+        Ok(())
+    }
+}
