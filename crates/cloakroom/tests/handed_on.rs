@@ -6,10 +6,13 @@ mod house;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{ErrorKind, Locking, MemoryStore, Mode, SessionConfig};
+use cloakroom::{
+    ErrorKind, LockGuard, Locking, MemoryStore, Mode, Session, SessionConfig, SessionError, SessionHandle,
+};
 use cloakroom_testing::{Fault, Gate, ManualClock, Op, SpyStore};
 use house::{House, quiet};
 use http::StatusCode;
+use tokio::task::JoinHandle;
 
 /// Two processes on one store.
 fn two(config: impl Fn() -> SessionConfig) -> (House, House) {
@@ -128,20 +131,43 @@ fn spied(config: SessionConfig) -> (SpyStore, House) {
     (spy, house)
 }
 
+/// Two requests with one session: the first has its lock, and the second waits for it.
+struct Locked {
+    id: String,
+    first: Session,
+    guard: LockGuard,
+    second: JoinHandle<Result<LockGuard, SessionError>>,
+}
+
+async fn locked(house: &House) -> Locked {
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]).open().await.unwrap();
+    let waits = house.arrive(&[&id]).open().await.unwrap();
+    let guard = first.lock().await.unwrap();
+    let second = tokio::spawn(async move { waits.lock().await });
+    house.waiters(1).await;
+    Locked { id, first, guard, second }
+}
+
+/// The same in exclusive mode.
+async fn opened(house: &House) -> (SessionHandle, Session, JoinHandle<(Session, SessionHandle)>) {
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]);
+    let session = first.open().await.unwrap();
+    let second = house.arrive(&[&id]);
+    let waits = tokio::spawn(async move { (second.open().await.unwrap(), second) });
+    house.waiters(1).await;
+    (first, session, waits)
+}
+
 #[tokio::test]
 async fn c5_whoever_waited_gets_the_lock_with_what_the_one_before_stored() {
     let (spy, house) = spied(SessionConfig::new());
-    let id = house.newcomer().await;
-    let first = house.arrive(&[&id]).open().await.unwrap();
-    let second = house.arrive(&[&id]).open().await.unwrap();
-    let mut guard = first.lock().await.unwrap();
-    let waits = tokio::spawn(async move { second.lock().await });
-    house.waiters(1).await;
-
+    let Locked { mut guard, second, .. } = locked(&house).await;
     let mark = spy.mark();
     guard.set("n", 2).unwrap();
     guard.commit().await.unwrap();
-    let mut next = waits.await.unwrap().unwrap();
+    let mut next = second.await.unwrap().unwrap();
     assert_eq!(next.get::<u32>("n").unwrap(), Some(2));
     next.set("n", 3).unwrap();
     next.commit().await.unwrap();
@@ -151,13 +177,7 @@ async fn c5_whoever_waited_gets_the_lock_with_what_the_one_before_stored() {
 #[tokio::test]
 async fn c5_whoever_waited_in_exclusive_mode_gets_the_session_with_what_the_one_before_stored() {
     let (spy, house) = spied(SessionConfig::new().mode(Mode::Exclusive));
-    let id = house.newcomer().await;
-    let first = house.arrive(&[&id]);
-    let session = first.open().await.unwrap();
-    let second = house.arrive(&[&id]);
-    let waits = tokio::spawn(async move { (second.open().await.unwrap(), second) });
-    house.waiters(1).await;
-
+    let (first, session, waits) = opened(&house).await;
     let mark = spy.mark();
     session.set("n", 2).unwrap();
     drop(session);
@@ -174,13 +194,7 @@ async fn c5_whoever_waited_in_exclusive_mode_gets_the_session_with_what_the_one_
 #[tokio::test]
 async fn c5_a_write_beside_the_last_commit_in_exclusive_mode_is_seen_by_the_next_holder() {
     let house = Arc::new(House::new(SessionConfig::new().mode(Mode::Exclusive)));
-    let id = house.newcomer().await;
-    let first = house.arrive(&[&id]);
-    let session = first.open().await.unwrap();
-    let second = house.arrive(&[&id]);
-    let waits = tokio::spawn(async move { second.open().await });
-    house.waiters(1).await;
-
+    let (first, session, waits) = opened(&house).await;
     let gate = Gate::new();
     house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
     session.set("n", 2).unwrap();
@@ -192,7 +206,7 @@ async fn c5_a_write_beside_the_last_commit_in_exclusive_mode_is_seen_by_the_next
     session.put("beside", true).await.unwrap();
     gate.open();
     assert_eq!(leaves.await.unwrap().status, StatusCode::OK);
-    let next = waits.await.unwrap().unwrap();
+    let (next, _) = waits.await.unwrap();
     assert_eq!((next.get::<u32>("n").unwrap(), next.has("beside")), (Some(2), true));
 }
 
@@ -200,15 +214,10 @@ async fn c5_a_write_beside_the_last_commit_in_exclusive_mode_is_seen_by_the_next
 #[tokio::test]
 async fn c5_whoever_came_when_it_was_stored_already_looks_for_itself() {
     let house = House::new(SessionConfig::new());
-    let id = house.newcomer().await;
-    let first = house.arrive(&[&id]).open().await.unwrap();
-    let second = house.arrive(&[&id]).open().await.unwrap();
+    // For somebody who waits the lease is kept, but that one goes away.
+    let Locked { id, mut guard, second: gives_up, .. } = locked(&house).await;
     let third = house.arrive(&[&id]).open().await.unwrap();
     let gate = Gate::new();
-    let mut guard = first.lock().await.unwrap();
-    // For somebody who waits the lease is kept, but that one goes away.
-    let gives_up = tokio::spawn(async move { second.lock().await });
-    house.waiters(1).await;
     guard.set("n", 2).unwrap();
     house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
     let commits = tokio::spawn(guard.commit());
@@ -229,13 +238,7 @@ async fn c5_whoever_came_when_it_was_stored_already_looks_for_itself() {
 #[tokio::test]
 async fn c5_a_write_beside_the_last_one_is_seen_by_the_next_holder() {
     let house = House::new(SessionConfig::new());
-    let id = house.newcomer().await;
-    let first = house.arrive(&[&id]).open().await.unwrap();
-    let second = house.arrive(&[&id]).open().await.unwrap();
-    let mut guard = first.lock().await.unwrap();
-    let waits = tokio::spawn(async move { second.lock().await });
-    house.waiters(1).await;
-
+    let Locked { first, mut guard, second, .. } = locked(&house).await;
     let gate = Gate::new();
     guard.set("n", 2).unwrap();
     house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
@@ -244,6 +247,6 @@ async fn c5_a_write_beside_the_last_one_is_seen_by_the_next_holder() {
     first.put("beside", true).await.unwrap();
     gate.open();
     commits.await.unwrap().unwrap();
-    let next = waits.await.unwrap().unwrap();
+    let next = second.await.unwrap().unwrap();
     assert_eq!((next.get::<u32>("n").unwrap(), next.has("beside")), (Some(2), true));
 }
