@@ -122,13 +122,13 @@ impl Shared {
                         (Some(now_so), _) => picture = now_so,
                     }
                     tries += 1;
-                    if deadline.is_past() {
-                        let why = "is asked for the same sessions by too many at once; nothing was done";
-                        return Err(error::unavailable(&self.place, why));
-                    }
                     if tries > EAGER {
                         let pause = rand::rng().random_range(0..200 * u64::from(tries.min(50)));
                         tokio::time::sleep(Duration::from_micros(pause)).await;
+                    }
+                    if deadline.is_past() {
+                        let why = "is asked for the same sessions by too many at once; nothing was done";
+                        return Err(error::unavailable(&self.place, why));
                     }
                     // The fresh picture shows what was known before; it may take more now.
                     picture.missing(&wanted)

@@ -1,6 +1,8 @@
 //! Users in a cluster, whose index is on another node than their sessions.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/restless.rs"]
+mod restless;
 mod support;
 
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
-use support::{Kind, Server, name_of, restless};
+use support::{Kind, Server, name_of};
 
 fn index_of(user: &UserId) -> String {
     name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:u")

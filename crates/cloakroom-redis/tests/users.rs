@@ -1,6 +1,8 @@
 //! Users with very many sessions, or very large ones: that is up to them, and nobody else is to suffer from it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "support/restless.rs"]
+mod restless;
 mod support;
 
 use std::collections::HashSet;
@@ -14,7 +16,7 @@ use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 use support::proxy::Proxy;
-use support::{Kind, Server, name_of, on_both, restless};
+use support::{Kind, Server, name_of, on_both};
 
 /// Fewer than a step is over, and more.
 const FEW: usize = 50;

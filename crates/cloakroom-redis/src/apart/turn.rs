@@ -57,13 +57,13 @@ impl Shared {
                 Value::BulkString(_) => {}
                 _ => return Err(error::strange(&self.place, Effect::Reads)),
             }
+            let jitter = rand::rng().random_range(0.5..1.0);
+            tokio::time::sleep(pause.mul_f64(jitter)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
             if deadline.is_past() {
                 let why = "has too many logins of one user at once; nothing was done";
                 return Err(error::unavailable(&self.place, why));
             }
-            let jitter = rand::rng().random_range(0.5..1.0);
-            tokio::time::sleep(pause.mul_f64(jitter)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -23,6 +23,8 @@ const READ: usize = 32 << 10;
 /// Answers that are handed out before those who have them get their turn. What they ask next is sent before the rest is looked at, so that
 /// the server is at work while this process is, and neither waits for all that the other one has to do.
 pub(super) const AT_A_TIME: usize = 32;
+/// Who has said nothing for so long, with a call too late, is silent: the connection is given up.
+const SILENCE: Duration = Duration::from_millis(50);
 /// A buffer that has grown beyond this is not kept.
 const KEPT: usize = 1 << 20;
 
@@ -68,7 +70,7 @@ struct Driver {
     /// In the order of their answers.
     under_way: VecDeque<Call>,
     tells_of_standstills: bool,
-    /// While anything is, and that is told: when the server last said something, or was first asked.
+    /// While anything is: when the server last said something, or was first asked.
     quiet_since: Option<Instant>,
     /// No deadline under way is before this one.
     earliest: Option<Instant>,
@@ -123,9 +125,7 @@ impl Driver {
         }
         std::mem::swap(&mut self.sending, &mut desk.bytes);
         self.earliest = expect(&mut self.under_way, &mut desk.calls).chain(self.earliest).min();
-        if self.tells_of_standstills {
-            self.quiet_since.get_or_insert_with(Instant::now);
-        }
+        self.quiet_since.get_or_insert_with(Instant::now);
         true
     }
 
@@ -134,6 +134,7 @@ impl Driver {
         let mut desk = self.desk.lock();
         desk.driver = Some(cx.waker().clone());
         self.earliest = expect(&mut self.under_way, &mut desk.calls).chain(self.earliest).min();
+        self.quiet_since.get_or_insert_with(Instant::now);
     }
 
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<RedisError> {
@@ -174,7 +175,7 @@ impl Driver {
         if let Some(since) = &mut self.quiet_since {
             let now = Instant::now();
             let quiet = now.saturating_duration_since(std::mem::replace(since, now));
-            if quiet > STILL {
+            if quiet > STILL && self.tells_of_standstills {
                 (self.on_news)(News::Awake);
             }
         }
@@ -210,7 +211,9 @@ impl Driver {
             }
             let now = Instant::now();
             let mut waiting = self.under_way.iter_mut().filter(|call| call.answer.is_some());
-            if waiting.any(|call| call.ends <= now) {
+            // Where the server does talk, it was asked too late, or for too much.
+            let quiet = self.quiet_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            if waiting.any(|call| call.ends <= now) && quiet >= SILENCE {
                 (self.on_news)(News::Silent);
             }
             self.earliest = None;

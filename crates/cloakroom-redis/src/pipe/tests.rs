@@ -168,6 +168,25 @@ async fn c9_a_subscription_is_answered_by_what_stands_behind_it_and_by_no_push()
 }
 
 #[tokio::test]
+async fn c9_a_server_that_answers_others_is_not_silent_because_one_was_asked_too_late() {
+    let mut at = connected(1 << 20);
+    let patient = at.ask("a", soon());
+    at.read(1).await;
+    let hasty = at.ask("b", Instant::now() + Duration::from_millis(3));
+    at.read(1).await;
+    // Before the hasty one is told, and again and again after that.
+    at.say("$1\r\nA\r\n").await;
+    assert_eq!(patient.await.unwrap(), Ok(string("A")));
+    assert_eq!(hasty.await.unwrap(), Err(Unanswered::Late));
+    at.say("$1\r\nB\r\n").await;
+    let next = at.ask("c", soon());
+    at.read(1).await;
+    at.say("$1\r\nC\r\n").await;
+    assert_eq!(next.await.unwrap(), Ok(string("C")));
+    assert!(at.news.lock().is_empty(), "{:?}", at.news.lock());
+}
+
+#[tokio::test]
 async fn c9_a_call_ends_with_its_deadline_and_a_late_answer_is_nobody_elses() {
     let mut at = connected(1 << 20);
     let patient = at.ask("a", soon());

@@ -4,7 +4,6 @@
 
 pub mod cluster;
 pub mod proxy;
-pub mod restless;
 pub mod sentinels;
 pub mod undisturbed;
 pub mod waiting;

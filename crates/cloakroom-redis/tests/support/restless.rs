@@ -1,4 +1,6 @@
 //! Sessions whose ids change all the time, and what a revocation or a logout makes of them.
+#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::{Duration, Instant};
 
