@@ -12,6 +12,7 @@ use cloakroom_redis::{RedisBuilder, RedisStore};
 use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
 use cloakroom_testing::{RecallStore, requests};
 use support::cluster::Cluster;
+use support::pace::Pace;
 use support::{Kind, Server, free_port};
 
 fn open(builder: &RedisBuilder) -> Arc<dyn Store> {
@@ -138,8 +139,9 @@ async fn a_node_that_is_away_is_refused_at_once_and_the_others_serve() {
     for (_, key) in &keys {
         let _ = store.load(*key).await;
     }
+    let pace = Pace::here();
     for (home, key) in &keys {
-        let began = Instant::now();
+        let began = pace.now();
         let loaded = store.load(*key).await;
         assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
         match home {
@@ -151,13 +153,13 @@ async fn a_node_that_is_away_is_refused_at_once_and_the_others_serve() {
     cluster.nodes[0].start_again();
     let began = Instant::now();
     while store.ping().await.is_err() {
-        assert!(began.elapsed() < Duration::from_secs(10), "it does not come back");
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not come back");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // The other nodes take a moment to believe in it.
     for (_, key) in &keys {
         while !matches!(store.load(*key).await, Ok(Loaded::Live(_))) {
-            assert!(began.elapsed() < Duration::from_secs(20), "its sessions do not come back");
+            assert!(began.elapsed() < Duration::from_secs(40), "its sessions do not come back");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -222,7 +224,7 @@ async fn the_permissions_in_the_manual_are_enough_in_a_cluster() {
     store.acquire(requests::acquire(key, 1)).await.unwrap();
     let waiting = tokio::spawn(store.released(key).unwrap());
     store.release(requests::release(key, 1)).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap().unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap().unwrap().unwrap();
     store.scan(cloakroom::store::ScanFrom { after: None, limit: 10 }).await.unwrap();
     store.stats().await.unwrap();
 }

@@ -4,13 +4,14 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::{Outcome, Session, SessionConfig, SessionHandle, SessionManager};
 use http::{HeaderMap, Request, StatusCode};
+use support::pace::Pace;
 use support::{Kind, Server};
 
-/// What `ended` promises, and what the read of the server that finds out may take.
+/// What `ended` promises, and what the read of the server that finds out may take, at the machine's pace.
 const PROMISED: Duration = Duration::from_millis(2_200);
 /// What a busy machine may take, once.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -45,7 +46,7 @@ impl Process {
 async fn told_within(kind: Kind, end: impl AsyncFn(&Process, &str)) {
     let server = Server::start(kind);
     let (here, there) = (Process::on(&server), Process::on(&server));
-    let mut took = Vec::new();
+    let (mut took, pace) = (Vec::new(), Pace::here());
     for nth in 0..TRIES {
         let id = here.visit("", async |s| s.login("ann").await.unwrap()).await.unwrap();
         let handle = here.request(&id);
@@ -56,7 +57,7 @@ async fn told_within(kind: Kind, end: impl AsyncFn(&Process, &str)) {
         let id = there.visit(&id, async |s| s.regenerate().await.unwrap()).await.unwrap();
         assert!(!ended.is_finished());
         end(&there, &id).await;
-        let began = Instant::now();
+        let began = pace.now();
         tokio::time::timeout(PATIENCE, ended).await.expect("never told").unwrap();
         took.push(began.elapsed());
         assert!(here.request(&id).open_existing().await.unwrap().is_none());

@@ -9,7 +9,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::StoreKey;
 use cloakroom::record::Record;
@@ -17,8 +17,9 @@ use cloakroom::store::{Acquired, Committed, LeaseOwner, LeaseRef, Loaded, Store,
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::history::{self, Recorder};
 use cloakroom_testing::requests;
-use counter::{SLACK, Settled, back, count, counter, live, new_counter, settled, soon, timed};
+use counter::{SLACK, Settled, Slowest, back, count, counter, live, new_counter, settled, soon};
 use support::Kind;
+use support::pace::Pace;
 use support::sentinels::Group;
 
 // A failover under load, and a checker that knows what one may lose.
@@ -78,7 +79,7 @@ type History = Recorder<Call, Answer>;
 /// Many who add to one counter and read it, asking again under the same operation id where an answer was lost, as the engine does.
 struct Load {
     stop: Arc<AtomicBool>,
-    slowest: Arc<AtomicU64>,
+    slowest: Arc<Slowest>,
     made: Arc<AtomicU64>,
     history: History,
     workers: Vec<tokio::task::JoinHandle<()>>,
@@ -88,7 +89,7 @@ impl Load {
     fn on(store: &RedisStore, key: StoreKey) -> Self {
         let load = Load {
             stop: Arc::default(),
-            slowest: Arc::default(),
+            slowest: Slowest::here(),
             made: Arc::default(),
             history: Recorder::new(),
             workers: Vec::new(),
@@ -127,7 +128,7 @@ impl Load {
         for worker in self.workers {
             worker.await.unwrap();
         }
-        let slowest = Duration::from_millis(self.slowest.load(Ordering::Relaxed));
+        let slowest = self.slowest.took();
         assert!(slowest < deadline + SLACK, "a call took {slowest:?}");
         let history = self.history.history();
         let mut sums: Vec<(u64, i64)> = history
@@ -155,9 +156,9 @@ impl Load {
     }
 }
 
-async fn read(store: &RedisStore, key: StoreKey, slowest: &AtomicU64, history: &History) -> bool {
+async fn read(store: &RedisStore, key: StoreKey, slowest: &Slowest, history: &History) -> bool {
     let pending = history.call(Call::Read);
-    match timed(slowest, store.load(key)).await {
+    match slowest.timed(store.load(key)).await {
         Ok(Loaded::Live(snapshot)) => {
             pending.answered(Answer::Sum(count(&snapshot.record)));
             true
@@ -171,8 +172,8 @@ async fn read(store: &RedisStore, key: StoreKey, slowest: &AtomicU64, history: &
     }
 }
 
-async fn increment(store: &RedisStore, key: StoreKey, slowest: &AtomicU64, history: &History) -> bool {
-    let mut record = match timed(slowest, store.load(key)).await {
+async fn increment(store: &RedisStore, key: StoreKey, slowest: &Slowest, history: &History) -> bool {
+    let mut record = match slowest.timed(store.load(key)).await {
         Ok(Loaded::Live(snapshot)) => snapshot.record,
         Ok(other) => panic!("{other:?}"),
         Err(error) => {
@@ -259,7 +260,8 @@ async fn c1_an_ordered_failover_is_followed_at_once(kind: Kind) {
     let old = group.primary();
     group.fail_over();
     group.wait_for_another_than(old.port());
-    let named = Instant::now();
+    let pace = Pace::here();
+    let named = pace.now();
     soon("the old primary is left", async || {
         old.forget_calls();
         let before = load.made();

@@ -6,8 +6,8 @@ mod counter;
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cloakroom::StoreKey;
 use cloakroom::record::Record;
@@ -17,7 +17,8 @@ use cloakroom::store::{
 };
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
-use counter::{SLACK, Settled, back, count, counter, live, new_counter, settled};
+use counter::{SLACK, Settled, Slowest, back, count, counter, live, new_counter, settled};
+use support::pace::Pace;
 use support::{Kind, Server};
 
 const WORKERS: usize = 8;
@@ -26,7 +27,7 @@ const REMEMBERED: u64 = 4;
 /// Many who count in one session, asking again under the same operation id where an answer was lost, as the engine does.
 struct Load {
     stop: Arc<AtomicBool>,
-    slowest: Arc<AtomicU64>,
+    slowest: Arc<Slowest>,
     workers: Vec<tokio::task::JoinHandle<Tally>>,
 }
 
@@ -52,7 +53,7 @@ impl Tally {
 
 impl Load {
     fn on(store: &RedisStore, key: StoreKey) -> Self {
-        let (stop, slowest) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, slowest) = (Arc::new(AtomicBool::new(false)), Slowest::here());
         let worker = |_| {
             let (store, stop, slowest) = (store.clone(), stop.clone(), slowest.clone());
             tokio::spawn(async move {
@@ -81,13 +82,13 @@ impl Load {
             all.untold += untold;
             all.refused += refused;
         }
-        (all, Duration::from_millis(self.slowest.load(Ordering::Relaxed)))
+        (all, self.slowest.took())
     }
 }
 
 /// One increment, to its end: an operation whose outcome is unknown is asked again until it is known whether it was made;
 /// `None` where that cannot be told.
-async fn increment(store: &RedisStore, key: StoreKey, slowest: &AtomicU64) -> Option<bool> {
+async fn increment(store: &RedisStore, key: StoreKey, slowest: &Slowest) -> Option<bool> {
     let mut record = match store.load(key).await {
         Ok(Loaded::Live(snapshot)) => snapshot.record,
         Ok(other) => panic!("the session is {other:?}"),
@@ -121,15 +122,11 @@ async fn scripts_are_flushed_under_load(kind: Kind) {
     let store = server.store();
     let key = new_counter(&store).await;
     let load = Load::on(&store, key);
-    let until = Instant::now() + Duration::from_secs(2);
-    let mut flushes = 0;
-    while Instant::now() < until {
+    for _ in 0..200 {
         server.raw("SCRIPT FLUSH");
-        flushes += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let (tally, _) = load.end().await;
-    assert!(flushes > 20, "{flushes} flushes");
     assert!(server.calls("eval") > 5, "the scripts were never sent again");
     tally.check(&*live(&store, key).await);
 }
@@ -154,12 +151,13 @@ async fn the_server_is_killed_and_started_again_under_load(kind: Kind) {
     let store = server.store();
     let key = new_counter(&store).await;
     let load = Load::on(&store, key);
+    let pace = Pace::here();
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(300)).await;
         server.kill();
         // Refused at once while it is away, once that is known.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let asked = Instant::now();
+        let asked = pace.now();
         let error = store.load(key).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
         assert!(asked.elapsed() < Duration::from_millis(500), "refused after {:?}", asked.elapsed());
@@ -178,21 +176,18 @@ async fn no_call_hangs_while_the_server_is_stopped(kind: Kind) {
     let store = server.builder().call_deadline(deadline).build().unwrap();
     let key = new_counter(&store).await;
     let load = Load::on(&store, key);
+    let pace = Pace::here();
     tokio::time::sleep(Duration::from_millis(300)).await;
     server.pause();
-    let paused = Instant::now();
     tokio::time::sleep(deadline + SLACK).await;
     // By now it is known to be silent.
-    let mut refused = 0;
-    while paused.elapsed() < Duration::from_secs(5) {
-        let asked = Instant::now();
+    for _ in 0..100 {
+        let asked = pace.now();
         let error = store.load(key).await.unwrap_err();
         assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
         assert!(asked.elapsed() < Duration::from_millis(500), "refused after {:?}", asked.elapsed());
-        refused += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert!(refused > 10, "{refused} calls refused");
     server.resume();
     let took = back(&store).await;
     assert!(took < Duration::from_secs(1), "back {took:?} after the server");

@@ -5,13 +5,14 @@
 mod counter;
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::NearCache;
 use cloakroom::store::{Acquired, Created, LeaseOwner, Loaded, Released, Store, StoreErrorKind};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 use counter::{back, count, counter, live, new_counter, soon};
+use support::pace::Pace;
 use support::sentinels::{Puppet, led_by};
 use support::undisturbed::undisturbed;
 use support::{Kind, Server};
@@ -44,8 +45,9 @@ async fn a_switch_is_followed_at_once_by_word_and_soon_without() {
     let sentinel = Puppet::naming("127.0.0.1", two.first.port());
     let store = led_by(&[&sentinel]).build().unwrap();
     let key = new_counter(&store).await;
+    let pace = Pace::here();
     sentinel.switch_to(two.second.port());
-    let began = Instant::now();
+    let began = pace.now();
     soon("the second is asked", async || store.load(key).await.is_ok_and(|at| at == Loaded::Missing)).await;
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     sentinel.name_quietly(two.first.port());
@@ -62,8 +64,9 @@ async fn what_waits_for_a_primary_that_went_silent_is_unknown_as_soon_as_it_is_l
     store.ping().await.unwrap();
     two.first.pause();
     let first = tokio::spawn(store.load(requests::key()));
+    let pace = Pace::here();
     tokio::time::sleep(deadline / 2).await;
-    let began = Instant::now();
+    let began = pace.now();
     let write = tokio::spawn(store.create(requests::create(requests::key(), counter(1))));
     assert_eq!(first.await.unwrap().unwrap_err().kind(), StoreErrorKind::Unavailable);
     sentinel.switch_to(two.second.port());

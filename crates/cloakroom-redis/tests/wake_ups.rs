@@ -3,19 +3,20 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::StoreKey;
 use cloakroom::store::{Acquired, Store, StoreFuture};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
+use support::pace::Pace;
 use support::proxy::Proxy;
 use support::{Kind, Server, name_of};
 
-/// Longer than a message takes, also on a busy machine.
+/// Longer than a message takes, at the machine's pace.
 const SOON: Duration = Duration::from_millis(500);
-/// So soon what nobody tells has been noticed.
+/// So soon what nobody tells has been noticed, at the machine's pace.
 const NOTICED: Duration = Duration::from_secs(15);
 
 /// One store that holds a lease, and another that waits for it.
@@ -52,7 +53,7 @@ impl Pair {
 
     /// Waits for the lease, which is given back and taken again: whether whoever waits was woken by that.
     async fn is_woken(&self) -> bool {
-        let began = Instant::now();
+        let began = Pace::here().now();
         loop {
             assert!(began.elapsed() < 2 * NOTICED, "it is not refused, or woken all the time");
             if !self.is_refused().await {
@@ -64,7 +65,7 @@ impl Pair {
                 continue;
             }
             self.holder.release(requests::release(self.key, 1)).await.unwrap();
-            let woken = tokio::time::timeout(SOON, &mut waiting).await.is_ok();
+            let woken = Pace::here().within(SOON, &mut waiting).await.is_some();
             waiting.abort();
             self.hold().await;
             return woken;
@@ -72,7 +73,7 @@ impl Pair {
     }
 
     async fn is_woken_in_the_end(&self) {
-        let began = Instant::now();
+        let began = Pace::here().now();
         while !self.is_woken().await {
             assert!(began.elapsed() < NOTICED, "it is never woken again");
         }
@@ -80,7 +81,7 @@ impl Pair {
 }
 
 async fn until(what: &str, is_so: impl Fn() -> bool) {
-    let began = Instant::now();
+    let began = Pace::here().now();
     while !is_so() {
         assert!(began.elapsed() < NOTICED, "it did not come to be that {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -113,7 +114,7 @@ async fn c5_a_release_between_a_refusal_and_the_wait_is_not_missed() {
         assert!(pair.is_refused().await);
         pair.holder.release(requests::release(pair.key, 1)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
-        tokio::time::timeout(SOON, pair.waits()).await.expect("it was told before").unwrap();
+        Pace::here().within(SOON, pair.waits()).await.expect("it was told before").unwrap();
         pair.hold().await;
     }
 }
@@ -129,7 +130,7 @@ async fn c5_a_waiter_whose_connection_is_lost_listens_on_the_next_one() {
     for _ in 0..5 {
         let woken = tokio::spawn(pair.waits());
         assert!(!server.raw("CLIENT KILL TYPE pubsub").starts_with(":0"));
-        tokio::time::timeout(SOON, woken).await.expect("it may have missed something").unwrap().unwrap();
+        Pace::here().within(SOON, woken).await.expect("it may have missed something").unwrap().unwrap();
         until("it listens again", || subscribed(&server)).await;
         assert!(pair.is_woken().await);
     }
@@ -204,16 +205,16 @@ async fn a_slot_goes_to_another_node(by_redirection: bool) {
     until("the waiter listens", || subscribed(&cluster.nodes[0])).await;
     cluster.wires[0].forget();
     // Its calls find that out by themselves; what listens does not.
-    let first = Instant::now();
+    let first = Pace::here().now();
     while by_redirection && pair.waiter.load(key).await.is_err() {
         assert!(first.elapsed() < NOTICED, "the node does not answer again");
     }
     cluster.move_slot(cluster.slot(&name_of(&key)), 0, 1, Duration::ZERO);
-    let began = Instant::now();
+    let began = Pace::here().now();
     while pair.waiter.load(key).await.is_err() {
         assert!(began.elapsed() < NOTICED, "the slot is not found");
     }
-    let known = Instant::now();
+    let known = Pace::here().now();
     until("it listens to the other node", || subscribed(&cluster.nodes[1])).await;
     assert!(
         known.elapsed() < 2 * SOON,
@@ -249,14 +250,14 @@ async fn another_node_takes_over(kind: Kind, takes_over: impl Fn(&Cluster)) {
     until("the replica has it", || cluster.nodes[0].offset() == cluster.nodes[3].offset()).await;
     takes_over(&cluster);
     until("the replica takes over", || cluster.is_primary(3)).await;
-    let began = Instant::now();
+    let began = Pace::here().now();
     while !subscribed(&cluster.nodes[3]) {
         // What requests do meanwhile.
         let _ = pair.waiter.load(pair.key).await;
         assert!(began.elapsed() < NOTICED, "it listens to the node of before");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    tokio::time::timeout(SOON, woken).await.expect("it may have missed something").unwrap().unwrap();
+    Pace::here().within(SOON, woken).await.expect("it may have missed something").unwrap().unwrap();
     assert!(pair.is_refused().await, "the lease came along");
     pair.is_woken_in_the_end().await;
 }

@@ -13,6 +13,8 @@ use cloakroom::store::{Commit, Committed, Created, Loaded, Store, StoreErrorKind
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
 
+use crate::support::pace::Pace;
+
 /// How much longer than its deadline a call may take on a busy machine.
 pub const SLACK: Duration = Duration::from_millis(1500);
 
@@ -38,14 +40,15 @@ pub async fn live(store: &dyn Store, key: StoreKey) -> Arc<Record> {
     }
 }
 
-/// Waits until the store answers again; how long that took.
+/// Waits until the store answers again; how long that took at the machine's pace.
 pub async fn back(store: &RedisStore) -> Duration {
-    let began = Instant::now();
+    let (began, pace) = (Instant::now(), Pace::here());
+    let asked = pace.now();
     while store.ping().await.is_err() {
         assert!(began.elapsed() < Duration::from_secs(30), "the store does not come back");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    began.elapsed()
+    asked.elapsed()
 }
 
 /// Waits until it is so.
@@ -57,12 +60,27 @@ pub async fn soon(what: &str, it: impl AsyncFn() -> bool) {
     }
 }
 
-/// The longest that one of several calls took, in milliseconds.
-pub async fn timed<A>(slowest: &AtomicU64, answer: impl Future<Output = A>) -> A {
-    let began = Instant::now();
-    let answer = answer.await;
-    slowest.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
-    answer
+/// The longest that one of several calls took, at the machine's pace.
+pub struct Slowest {
+    pace: Pace,
+    millis: AtomicU64,
+}
+
+impl Slowest {
+    pub fn here() -> Arc<Self> {
+        Arc::new(Slowest { pace: Pace::here(), millis: AtomicU64::new(0) })
+    }
+
+    pub async fn timed<A>(&self, answer: impl Future<Output = A>) -> A {
+        let began = self.pace.now();
+        let answer = answer.await;
+        self.millis.fetch_max(u64::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+        answer
+    }
+
+    pub fn took(&self) -> Duration {
+        Duration::from_millis(self.millis.load(Ordering::Relaxed))
+    }
 }
 
 /// What became of a commit.
@@ -73,10 +91,10 @@ pub struct Settled {
 }
 
 /// Commits, and asks again under the same operation id where an answer was lost, as the engine does. `None`: it was not made, for certain.
-pub async fn settled(store: &RedisStore, request: &Commit, slowest: &AtomicU64) -> Option<Settled> {
+pub async fn settled(store: &RedisStore, request: &Commit, slowest: &Slowest) -> Option<Settled> {
     let mut unknown = false;
     loop {
-        match timed(slowest, store.commit(request.clone())).await {
+        match slowest.timed(store.commit(request.clone())).await {
             Ok(answer) => return Some(Settled { answer, unknown }),
             Err(error) if error.kind() == StoreErrorKind::Unknown => unknown = true,
             // Not made this time; but an earlier try may have been.

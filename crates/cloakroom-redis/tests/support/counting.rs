@@ -1,16 +1,19 @@
-//! Counts up in a session of a cluster, and notes what was lost, how long nothing was answered, and what went wrong.
+//! Counts up in a session of a cluster, and notes what was lost, how long nothing was answered (at the machine's pace), and what went
+//! wrong.
 #![allow(dead_code, unreachable_pub, missing_docs)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom::StoreKey;
 use cloakroom::record::Record;
 use cloakroom::store::{Committed, Created, Loaded, Renamed, Store, StoreErrorKind};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
+
+use crate::support::pace::{Moment, Pace};
 
 pub fn number(record: &Record) -> u64 {
     let value = record.payload.get("n").unwrap_or_default();
@@ -30,7 +33,8 @@ pub struct Counter {
     pub gap: Duration,
     /// The longest that an answer to a commit took.
     pub slowest: Duration,
-    pub last: Instant,
+    last: Moment,
+    pace: Pace,
     pub errors: Vec<String>,
 }
 
@@ -38,6 +42,7 @@ impl Counter {
     pub async fn begin(store: &RedisStore, key: StoreKey) -> Self {
         let created = store.create(requests::create(key, requests::data(&[("n", b"0")]))).await.unwrap();
         let Created::Created { snapshot, .. } = created else { panic!("{created:?}") };
+        let pace = Pace::here();
         Counter {
             store: store.clone(),
             key,
@@ -47,7 +52,8 @@ impl Counter {
             losses: 0,
             gap: Duration::ZERO,
             slowest: Duration::ZERO,
-            last: Instant::now(),
+            last: pace.now(),
+            pace,
             errors: Vec::new(),
         }
     }
@@ -55,7 +61,7 @@ impl Counter {
     fn acknowledged(&mut self, record: Arc<Record>) {
         self.record = record;
         self.gap = self.gap.max(self.last.elapsed());
-        self.last = Instant::now();
+        self.last = self.pace.now();
     }
 
     pub async fn count(&mut self) {
@@ -64,8 +70,7 @@ impl Counter {
         let mut request = requests::commit(self.key, self.record.version, data);
         // As the engine's have it.
         request.base = Some(self.record.clone());
-        request.base = Some(self.record.clone());
-        let asked = Instant::now();
+        let asked = self.pace.now();
         loop {
             match self.store.commit(request.clone()).await {
                 Ok(Committed::Committed(snapshot)) => {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod cluster;
+pub mod pace;
 pub mod proxy;
 pub mod sentinels;
 pub mod undisturbed;
