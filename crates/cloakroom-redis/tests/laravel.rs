@@ -169,9 +169,9 @@ async fn c5_a_write_waits_for_laravels_lock_and_our_lock_is_the_same_one() {
     let service = Service::new();
     let lock = format!("laravel_database_laravel_cache_session:{ID}");
     service.laravel_writes(ID, r#"a:1:{s:1:"n";i:1;}"#);
+    let began = std::time::Instant::now();
     let taken = service.server.raw(&format!("SET {lock} abcdefgh12345678 PX 400 NX"));
     assert!(taken.starts_with("+OK"), "{taken}");
-    let began = std::time::Instant::now();
     let handle = service.request(ID);
     let session = handle.open().await.unwrap();
     assert_eq!(session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap(), 2);

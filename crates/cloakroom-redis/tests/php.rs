@@ -77,8 +77,8 @@ async fn c1_a_write_of_phps_in_between_is_noticed_by_its_bytes_and_both_survive(
 async fn c5_a_write_waits_for_phps_lock_and_leaves_none() {
     let service = Service::new();
     service.php_writes(ID, "n|i:1;");
-    service.php_locks(ID, 400);
     let began = std::time::Instant::now();
+    service.php_locks(ID, 400);
     let handle = service.request(ID);
     let session = opened(&handle).await;
     assert_eq!(session.update("n", |n: Option<i64>| n.unwrap_or(0) + 1).await.unwrap(), 2);
@@ -320,7 +320,7 @@ async fn one_request(service: &Service, id: &str) -> Option<String> {
 async fn until_free(service: &Service, id: &str) {
     let since = std::time::Instant::now();
     while service.exists(&format!("PHPREDIS_SESSION:{id}_LOCK")) {
-        assert!(since.elapsed() < Duration::from_secs(2), "a lock is left");
+        assert!(since.elapsed() < Duration::from_secs(7), "a lock is left");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -83,8 +83,8 @@ async fn p03_php_and_a_holder_here_exclude_each_other() {
         assert!(!php_locks("NX"));
         service.close(&handle).await.unwrap();
         // Given back when the response is ready; PHP has it, and we wait.
-        assert!(php_locks("NX"));
         let began = Instant::now();
+        assert!(php_locks("NX"));
         let handle = service.request(&id);
         opened(&handle).await.set("n", 3).unwrap();
         assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
@@ -138,7 +138,7 @@ async fn x07_a_session_that_php_began_is_kept_alive_by_reading_it_here() {
     service.close(&handle).await.unwrap();
     let began = Instant::now();
     while service.left(&service.key(ID)) < 1_400_000 {
-        assert!(began.elapsed() < Duration::from_secs(10), "it was not touched");
+        assert!(began.elapsed() < Duration::from_secs(20), "it was not touched");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(service.value(ID), "n|i:1;");
@@ -250,8 +250,8 @@ async fn x04_a_lock_is_ours_alone_or_amphps_where_it_has_one() {
     guard.commit().await.unwrap();
     assert!(!service.exists(&lock));
     // Theirs is waited for.
-    service.server.raw(&format!("SET {lock} c29tZWJvZHkgb2YgYW1w PX 400"));
     let began = Instant::now();
+    service.server.raw(&format!("SET {lock} c29tZWJvZHkgb2YgYW1w PX 400"));
     session.put("n", 3).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     assert!(Layout::uma().redis_mutex("").unwrap_err().to_string().contains("RedisMutex"));
@@ -285,7 +285,7 @@ async fn r06_a_key_of_resonance_that_never_expires_is_read_and_gets_an_expiry() 
     let expires = async || {
         let began = Instant::now();
         while !(80_000_000..=86_400_000).contains(&service.left(&service.key(&id))) {
-            assert!(began.elapsed() < Duration::from_secs(10), "{}", service.left(&service.key(&id)));
+            assert!(began.elapsed() < Duration::from_secs(20), "{}", service.left(&service.key(&id)));
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };

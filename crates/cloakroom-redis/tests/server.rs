@@ -113,7 +113,7 @@ async fn a_user_with_the_permissions_of_the_manual_may_do_everything() {
     let Acquired::Acquired { .. } = store.acquire(requests::acquire(key, 1)).await.unwrap() else { panic!() };
     let signal = store.released(key).unwrap();
     store.release(requests::release(key, 1)).await.unwrap();
-    tokio::time::timeout(Duration::from_secs(5), signal).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(20), signal).await.unwrap().unwrap();
     store.scan(cloakroom::store::ScanFrom { after: None, limit: 10 }).await.unwrap();
     store.stats().await.unwrap();
     assert_eq!(store.revoke(requests::revoke(&ann, RevokeWhich::All)).await.unwrap().count, 1);
@@ -363,11 +363,14 @@ async fn a_server_that_was_made_a_replica_is_asked_anew() {
     server.raw(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
     let before = connections(&server);
     let refused = || store.create(requests::create(requests::key(), requests::data(&[])));
+    let began = Instant::now();
     for _ in 0..5 {
         assert_eq!(refused().await.unwrap_err().kind(), StoreErrorKind::Unavailable);
     }
+    // One a second, and one for the connection of before.
+    let at_most = 2 + began.elapsed().as_secs();
     let made = connections(&server) - before - 1;
-    assert!((1..=2).contains(&made), "{made} connections for five writes that were refused");
+    assert!((1..=at_most).contains(&made), "{made} connections for five writes that were refused");
     server.raw("REPLICAOF NO ONE");
     works(&store).await;
 }
