@@ -23,7 +23,7 @@ pub fn page(begins: &str) -> String {
 /// For a busy machine, on which PHP may keep a session for long.
 pub fn patient(config: SessionConfig, locking: Locking) -> SessionConfig {
     let config = config.locking(Locking { wait: Duration::from_secs(30), ..locking });
-    config.deadlines(Duration::from_secs(30), Duration::from_secs(2))
+    config.deadlines(Duration::from_secs(30), Duration::from_secs(20))
 }
 
 /// PHP and a service of ours.
