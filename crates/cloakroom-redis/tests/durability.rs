@@ -169,6 +169,11 @@ async fn sent_late(kind: Kind) {
 
 /// No more wait at once than there are connections for it; who gets none is refused, for certain.
 async fn c13_many_writes_that_wait_keep_to_their_connections(kind: Kind) {
+    // As much time is left for their answers.
+    undisturbed(Duration::from_millis(40), move || many_wait(kind)).await;
+}
+
+async fn many_wait(kind: Kind) {
     let group = Group::unattended(kind);
     let builder = group.servers[0].builder().durability(two().within(Duration::from_secs(5)));
     let store = builder.call_deadline(Duration::from_secs(2)).build().unwrap();
