@@ -1,8 +1,11 @@
 //! The process: what it refuses, how it ends, what survives it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use crate::harness::phps_layout::PhpsLayout;
 use crate::harness::probe::{command, refused};
-use crate::harness::{Place, Visitor, across_processes, everywhere, in_parallel, run, sleep_ms};
+use crate::harness::{Place, Visitor, across_processes, everywhere, in_parallel, run, sleep_ms, until};
 
 everywhere! { it_stops_cleanly_when_asked_to }
 
@@ -16,7 +19,7 @@ async fn it_stops_cleanly_when_asked_to(place: Place) {
     let mut probe = place.start(&[]);
     let visitor = probe.visitor_with_session().await;
     // A request that is under way is answered.
-    let slow = visitor.start("/slow-put/k/1?ms=150").await;
+    let slow = visitor.start("/slow-put/k/1?ms=600").await;
     let slow = tokio::spawn(slow.response());
     sleep_ms(20).await;
     let status = tokio::task::spawn_blocking(move || (probe.terminate(), probe)).await.unwrap();
@@ -48,20 +51,25 @@ async fn c8_what_was_acknowledged_survives_kill_9(place: Place) {
     for round in 0..rounds {
         let address = probe.address;
         let visitor = Visitor::presenting(address, &cookie);
-        let writers = tokio::spawn(in_parallel(8, 8, move |_| {
-            let visitor = visitor.stolen();
-            async move {
-                let mut highest = 0;
-                // Until the process is gone in the middle of something.
-                while let Some(response) = visitor.try_get("/incr/n").await {
-                    highest = highest.max(response.number());
+        let highest = Arc::new(AtomicI64::new(acknowledged));
+        let writers = tokio::spawn(in_parallel(8, 8, {
+            let highest = highest.clone();
+            move |_| {
+                let (visitor, highest) = (visitor.stolen(), highest.clone());
+                async move {
+                    // Until the process is gone in the middle of something.
+                    while let Some(response) = visitor.try_get("/incr/n").await {
+                        highest.fetch_max(response.number(), Ordering::SeqCst);
+                    }
                 }
-                highest
             }
         }));
         sleep_ms(40 + 17 * (round % 7)).await;
+        // Something is under way, however slow the machine is.
+        until("something is acknowledged", async || highest.load(Ordering::SeqCst) > acknowledged).await;
         probe.kill();
-        acknowledged = writers.await.unwrap().into_iter().max().unwrap().max(acknowledged);
+        writers.await.unwrap();
+        acknowledged = highest.load(Ordering::SeqCst);
         probe = probe.start_again(&flags);
         let visitor = Visitor::presenting(probe.address, &cookie);
         let stored = visitor.get("/get/n").await.number();

@@ -17,7 +17,7 @@ pub mod visitor;
 
 pub use client::{InFlight, Request};
 pub use disk::Disk;
-pub use pace::{Since, given_time, seconds};
+pub use pace::{Since, assert_wait, given_time, seconds, takes_less_than, time, until};
 pub use probe::{Place, Probe};
 pub use response::{Response, SetCookie};
 pub use visitor::Visitor;
@@ -286,6 +286,11 @@ pub fn turn() -> usize {
     TURN.try_with(|turn| *turn).unwrap_or_default()
 }
 
+/// As one of several requests in parallel, this one.
+pub fn as_turn<F: Future>(turn: usize, asked: F) -> impl Future<Output = F::Output> {
+    TURN.scope(turn, asked)
+}
+
 /// Asks `make(0)`, `make(1)`, … `times` times, at most `at_once` of them at the same time; the answers in no order. Where there are two
 /// processes, each is asked every second one.
 pub async fn in_parallel<F, T>(times: usize, at_once: usize, make: impl Fn(usize) -> F) -> Vec<T>
@@ -298,7 +303,7 @@ where
     for i in 0..times {
         let room = Arc::clone(&room);
         let answer = make(i);
-        asked.spawn(TURN.scope(i, async move {
+        asked.spawn(as_turn(i, async move {
             let _turn = room.acquire().await.unwrap();
             answer.await
         }));

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 /// What was asked came too late to show anything.
 pub struct TooLate {
     asked: Duration,
@@ -19,8 +21,13 @@ impl Since {
 
     /// All that was asked since then was asked, and answered, while it lasted for certain: it is there for so many milliseconds.
     pub fn within(self, ms: u64) -> Result<(), TooLate> {
-        let (asked, within) = (self.0.elapsed(), Duration::from_millis(ms));
-        if asked < within { Ok(()) } else { Err(TooLate { asked, within }) }
+        let too_late = self.too_late(ms);
+        if too_late.asked < too_late.within { Ok(()) } else { Err(too_late) }
+    }
+
+    /// It can be told by something else that the machine was too late.
+    pub fn too_late(self, ms: u64) -> TooLate {
+        TooLate { asked: self.0.elapsed(), within: Duration::from_millis(ms) }
     }
 
     pub fn seconds(self) -> f64 {
@@ -43,10 +50,47 @@ pub async fn given_time(ms: u64, case: impl AsyncFn(u64) -> Result<(), TooLate>)
             Err(TooLate { asked, within }) => late.push(format!("{asked:?} where there were {within:?}")),
         }
     }
-    panic!("the machine is too slow for this: {late:?}");
+    panic!("too late, however much time there was: {late:?}");
+}
+
+/// Waits until this is so, as long as a busy machine may take for what is merely waited for.
+pub async fn until(what: &str, so: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !so().await {
+        assert!(began.elapsed() < Duration::from_secs(30), "it does not come to be that {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 /// Milliseconds as the probe's options take them.
 pub fn seconds(ms: u64) -> String {
     format!("{}.{:03}", ms / 1_000, ms % 1_000)
+}
+
+/// Something takes no longer than that, and where it did for once, which a busy machine may be the reason of: more often than not.
+pub async fn takes_less_than(limit: Duration, what: &str, mut once: impl AsyncFnMut() -> Duration) {
+    let mut took = Vec::new();
+    while took.len() < 9 {
+        took.push(once().await);
+        let in_time = took.iter().filter(|took| **took < limit).count();
+        if 2 * in_time > took.len() {
+            return;
+        }
+    }
+    panic!("{what}: took {took:?}, where it may take {limit:?}");
+}
+
+/// How long this takes.
+pub async fn time<T>(what: impl Future<Output = T>) -> Duration {
+    let began = Instant::now();
+    what.await;
+    began.elapsed()
+}
+
+/// These are still waited for a while after they were asked for.
+pub async fn assert_wait<T>(asked: &[(&str, JoinHandle<T>)]) {
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    for (what, asked) in asked {
+        assert!(!asked.is_finished(), "{what} did not wait");
+    }
 }
