@@ -36,7 +36,7 @@ async fn c9_sessions_outlive_their_primary(place: Place, kind: Kind) {
     let elsewhere = crate::harness::Visitor::presenting(beside.address, &visitor.cookie().unwrap());
     let began = Instant::now();
     while elsewhere.get("/get/seed").await.status != 200 {
-        assert!(began.elapsed() < Duration::from_secs(2), "the other process is left behind");
+        assert!(began.elapsed() < Duration::from_secs(20), "the other process is left behind");
         sleep_ms(10).await;
     }
     assert_eq!(elsewhere.get("/incr/n").await.number(), 1);

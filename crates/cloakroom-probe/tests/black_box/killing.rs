@@ -337,7 +337,7 @@ async fn is_alive(address: SocketAddr, cookie: &str) -> bool {
 
 /// What is stored. "Unavailable" is no answer to that: a busy machine may say so, and is asked again.
 async fn told(address: SocketAddr, cookie: &str, path: &str) -> Value {
-    for _ in 0..50 {
+    for _ in 0..1_500 {
         let response = Visitor::presenting(address, cookie).get(path).await;
         if response.status != 503 {
             return response.json();
