@@ -14,16 +14,9 @@ use house::{House, quiet};
 use http::StatusCode;
 use tokio::task::JoinHandle;
 
-/// Two processes on one store.
-fn two(config: impl Fn() -> SessionConfig) -> (House, House) {
-    let clock = ManualClock::new();
-    let store = Arc::new(MemoryStore::builder().clock(clock.clone()).build());
-    (House::over(store.clone(), clock.clone(), config()), House::over(store, clock, config()))
-}
-
 #[tokio::test]
 async fn c5_a_lease_that_was_asked_for_and_not_granted_is_not_handed_on() {
-    let (other, house) = two(SessionConfig::new);
+    let (other, house) = House::two(SessionConfig::new);
     let id = other.newcomer().await;
     let holder = other.arrive(&[&id]).open().await.unwrap();
     let guard = holder.lock().await.unwrap();
@@ -79,7 +72,7 @@ async fn let_in_beside_the_holder(other: &House, house: &House, meanwhile: impl 
 
 #[tokio::test]
 async fn c5_a_lease_that_a_write_showed_to_be_lost_is_not_handed_on() {
-    let (other, house) = two(|| SessionConfig::new().mode(Mode::Exclusive));
+    let (other, house) = House::two(|| SessionConfig::new().mode(Mode::Exclusive));
     // Only the store's clock says that it ran out: the first that writes learns of it, and nobody behind it is let in.
     assert_eq!(let_in_beside_the_holder(&other, &house, || house.pass(11)).await, 1);
 }
@@ -88,7 +81,7 @@ async fn c5_a_lease_that_a_write_showed_to_be_lost_is_not_handed_on() {
 async fn c5_nor_is_one_that_ran_out_while_the_process_stood_still() {
     const LEASE: Duration = Duration::from_millis(60);
     let locking = || Locking { lease: LEASE, ..Locking::default() };
-    let (other, house) = two(|| SessionConfig::new().mode(Mode::Exclusive).locking(locking()));
+    let (other, house) = House::two(|| SessionConfig::new().mode(Mode::Exclusive).locking(locking()));
     house.faults.always(Some(Op::Renew), Fault::Unavailable);
     let stands_still = || {
         house.pass(1);

@@ -318,7 +318,7 @@ impl Engine {
                 Committed::LeaseLost => {
                     self.metrics.leases_lost.one();
                     if let Some(held) = &mut own {
-                        held.nothing_to_release();
+                        held.lose();
                     }
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }

@@ -152,7 +152,7 @@ impl Engine {
                 Renamed::LeaseLost => {
                     self.metrics.leases_lost.one();
                     if let Some(held) = &mut own {
-                        held.nothing_to_release();
+                        held.lose();
                     }
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }

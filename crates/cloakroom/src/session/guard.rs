@@ -10,7 +10,7 @@ use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::shared::Phase;
 use super::view::{Changes, View};
 use super::{Session, Shared};
-use crate::engine::{Known, Landed, Write, WriteKind};
+use crate::engine::{HeldLease, Known, Landed, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::StoreKey;
 use crate::key::{KeyOf, is_reserved};
@@ -55,7 +55,9 @@ impl Session {
     ///
     /// # Errors
     /// [`LockTimeout`](ErrorKind::LockTimeout), [`Gone`](ErrorKind::Gone) when the session ended meanwhile and
-    /// [`Lost`](ErrorKind::Lost) when it vanished, [`AlreadyLocked`](ErrorKind::AlreadyLocked), [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the
+    /// [`Lost`](ErrorKind::Lost) when it vanished, [`AlreadyLocked`](ErrorKind::AlreadyLocked),
+    /// [`LeaseLost`](ErrorKind::LeaseLost) when exclusive mode lost the lock and something is buffered, which was decided
+    /// under it ([`reload`](Session::reload) discards that), [`Conflict`](ErrorKind::Conflict) of what was buffered, and what the
     /// store can fail with.
     pub async fn lock(&self) -> Result<LockGuard, SessionError> {
         let shared = &self.0;
@@ -108,7 +110,7 @@ enum Begun {
 
 impl Shared {
     fn begin_lock(self: &Arc<Self>) -> Result<Begun, SessionError> {
-        // Of a session that has ended; passed on when the state is not locked any more.
+        // Lost, or of a session that has ended; passed on when the state is not locked any more.
         let _over;
         let mut state = self.state.lock();
         state.check_writable()?;
@@ -120,11 +122,17 @@ impl Shared {
             | LeaseState::GuardOnly
             | LeaseState::GuardInMode(_) => return Err(SessionError::new(ErrorKind::AlreadyLocked)),
         }
+        if state.lease.held().is_some_and(HeldLease::is_lost) && state.view.has_changes() {
+            // Decided under the lease that was lost, they must not be stored under another one.
+            return Err(SessionError::new(ErrorKind::LeaseLost));
+        }
         state.awaited = true;
         let lease = state.take_mode_lease();
         match (state.known().cloned(), lease) {
-            (Some(_), Some(held)) => state.lease = LeaseState::GuardInMode(held),
-            (Some(known), None) => {
+            (Some(_), Some(held)) if held.is_in_force() => state.lease = LeaseState::GuardInMode(held),
+            // Exclusive mode's is lost, or of a session that has ended: it protects nothing of this one.
+            (Some(known), lease) => {
+                _over = lease;
                 return Ok(Begun::Asked(Asking::begin(self, &mut state, AskedBy::Lock, known.key), known));
             }
             (None, lease) => {
@@ -213,6 +221,10 @@ impl LockGuard {
     async fn commit_now(mut self, target: Target, changes: Changes) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.shared);
         let Target { known, proof, slide } = target;
+        if self.over.is_some() && proof.is_none() {
+            // What was decided under a lease is not written without one.
+            return Err(SessionError::new(ErrorKind::LeaseLost));
+        }
         let release = match &mut shared.state.lock().lease {
             LeaseState::Guard(held) => {
                 held.last_write_begins();
@@ -244,7 +256,8 @@ impl LockGuard {
                 if let Some(held) = state.lease.held_mut() {
                     match error.kind() {
                         _ if error.leaves_doubt() => held.mark_unresolved(),
-                        ErrorKind::LeaseLost | ErrorKind::Gone | ErrorKind::Lost => held.nothing_to_release(),
+                        ErrorKind::LeaseLost => held.lose(),
+                        ErrorKind::Gone | ErrorKind::Lost => held.nothing_to_release(),
                         _ => {}
                     }
                 }
@@ -267,14 +280,20 @@ impl LockGuard {
     /// # Errors
     /// [`LeaseLost`](ErrorKind::LeaseLost) when it is not, [`Unavailable`](ErrorKind::Unavailable).
     pub async fn extend(&self) -> Result<(), SessionError> {
-        let request = {
+        let (proof, request) = {
             let state = self.shared.state.lock();
             match state.lease.held() {
-                Some(held) => held.extension(),
+                Some(held) => (held.proof(), held.extension()?),
                 None => return Ok(()),
             }
         };
-        self.shared.engine().extend(request?).await
+        let extended = self.shared.engine().extend(request).await;
+        if let (Some(proof), Err(error)) = (proof, &extended)
+            && error.kind() == ErrorKind::LeaseLost
+        {
+            self.shared.with_lease(proof, HeldLease::lose);
+        }
+        extended
     }
 
     fn finish(&mut self, released: bool) {

@@ -33,10 +33,7 @@ impl Shared {
         let written = write.await;
         match &written {
             Err(error) if error.leaves_doubt() => {}
-            // Another request holds it by now: this one neither hands it on nor gives it back.
-            Err(error) if error.kind() == ErrorKind::LeaseLost => {
-                self.with_lease(proof, HeldLease::nothing_to_release);
-            }
+            Err(error) if error.kind() == ErrorKind::LeaseLost => self.with_lease(proof, HeldLease::lose),
             _ => self.with_lease(proof, HeldLease::write_ends),
         }
         written

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 
 use super::{RawValue, Session, Shared};
+use crate::engine::HeldLease;
 use crate::error::SessionError;
 use crate::ids::{SessionId, UserId};
 use crate::key::{KeyOf, is_reserved};
@@ -72,9 +73,10 @@ impl Session {
         self.0.user()
     }
 
-    /// Whether this request holds the session's lock: a guard, or exclusive mode.
+    /// Whether this request holds the session's lock: a guard, or exclusive mode. Not when it was told that it lost it
+    /// ([`LeaseLost`](crate::ErrorKind::LeaseLost)).
     pub fn is_locked(&self) -> bool {
-        self.0.state.lock().lease.held().is_some()
+        self.0.state.lock().lease.held().is_some_and(HeldLease::is_in_force)
     }
 
     /// Time left until the idle and the absolute deadline when the record was last read, if a session exists.

@@ -61,6 +61,13 @@ impl House {
         House { clock, faults, manager, events }
     }
 
+    /// Two processes on one store.
+    pub(crate) fn two(config: impl Fn() -> SessionConfig) -> (House, House) {
+        let clock = ManualClock::new();
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::builder().clock(clock.clone()).build());
+        (Self::over(Arc::clone(&store), clock.clone(), config()), Self::over(store, clock, config()))
+    }
+
     /// A request arrives with these ids in its cookies.
     pub(crate) fn arrive(&self, ids: &[&str]) -> SessionHandle {
         let mut request = http::Request::builder();

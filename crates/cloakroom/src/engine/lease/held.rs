@@ -16,6 +16,9 @@ use crate::store::{LeaseRef, Renew, Renewed};
 pub(crate) struct HeldLease {
     baton: Baton,
     lease: Option<Lease>,
+    /// The store said that it is not ours any more. It is shown all the same: a write without one would be made as soon as
+    /// nobody holds it.
+    lost: bool,
     /// Writes under this lease that may yet reach the store: while there are any, it must not be handed on.
     unresolved: u32,
     /// When the last write was begun, as long as no other one was under way since.
@@ -24,12 +27,22 @@ pub(crate) struct HeldLease {
 
 impl HeldLease {
     pub(super) fn new(baton: Baton, lease: Lease) -> Self {
-        HeldLease { baton, lease: Some(lease), unresolved: 0, last_write: None }
+        HeldLease { baton, lease: Some(lease), lost: false, unresolved: 0, last_write: None }
     }
 
     /// The proof to show with a write.
     pub(crate) fn proof(&self) -> Option<LeaseRef> {
         self.lease.as_ref().map(|l| LeaseRef { owner: l.owner, hold: l.hold })
+    }
+
+    /// Whether this request excludes others by it, as far as it has been told.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.lease.is_some() && !self.lost
+    }
+
+    /// Whether the store said that it is not ours any more.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// Whether the last write under this lease should give it back in the same step: nobody here waits for it, or
@@ -43,10 +56,20 @@ impl HeldLease {
         self.nothing_to_release();
     }
 
-    /// The record ended, or the store says the lease is not ours: there is nothing to give back.
+    /// The record ended, or the lease was given back with a write: there is nothing to give back, and nothing to show.
     pub(crate) fn nothing_to_release(&mut self) {
         self.baton.yields |= self.is_handed_on_enough();
         self.lease = None;
+        self.lost = false;
+    }
+
+    /// The store says that the lease is not ours: it is neither renewed, handed on nor given back, and every write that
+    /// shows it is refused.
+    pub(crate) fn lose(&mut self) {
+        self.lost = true;
+        if let Some(renewing) = self.lease.as_mut().and_then(|lease| lease.renewing.take()) {
+            renewing.abort();
+        }
     }
 
     /// The store granted it, having been asked at this time.
@@ -104,8 +127,10 @@ impl HeldLease {
         if let Some(lease) = &mut self.lease {
             lease.key = key;
         }
-        // Where nothing can wait, that was logged when the lease was taken.
-        let _ = self.keep_renewed();
+        if !self.lost {
+            // Where nothing can wait, that was logged when the lease was taken.
+            let _ = self.keep_renewed();
+        }
     }
 
     /// What to ask of the store to extend the lease to its full length.
@@ -127,6 +152,7 @@ impl HeldLease {
             lease.key == baton.key && lease.handovers < locking.handovers && lease.is_in_force(locking.lease)
         };
         self.unresolved == 0
+            && !self.lost
             && self.lease.as_ref().is_some_and(may_go_on)
             && baton.engine.leases.has_waiters(&baton.key)
     }
@@ -172,7 +198,7 @@ impl Drop for HeldLease {
     fn drop(&mut self) {
         let hand_over = self.may_hand_over();
         self.baton.yields |= self.is_handed_on_enough();
-        let Some(mut lease) = self.lease.take() else { return };
+        let Some(mut lease) = self.lease.take().filter(|_| !self.lost) else { return };
         if hand_over {
             lease.handovers += 1;
             self.baton.lease = Some(lease);
