@@ -147,3 +147,18 @@ fn a_file_that_somebody_else_may_have_put_there_is_refused() {
         assert_eq!(PhpCache::open(&file).unwrap_err().kind(), OpenErrorKind::NotTrusted);
     }
 }
+
+/// mini takes no lock: it writes while somebody here holds one.
+#[tokio::test]
+async fn c1_what_mini_wrote_beside_a_lock_is_not_overwritten_by_who_read_what_was_there_before() {
+    let service = Service::new();
+    let lasts = Some(now() + 10_800);
+    service.mini_writes(ID, b"a:1:{s:1:\"n\";i:10;}", lasts);
+    let session = service.request(ID).open().await.unwrap();
+    let mut guard = session.lock().await.unwrap();
+    let n: i64 = guard.get("n").unwrap().unwrap();
+    service.mini_writes(ID, b"a:1:{s:1:\"n\";i:0;}", lasts);
+    guard.set("n", n - 3).unwrap();
+    assert_eq!(guard.commit().await.unwrap_err().kind(), cloakroom::ErrorKind::Conflict);
+    assert_eq!(service.entry(ID).unwrap().0, b"a:1:{s:1:\"n\";i:0;}");
+}

@@ -1,4 +1,4 @@
-//! C5, C6: a lock within one request, and what is buffered when it is taken.
+//! C1, C5, C6: a lock within one request, what that stores beside it, and what is buffered when it is taken.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 mod house;
@@ -188,4 +188,47 @@ async fn c5_a_lease_is_renewed_at_each_third_of_it_and_not_before() {
     tokio::time::sleep(Locking::default().lease * 9 / 10).await;
     assert_eq!(house.faults.calls() - before, 2);
     drop(guard);
+}
+
+/// The lock keeps others away, not the request that holds it.
+#[tokio::test]
+async fn c1_a_guard_does_not_write_over_what_its_own_request_stored_meanwhile() {
+    for mode in [Mode::Merge, Mode::Exclusive] {
+        let house = impatient(mode);
+        let id = house.newcomer().await;
+        let session = house.arrive(&[&id]).open().await.unwrap();
+        let mut guard = session.lock().await.unwrap();
+        let n: i64 = guard.get("n").unwrap().unwrap();
+        assert_eq!(session.increment("n", 5).await.unwrap(), n + 5);
+        guard.set("n", n - 1).unwrap();
+        assert_eq!(guard.commit().await.unwrap_err().kind(), ErrorKind::Conflict, "{mode:?}");
+        assert_eq!(session.get::<i64>("n").unwrap(), Some(n + 5));
+
+        // What was not read is written whatever is there, and what was read elsewhere is in nobody's way.
+        let mut guard = session.lock().await.expect("the conflict gave the lock back");
+        assert!(guard.has("n") && !guard.has("other"));
+        session.put("beside", 1).await.unwrap();
+        guard.set("beside", 2).unwrap();
+        guard.set("n", 7).unwrap();
+        guard.commit().await.unwrap();
+        assert_eq!(session.get::<i64>("n").unwrap(), Some(7));
+        assert_eq!(session.get::<i64>("beside").unwrap(), Some(2));
+    }
+}
+
+/// It excludes nobody: when it is committed, others may know the session.
+#[tokio::test]
+async fn c1_a_guard_from_before_there_was_a_session_does_not_write_over_what_others_stored_in_it() {
+    let house = House::new(SessionConfig::new());
+    let handle = house.arrive(&[]);
+    let session = handle.open().await.unwrap();
+    let mut guard = session.lock().await.unwrap();
+    assert!(!guard.has("credit"));
+    session.put("credit", 10).await.unwrap();
+    let id = house.leave(&handle, http::StatusCode::OK).await.id().unwrap();
+    house.visit(Some(&id), |s| async move { s.put("credit", 0).await }).await;
+    guard.set("credit", 100).unwrap();
+    assert_eq!(guard.commit().await.unwrap_err().kind(), ErrorKind::Conflict);
+    let now = house.arrive(&[&id]).read_only().await.unwrap();
+    assert_eq!(now.get::<i64>("credit").unwrap(), Some(0));
 }

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::aim::Target;
 use super::own_lease::{AskedBy, Asking, LeaseState};
+use super::reading::Encoded;
 use super::shared::Phase;
 use super::view::{Changes, View};
 use super::{Session, Shared};
@@ -25,7 +27,8 @@ use crate::record::Record;
 #[must_use = "a guard that is dropped releases the lock at once"]
 pub struct LockGuard {
     shared: Arc<Shared>,
-    view: View,
+    /// What was read is noted by `&self` as well.
+    view: Mutex<View>,
     /// The session that it locks, if there was one.
     over: Option<Known>,
     done: bool,
@@ -84,11 +87,11 @@ impl Session {
             state.become_learned(known, told.is_some());
             asking.granted(&mut state, LeaseState::Guard(Box::new(held)));
         }
-        let view = View::new(Payload::empty(), 0);
+        let view = Mutex::new(View::new(Payload::empty(), 0));
         let mut guard = LockGuard { shared: Arc::clone(shared), view, over: None, done: false };
         shared.flush().await?;
         let state = shared.state.lock();
-        guard.view = match state.known() {
+        *guard.view.get_mut() = match state.known() {
             Some(known) => View::new(known.record.payload.clone(), known.record.epoch),
             None => View::new(state.view.payload().clone(), state.view.epoch()),
         };
@@ -145,18 +148,21 @@ impl Shared {
 }
 
 impl LockGuard {
-    /// The value under `key`, this guard's own changes included.
+    /// The value under `key`, this guard's own changes included. Noted as a read: [`commit`](LockGuard::commit) stores a
+    /// change of the key only where it is still the value that is stored.
     ///
     /// # Errors
     /// [`Decode`](ErrorKind::Decode) when what is stored is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: impl KeyOf<T>) -> Result<Option<T>, SessionError> {
         let codec = self.shared.engine().settings.codec;
-        self.peek(key.name()).map(|bytes| codec.decode(bytes)).transpose()
+        // Decoded when the view is no longer locked: a value's `Deserialize` may ask this guard.
+        let encoded = self.read(key.name(), Encoded::from_slice);
+        encoded.map(|bytes| codec.decode(&bytes)).transpose()
     }
 
-    /// Whether there is a value under `key`.
+    /// Whether there is a value under `key`. Noted as a read.
     pub fn has(&self, key: &str) -> bool {
-        self.peek(key).is_some()
+        self.read(key, |_| ()).is_some()
     }
 
     /// Sets `key`; stored by [`commit`](LockGuard::commit).
@@ -167,35 +173,42 @@ impl LockGuard {
     pub fn set<T: Serialize>(&mut self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {
         self.shared.check_key(key.name())?;
         let value = self.shared.engine().settings.codec.encode(&value)?;
-        self.view.set(key.name(), value);
+        self.view.get_mut().set(key.name(), value);
         Ok(())
     }
 
     /// Removes `key`; stored by [`commit`](LockGuard::commit). Removing what is not there is fine.
     pub fn remove(&mut self, key: &str) {
         if !is_reserved(key) {
-            self.view.remove(key);
+            self.view.get_mut().remove(key);
         }
     }
 
     /// Removes everything; stored by [`commit`](LockGuard::commit).
     pub fn clear(&mut self) {
-        self.view.clear();
+        self.view.get_mut().clear();
     }
 
-    fn peek(&self, key: &str) -> Option<&[u8]> {
-        if is_reserved(key) { None } else { self.view.peek(key) }
+    fn read<T>(&self, key: &str, take: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        if is_reserved(key) { None } else { self.view.lock().read(key).map(take) }
     }
 
     /// Stores the changes, all or nothing, and releases the lock, in one store call. Without changes it only releases.
     ///
+    /// Nobody who asks for the lock can come in between. Who can is this request itself, a system beside that takes no lock
+    /// (PHP, see `docs/guarantees.md`), and anybody where the guard was taken before there was a session: what those have
+    /// stored meanwhile under a key that was read here is not overwritten.
+    ///
     /// # Errors
+    /// [`Conflict`](ErrorKind::Conflict) when a key that was read and changed here has another value by now;
     /// [`LeaseLost`](ErrorKind::LeaseLost) when the lease ran out, [`Gone`](ErrorKind::Gone) when the session ended,
     /// [`TooLarge`](ErrorKind::TooLarge) when it would exceed its bounds, and what the store can fail with. The lock is
     /// released in any case.
     pub async fn commit(mut self) -> Result<(), SessionError> {
-        let changes = self.view.take_changes();
-        let epoch = self.view.epoch();
+        let (changes, epoch) = {
+            let view = self.view.get_mut();
+            (view.take_changes(), view.epoch())
+        };
         if changes.is_empty() {
             self.finish(false);
             return Ok(());
@@ -215,10 +228,10 @@ impl LockGuard {
         };
         let tasks = Arc::clone(&shared.engine().tasks);
         // The guard travels with the write, so that the lock outlives a dropped request until the write is settled.
-        tasks.detach(async move { self.commit_now(target, changes).await }).await
+        tasks.detach(async move { self.commit_now(target, changes, epoch).await }).await
     }
 
-    async fn commit_now(mut self, target: Target, changes: Changes) -> Result<(), SessionError> {
+    async fn commit_now(mut self, target: Target, changes: Changes, epoch: u32) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.shared);
         let Target { known, proof, slide } = target;
         if self.over.is_some() && proof.is_none() {
@@ -232,15 +245,8 @@ impl LockGuard {
             }
             _ => false,
         };
-        // Other awaited writes of this same request may have gone before: keys are merged as ever, but nobody else's
-        // change can have come between.
-        let merge = |record: &Record, _| {
-            Ok(super::view::Merged {
-                payload: changes.apply(&record.payload),
-                epoch: changes.epoch_after(record.epoch),
-                overwritten: 0,
-            })
-        };
+        // Another awaited write of this same request may have gone before, or a system that takes no lock.
+        let merge = |record: &Record, rule| shared.merged(&changes, record, epoch, rule);
         let write = Write { known: &known, lease: proof, release, kind: WriteKind::Awaited, slide };
         let landed = shared.engine().commit(write, None, merge).await;
         match &landed {
