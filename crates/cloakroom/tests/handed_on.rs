@@ -243,3 +243,38 @@ async fn c5_a_write_beside_the_last_one_is_seen_by_the_next_holder() {
     let next = second.await.unwrap().unwrap();
     assert_eq!((next.get::<u32>("n").unwrap(), next.has("beside")), (Some(2), true));
 }
+
+/// The store has it back with the write, also where too few replicas confirmed that.
+#[tokio::test]
+async fn c5_a_lease_that_was_given_back_with_an_undurable_write_is_not_handed_on() {
+    let (other, house) = House::two(|| {
+        let (commit, call) = (Duration::from_secs(5), Duration::from_millis(300));
+        SessionConfig::new().mode(Mode::Exclusive).deadlines(commit, call)
+    });
+    let house = Arc::new(house);
+    let id = house.newcomer().await;
+    let first = house.arrive(&[&id]);
+    first.open().await.unwrap().set("n", 2).unwrap();
+    house.faults.at_op(Op::Commit, 1, Fault::HangAfter);
+    house.faults.at_op(Op::Commit, 2, Fault::Undurable);
+    house.faults.at_op(Op::Commit, 3, Fault::Undurable);
+    let leaving = tokio::spawn({
+        let house = Arc::clone(&house);
+        async move { house.leave(&first, StatusCode::OK).await.status }
+    });
+    // Another process gets it as soon as that write is made, while its answer is still waited for.
+    let theirs = other.arrive(&[&id]);
+    let held = theirs.open().await.unwrap();
+    assert_eq!(held.get::<u32>("n").unwrap(), Some(2));
+    let waits = tokio::spawn({
+        let handle = house.arrive(&[&id]);
+        async move { handle.open().await.map(drop) }
+    });
+    house.waiters(1).await;
+    assert_eq!(leaving.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE);
+    quiet().await;
+    assert!(!waits.is_finished(), "two holders");
+    drop(held);
+    other.leave(&theirs, StatusCode::OK).await;
+    waits.await.unwrap().unwrap();
+}

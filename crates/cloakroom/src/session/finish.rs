@@ -12,7 +12,7 @@ use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
     Effect, Engine, FirstCommit, FirstCreate, HeldLease, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };
-use crate::error::SessionError;
+use crate::error::{ErrorKind, SessionError};
 use crate::ids::StoreKey;
 use crate::payload::Payload;
 use crate::record::Record;
@@ -340,9 +340,10 @@ impl Shared {
             match &committed {
                 // Given back in the same step as the write, if there was one.
                 Ok(()) if wrote => held.nothing_to_release(),
-                Ok(()) => {}
+                // It was made all the same.
+                Err(error) if error.kind() == ErrorKind::Undurable => held.nothing_to_release(),
                 Err(error) if error.leaves_doubt() => held.mark_unresolved(),
-                Err(_) => {}
+                Ok(()) | Err(_) => {}
             }
         }
         drop(state);
