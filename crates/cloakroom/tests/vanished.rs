@@ -7,7 +7,7 @@ mod store_requests;
 use std::time::Duration;
 
 use cloakroom::store::{Committed, End, EndCause, Loaded, ScanFrom, Store};
-use cloakroom::{ErrorKind, Event, OpId, Session, SessionConfig, StoreKey};
+use cloakroom::{ErrorKind, Event, Mode, OpId, Session, SessionConfig, StoreKey};
 use cloakroom_testing::{Fault, FaultStore, Gate, Op, requests};
 use house::{Answer, House};
 use http::StatusCode;
@@ -171,4 +171,50 @@ async fn c2_a_write_that_queued_for_the_lease_of_a_session_that_ended_is_gone() 
     let end = async || drop(house.visit(Some(&id), |s| async move { s.destroy().await }).await);
     let (written, _) = after_three_lost_races(&house, &id, end).await;
     assert_eq!(written, Err(ErrorKind::Gone));
+}
+
+/// Exclusive mode, opened again after its lease was given back; what became of what was buffered in between.
+async fn opened_again(meanwhile: impl AsyncFnOnce(&House, &str)) -> (House, Option<ErrorKind>, Answer) {
+    let house = House::new(SessionConfig::new().mode(Mode::Exclusive));
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    session.release();
+    session.set("order", 7).unwrap();
+    meanwhile(&house, &id).await;
+    let refused = handle.open().await.err().map(|error| error.kind());
+    assert_eq!(session.has("order"), refused.is_some(), "buffered as long as it may yet be stored");
+    let answer = house.leave(&handle, StatusCode::OK).await;
+    (house, refused, answer)
+}
+
+#[tokio::test]
+async fn c9_exclusive_mode_that_opens_a_vanished_session_again_does_not_drop_what_is_buffered() {
+    let (house, opened, answer) = opened_again(async |house, _| house.lose_everything()).await;
+    assert_eq!(opened, Some(ErrorKind::Lost));
+    refused(&answer, StatusCode::SERVICE_UNAVAILABLE);
+    house.was_lost(2);
+}
+
+#[tokio::test]
+async fn c9_nor_of_one_that_got_another_id() {
+    let mut successor = None;
+    let regenerate = async |house: &House, id: &str| {
+        successor = house.visit(Some(id), |s| async move { s.regenerate().await }).await.id();
+    };
+    let (house, opened, answer) = opened_again(regenerate).await;
+    assert_eq!(opened, Some(ErrorKind::Gone));
+    refused(&answer, StatusCode::OK);
+    let now = house.arrive(&[&successor.unwrap()]).read_only().await.unwrap();
+    assert_eq!(now.get::<u32>("order").unwrap(), Some(7), "it reaches the successor");
+}
+
+#[tokio::test]
+async fn c2_of_one_that_ended_it_is_ordered_before_the_end() {
+    let destroy = async |house: &House, id: &str| {
+        house.visit(Some(id), |s| async move { s.destroy().await }).await;
+    };
+    let (_, opened, answer) = opened_again(destroy).await;
+    assert_eq!(opened, None);
+    refused(&answer, StatusCode::OK);
 }

@@ -136,22 +136,35 @@ impl Shared {
             };
             self.lease_settled(session).await?;
         };
-        let taken = self.engine().acquire_known(&asked.id, asked.key).await?;
+        let engine = self.engine();
+        let taken = engine.acquire_known(&asked.id, asked.key).await?;
+        let (held, known, told) = match taken {
+            Ok(taken) => taken,
+            Err(why) => {
+                let buffered = {
+                    let state = self.state.lock();
+                    state.is_at(&asked) && state.view.has_changes()
+                };
+                if buffered {
+                    // They stay buffered after an error: the response's commit knows what to do with them.
+                    engine.drop_buffered(why, &asked).await?;
+                }
+                let mut state = self.state.lock();
+                if state.is_at(&asked) {
+                    state.become_nobody();
+                }
+                return Ok(());
+            }
+        };
         let mut unwanted = None;
         let mut state = self.state.lock();
-        match taken {
-            // Another handle of this request may have ended the session, or the head have left; then this one is given back.
-            Ok((held, known, told)) => {
-                if state.phase == Phase::Handling && state.is_at(&asked) {
-                    state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
-                    state.become_learned(known, told.is_some());
-                    asking.granted(&mut state, LeaseState::Mode(Box::new(held)));
-                } else {
-                    unwanted = Some(held);
-                }
-            }
-            Err(_) if state.is_at(&asked) => state.become_nobody(),
-            Err(_) => {}
+        // Another handle of this request may have ended the session, or the head have left; then this one is given back.
+        if state.phase == Phase::Handling && state.is_at(&asked) {
+            state.view.refresh(known.record.payload.clone(), known.record.epoch, &Changes::default());
+            state.become_learned(known, told.is_some());
+            asking.granted(&mut state, LeaseState::Mode(Box::new(held)));
+        } else {
+            unwanted = Some(held);
         }
         drop(state);
         drop(unwanted);
