@@ -3,9 +3,10 @@
 
 mod house;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{Locking, Mode, SessionConfig};
+use cloakroom::{ErrorKind, Limits, Locking, Mode, SessionConfig};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::{House, quiet};
 
@@ -69,4 +70,43 @@ async fn c5_nor_is_the_lease_that_an_awaited_write_took_for_itself() {
     let now = house.arrive(&[&id]).read_only().await.unwrap();
     assert!(!now.has("late"), "a write of an earlier holder landed under this lock");
     drop(guard);
+}
+
+/// A write that waits for room shows its lease only then: when it is asked for, another request must not have that lease.
+#[tokio::test]
+async fn c5_nor_while_a_write_under_it_waits_to_be_asked_for() {
+    let limits = Limits { background: 1, ..Limits::default() };
+    let house = Arc::new(House::new(SessionConfig::new().limits(limits)));
+    let (id, busy) = (house.newcomer().await, house.newcomer().await);
+    let session = house.arrive(&[&id]).open().await.unwrap();
+    let mut guard = session.lock().await.unwrap();
+    guard.set("by_guard", true).unwrap();
+    let next = house.arrive(&[&id]).open().await.unwrap();
+    let waits = tokio::spawn(async move { next.lock().await });
+    house.waiters(1).await;
+
+    // Somebody else's work takes all the room.
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
+    let fills = tokio::spawn({
+        let house = Arc::clone(&house);
+        async move { house.visit(Some(&busy), |s| async move { s.set("n", 2) }).await }
+    });
+    gate.arrived().await;
+    let commits = tokio::spawn(guard.commit());
+    quiet().await;
+    session.set("late", true).unwrap();
+    let saves = tokio::spawn(async move { session.save().await });
+    quiet().await;
+    gate.open();
+
+    let next = waits.await.unwrap().unwrap();
+    let before = next.has("late");
+    let saved = saves.await.unwrap();
+    commits.await.unwrap().unwrap();
+    fills.await.unwrap();
+    let now = house.arrive(&[&id]).read_only().await.unwrap();
+    assert_eq!(now.has("late"), before, "a write of an earlier holder landed under this lock");
+    assert_eq!(saved.unwrap_err().kind(), ErrorKind::LeaseLost);
+    assert!(next.has("by_guard"));
 }

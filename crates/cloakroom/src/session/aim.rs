@@ -53,12 +53,24 @@ impl State {
             Identity::Unreachable => Err(SessionError::new(ErrorKind::Unavailable)),
         }
     }
+
+    /// As [`target`](State::target), for a write that shows its lease ([`Shared::under_lease`]): that is not handed on from
+    /// here on until the write has its answer, though it may have to wait for room before it is asked for.
+    pub(super) fn write_target(&mut self, settings: &Settings) -> Result<Option<Target>, SessionError> {
+        let target = self.target(settings)?;
+        if target.is_some()
+            && let Some(held) = self.lease.held_mut()
+        {
+            held.write_begins();
+        }
+        Ok(target)
+    }
 }
 
 impl Shared {
-    /// The session, if there is one.
-    pub(super) fn target(&self) -> Result<Option<Target>, SessionError> {
-        self.state.lock().target(&self.engine().settings)
+    /// The session, if there is one, for a write.
+    pub(super) fn write_target(&self) -> Result<Option<Target>, SessionError> {
+        self.state.lock().write_target(&self.engine().settings)
     }
 
     /// Where a handler's write goes, and what `take` takes out of the state for it.
@@ -81,7 +93,7 @@ impl Shared {
 
     fn aim_now(self: &Arc<Self>, state: &mut State) -> Result<Result<Aim, Before>, SessionError> {
         state.check_writable()?;
-        Ok(match state.target(&self.engine().settings)? {
+        Ok(match state.write_target(&self.engine().settings)? {
             Some(target) => Ok(Aim::At(target)),
             None => UnderWay::alone(self, state).map(Aim::Start),
         })
@@ -91,9 +103,9 @@ impl Shared {
     /// another call of this request gave it meanwhile, as if it had been asked for after that. `None`: the session is over.
     pub(super) async fn aim_after(self: &Arc<Self>, missed: &Known) -> Result<Option<Target>, SessionError> {
         self.id_changed().await;
-        let state = self.state.lock();
+        let mut state = self.state.lock();
         let moved = state.is_at(missed) && state.key() != Some(missed.key);
-        if moved { state.target(&self.engine().settings) } else { Ok(None) }
+        if moved { state.write_target(&self.engine().settings) } else { Ok(None) }
     }
 
     /// Starts a session with this data, which an awaited write made of what it has in hand.

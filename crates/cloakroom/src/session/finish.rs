@@ -10,7 +10,7 @@ use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
 use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
-    Effect, Engine, FirstCommit, FirstCreate, HeldLease, IdChange, Known, Landed, Moved, Tried, WriteKind,
+    Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::StoreKey;
@@ -293,7 +293,7 @@ impl Shared {
         match begun {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
                 // A task of the handler may have ended the session, and with it what was buffered.
-                let Some(target) = self.target()? else { return Ok(()) };
+                let Some(target) = self.write_target()? else { return Ok(()) };
                 let kind = WriteKind::Buffered;
                 return self
                     .commit_changes(Some(target), &changes, epoch, kind, Then::KeepsIt, Some(first))
@@ -325,7 +325,7 @@ impl Shared {
         if changes.is_empty() {
             return Ok(());
         }
-        let target = self.target()?;
+        let target = self.write_target()?;
         if existed && target.is_none() {
             return Ok(());
         }
@@ -352,10 +352,10 @@ impl Shared {
 
     /// Replaces an id that is due, together with the changes. `true` when the changes are stored with it.
     async fn renew(self: &Arc<Self>, changes: &Changes, epoch: u32) -> Result<bool, SessionError> {
-        let Some(Target { known, proof, slide }) = self.target()? else { return Ok(false) };
+        let Some(Target { known, proof, slide }) = self.write_target()? else { return Ok(false) };
         let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
         let renamed = pin!(self.engine().rename(&known, proof, &IdChange::Renew, slide, merge));
-        let moved = match self.under_lease(proof, HeldLease::write_begins, renamed).await {
+        let moved = match self.under_lease(proof, renamed).await {
             Ok(moved) => moved,
             // A visitor who only reads need not suffer from a renewal that fails: the next request tries again.
             Err(error) if changes.is_empty() => {

@@ -10,7 +10,7 @@ use super::id_changes::UnderWay;
 use super::in_hand::InHand;
 use super::shared::{Identity, Tell};
 use super::{Session, Shared};
-use crate::engine::{Binding, HeldLease, IdChange, Moved};
+use crate::engine::{Binding, IdChange, Moved};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::UserId;
 use crate::payload::Payload;
@@ -138,7 +138,7 @@ impl Shared {
     async fn change_id_now(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
         let (target, taken) = {
             let mut state = self.state.lock();
-            let target = state.target(&self.engine().settings)?;
+            let target = state.write_target(&self.engine().settings)?;
             (target, InHand::all(self, &mut state.view))
         };
         let (changes, epoch) = (taken.changes(), taken.epoch());
@@ -150,7 +150,7 @@ impl Shared {
         let moved = {
             let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
             let renamed = pin!(self.engine().rename(&known, proof, &change, slide, merge));
-            self.under_lease(proof, HeldLease::write_begins, renamed).await?
+            self.under_lease(proof, renamed).await?
         };
         match moved {
             Moved::To(mut now) | Moved::ByOther(mut now) => {

@@ -19,17 +19,16 @@ pub(super) enum Then {
 
 impl Shared {
     /// A write that shows the lease of this request. Until its answer is there, the lease is not handed on: the write may
-    /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes.
+    /// be dropped with its handler and yet reach the store, and would change the record under the next holder's eyes. It
+    /// counts since its lease was looked up (`State::write_target`).
     ///
-    /// `begins` is what is told to the lease before. The write stays where the caller has it: taken by value it would be in this future twice.
+    /// The write stays where the caller has it: taken by value it would be in this future twice.
     pub(super) async fn under_lease<T>(
         &self,
         proof: Option<LeaseRef>,
-        begins: fn(&mut HeldLease),
         write: Pin<&mut (impl Future<Output = Result<T, SessionError>> + Send)>,
     ) -> Result<T, SessionError> {
         let Some(proof) = proof else { return write.await };
-        self.with_lease(proof, begins);
         let written = write.await;
         match &written {
             Err(error) if error.leaves_doubt() => {}

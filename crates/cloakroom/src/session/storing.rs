@@ -90,7 +90,7 @@ impl Shared {
         let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
         // On the heap, so that handlers stay small.
         let mut committed = Box::pin(engine.commit(write, first, merge));
-        self.under_lease(proof, HeldLease::write_begins, committed.as_mut()).await
+        self.under_lease(proof, committed.as_mut()).await
     }
 
     pub(super) async fn update<T, F>(
@@ -235,11 +235,10 @@ impl Shared {
                 let release = then == Then::GivesItBack;
                 let write = Write { known: &known, lease: proof, release, kind, slide };
                 let committed = pin!(self.engine().commit(write, first, merge));
-                let begins = match then {
-                    Then::LetsItGo => HeldLease::last_of_writes_begins,
-                    Then::KeepsIt | Then::GivesItBack => HeldLease::write_begins,
-                };
-                let landed = self.under_lease(proof, begins, committed).await?;
+                if let (Then::LetsItGo, Some(proof)) = (then, proof) {
+                    self.with_lease(proof, HeldLease::last_of_writes_begins);
+                }
+                let landed = self.under_lease(proof, committed).await?;
                 if let (Then::LetsItGo, Some(proof)) = (then, proof) {
                     self.with_lease(proof, |held| held.last_write_landed(&landed));
                 }

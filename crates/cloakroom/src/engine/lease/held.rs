@@ -105,11 +105,9 @@ impl HeldLease {
         self.last_write = (self.unresolved == 0).then(Instant::now);
     }
 
-    /// As [`write_begins`](HeldLease::write_begins), for the last write.
+    /// As [`last_write_begins`](HeldLease::last_write_begins), for one that [`write_begins`](HeldLease::write_begins) has counted.
     pub(crate) fn last_of_writes_begins(&mut self) {
-        let alone = self.unresolved == 0;
-        self.write_begins();
-        self.last_write = alone.then(Instant::now);
+        self.last_write = (self.unresolved == 1).then(Instant::now);
     }
 
     /// What became of the last write, after which the lease is let go. Where it was stored, and no other one was under way since,
