@@ -61,7 +61,8 @@ pub enum ErrorKind {
     Decode,
     /// The value cannot be stored in the session's encoding. 500.
     Encode,
-    /// The response's head has left: no session can be made and no id changed any more. 500.
+    /// The response's head has left, or was given up: no session can be made and no id changed any more, and what was
+    /// buffered for a response that failed is discarded. 500.
     HeadSent,
     /// The store takes no new sessions. 503.
     Full,
@@ -145,7 +146,7 @@ impl ErrorKind {
                 "the value cannot be encoded for the session; nothing was changed: store what its codec can express"
             }
             ErrorKind::HeadSent => {
-                "the response's head has been sent: a session can no longer be started nor its id be changed"
+                "the response's head has left, or was given up: a session can no longer be started nor its id be changed"
             }
             ErrorKind::Full => {
                 "the session store takes no new sessions; raise its bound or shorten lifetimes"

@@ -318,3 +318,94 @@ async fn a_body_whose_last_bytes_wait_for_the_commit_is_not_at_its_end() {
     let last = poll_fn(|cx| body.as_mut().poll_frame(cx)).await;
     assert!(last.unwrap().unwrap().is_data() && body.is_end_stream());
 }
+
+/// A task that goes on asks for what it had buffered to be stored, in either way.
+async fn told_of_its_loss(house: &House, id: &str, session: &Session, kind: ErrorKind) {
+    assert_eq!(session.save().await.map_err(|e| e.kind()), Err(kind));
+    assert!(session.lock().await.is_err());
+    assert!(!house.arrive(&[id]).read_only().await.unwrap().has("order"));
+}
+
+#[tokio::test]
+async fn c9_a_save_of_what_went_with_a_client_that_hung_up_is_refused() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let task = handle.open().await.unwrap();
+    task.set("order", 7).unwrap();
+    house.manager.abandon(&handle);
+    drop(handle);
+    told_of_its_loss(&house, &id, &task, ErrorKind::HeadSent).await;
+}
+
+/// The body of a `HEAD`, or one that the client no longer reads.
+#[tokio::test]
+async fn c9_a_save_of_what_went_with_a_body_that_was_cut_is_refused() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let task = handle.open().await.unwrap();
+    house.leave(&handle, StatusCode::OK).await;
+    let body = house.manager.wrap_body(&handle, Body::empty());
+    task.set("order", 7).unwrap();
+    drop(body);
+    told_of_its_loss(&house, &id, &task, ErrorKind::HeadSent).await;
+}
+
+#[tokio::test]
+async fn c9_a_save_of_what_went_with_a_response_that_failed_is_refused_until_the_session_is_read_anew() {
+    for mode in [Mode::Merge, Mode::Exclusive] {
+        let house = House::new(SessionConfig::new().mode(mode));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let task = handle.open().await.unwrap();
+        task.set("order", 7).unwrap();
+        house.leave(&handle, StatusCode::INTERNAL_SERVER_ERROR).await;
+        // It may rest on what is lost.
+        task.set("billed", true).unwrap();
+        told_of_its_loss(&house, &id, &task, ErrorKind::HeadSent).await;
+        task.reload().await.unwrap();
+        task.set("order", 8).unwrap();
+        task.save().await.unwrap();
+        assert_eq!(task.lock().await.unwrap().get("order").unwrap(), Some(8));
+    }
+}
+
+/// Of the first one the client was told, and nobody else.
+#[tokio::test]
+async fn c9_a_save_after_a_commit_that_was_refused_or_dropped_says_what_became_of_it() {
+    for slow in [false, true] {
+        for (ends, kind) in [(false, ErrorKind::Conflict), (true, ErrorKind::Gone)] {
+            let house = House::new(SessionConfig::new());
+            let id = house.newcomer().await;
+            let handle = house.arrive(&[&id]);
+            let task = handle.open().await.unwrap();
+            let seen: Option<u32> = task.get("n").unwrap();
+            task.set("n", seen.map(|n| n + 1)).unwrap();
+            task.set("order", 7).unwrap();
+            house
+                .visit(Some(&id), |s| async move { if ends { s.destroy().await } else { s.set("n", 5) } })
+                .await;
+            if slow {
+                house.faults.always(None, Fault::Delay(Duration::from_millis(1)));
+            }
+            house.leave(&handle, StatusCode::OK).await;
+            told_of_its_loss(&house, &id, &task, kind).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn c9_a_save_after_the_commit_of_a_body_that_failed_is_refused() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let task = handle.open().await.unwrap();
+    house.leave(&handle, StatusCode::OK).await;
+    let mut body = Box::pin(house.manager.wrap_body(&handle, Body::from("text")));
+    task.set("order", 7).unwrap();
+    house.faults.always(Some(Op::Commit), Fault::Unavailable);
+    poll_fn(|cx| body.as_mut().poll_frame(cx)).await.unwrap().unwrap_err();
+    house.faults.heal();
+    told_of_its_loss(&house, &id, &task, ErrorKind::Unavailable).await;
+}

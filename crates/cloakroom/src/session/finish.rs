@@ -85,10 +85,15 @@ impl Shared {
             match self.try_commit(&mut state) {
                 AtOnce::Done(keys) => overwritten = keys,
                 AtOnce::Begun(begun) => return Left::Finish(Some(begun)),
-                AtOnce::Failed(error) => return Left::Failed(error),
+                AtOnce::Failed(error) => {
+                    state.not_committed(&error);
+                    return Left::Failed(error);
+                }
                 AtOnce::Conflict(conflict) => {
                     drop(state);
-                    return Left::Failed(self.refused(conflict, self.engine().merge_rule()));
+                    let error = self.refused(conflict, self.engine().merge_rule());
+                    self.state.lock().not_committed(&error);
+                    return Left::Failed(error);
                 }
             }
         }
@@ -162,7 +167,7 @@ impl Shared {
         self.settle_ids().await;
         let committed = match end {
             HandlerEnd::Failed => {
-                self.state.lock().view.discard_changes();
+                self.state.lock().discard();
                 Ok(())
             }
             HandlerEnd::Completed => self.commit_point(begun).await,
@@ -171,6 +176,9 @@ impl Shared {
             self.confirm(end).await;
         }
         let mut state = self.state.lock();
+        if let Err(error) = &committed {
+            state.not_committed(error);
+        }
         // Also where the client is gone and no head will leave. What a guard still has is given back when it is done.
         state.end_handling();
         let lease = state.take_mode_lease();
@@ -235,7 +243,7 @@ impl Shared {
     fn leave(&self, state: &mut State, end: HandlerEnd) -> Option<StoreKey> {
         state.end_handling();
         if end == HandlerEnd::Failed {
-            state.view.discard_changes();
+            state.discard();
         }
         if self.touch_due(state) { state.key() } else { None }
     }
@@ -266,7 +274,12 @@ impl Shared {
             }
             false => Ok(()),
         };
-        self.state.lock().phase = Phase::Over;
+        let mut state = self.state.lock();
+        if let Err(error) = &committed {
+            state.not_committed(error);
+        }
+        state.phase = Phase::Over;
+        drop(state);
         committed
     }
 
@@ -283,7 +296,7 @@ impl Shared {
             return;
         }
         state.phase = Phase::Over;
-        state.view.discard_changes();
+        state.discard();
         let lease = state.take_mode_lease();
         drop(state);
         drop(lease);

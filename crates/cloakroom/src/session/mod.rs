@@ -18,6 +18,7 @@ mod read_only;
 mod reading;
 mod shared;
 mod storing;
+mod unsaved;
 mod value;
 mod view;
 mod writing;

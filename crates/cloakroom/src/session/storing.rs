@@ -141,14 +141,13 @@ impl Shared {
 
     /// Commits what is buffered, and discards what cannot be committed, of which the caller is told.
     pub(super) async fn save(self: &Arc<Self>) -> Result<(), SessionError> {
-        if !self.state.lock().view.has_changes() {
-            return Ok(());
+        if let Some(kept) = self.nothing_buffered() {
+            return kept;
         }
         let saved = async {
-            let take =
-                |state: &mut State| (UnderWay::beside(self, state), InHand::all(self, &mut state.view));
-            let (aim, (beside, in_hand)) = self.aim(take).await?;
+            let (aim, (beside, in_hand)) = self.aim(|state| self.take_buffered(state)).await?;
             let (target, under_way) = aim.or_beside(beside);
+            let in_hand = in_hand?;
             let shared = Arc::clone(self);
             let saving = self.detached_with(under_way, |mut under_way| async move {
                 let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
@@ -197,12 +196,12 @@ impl Shared {
 
     /// Commits what is buffered, before an awaited call does what it was asked for; it stays buffered where that fails.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), SessionError> {
-        if !self.state.lock().view.has_changes() {
-            return Ok(());
+        if let Some(kept) = self.nothing_buffered() {
+            return kept;
         }
-        let take = |state: &mut State| (UnderWay::beside(self, state), InHand::all(self, &mut state.view));
-        let (aim, (beside, taken)) = self.aim(take).await?;
+        let (aim, (beside, taken)) = self.aim(|state| self.take_buffered(state)).await?;
         let (target, under_way) = aim.or_beside(beside);
+        let taken = taken?;
         let shared = Arc::clone(self);
         self.detached_id_change(under_way, async move {
             let (changes, epoch) = (taken.changes(), taken.epoch());
@@ -212,6 +211,18 @@ impl Shared {
             flushed
         })
         .await
+    }
+
+    /// What a call that stores what is buffered answers at once, where nothing is.
+    fn nothing_buffered(&self) -> Option<Result<(), SessionError>> {
+        let state = self.state.lock();
+        (!state.view.has_changes()).then(|| state.check_kept())
+    }
+
+    /// Everything that is buffered, if nothing of it was lost before.
+    fn take_buffered(self: &Arc<Self>, state: &mut State) -> (UnderWay, Result<InHand, SessionError>) {
+        let kept = state.check_kept().map(|()| InHand::all(self, &mut state.view));
+        (UnderWay::beside(self, state), kept)
     }
 
     /// Stores a set of changes in this session, or in one that they start.
@@ -262,6 +273,7 @@ impl Shared {
         let Some(asked) = ({
             let mut state = self.state.lock();
             state.view.discard_changes();
+            state.unsaved = None;
             state.known().cloned()
         }) else {
             return Ok(());
@@ -315,7 +327,12 @@ impl Shared {
                 }
             }
             Landed::Unchanged => {}
-            Landed::Followed | Landed::Dropped if state.is_at(aimed) => state.become_nobody(),
+            Landed::Followed | Landed::Dropped if state.is_at(aimed) => {
+                state.become_nobody();
+                if matches!(landed, Landed::Dropped) {
+                    state.unsaved = Some(ErrorKind::Gone);
+                }
+            }
             Landed::Followed | Landed::Dropped => {}
         }
         Ok(())

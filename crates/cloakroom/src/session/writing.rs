@@ -156,6 +156,10 @@ impl Session {
     /// [`Conflict`](ErrorKind::Conflict), [`TooLarge`](ErrorKind::TooLarge), and what the store can fail with: what was
     /// buffered is then discarded. Changes of a session that ended meanwhile are [`Gone`](ErrorKind::Gone). A future that is dropped
     /// before it is done discards nothing: what it did not store is what the request's commit stores.
+    ///
+    /// In a task that outlives the handler: what was buffered goes with a response that failed, a client that hung up or a
+    /// body that was cut, and a later `save` or [`lock`](Session::lock) is [`HeadSent`](ErrorKind::HeadSent); where the
+    /// commit before the head was refused, it is what that one was. Until [`reload`](Session::reload) starts anew.
     pub async fn save(&self) -> Result<(), SessionError> {
         self.0.save().await
     }

@@ -1,0 +1,37 @@
+//! What was buffered and came to nothing with the response, or with the client. Nobody awaited it, so nobody was told but the
+//! client: a task of the handler that saves afterwards is told then.
+
+use super::shared::State;
+use crate::error::{ErrorKind, SessionError};
+
+impl State {
+    /// Discards what is buffered, because it goes with the response, or with a client that has gone.
+    pub(super) fn discard(&mut self) {
+        if self.view.has_changes() {
+            self.unsaved = Some(ErrorKind::HeadSent);
+        }
+        self.view.discard_changes();
+    }
+
+    /// The request's own commit, which had taken along what was buffered, came to this.
+    pub(super) fn not_committed(&mut self, error: &SessionError) {
+        // What is undurable is made.
+        if error.kind() != ErrorKind::Undurable {
+            self.unsaved = Some(error.kind());
+        }
+    }
+
+    /// Refuses to acknowledge what was buffered where some of it is lost.
+    pub(super) fn check_kept(&self) -> Result<(), SessionError> {
+        match self.unsaved {
+            None => Ok(()),
+            Some(kind @ ErrorKind::HeadSent) => {
+                Err(SessionError::because(kind, "what was buffered was discarded with the response"))
+            }
+            Some(kind) => Err(SessionError::because(
+                kind,
+                "that is what the request's own commit came to, and it had taken along what was buffered",
+            )),
+        }
+    }
+}
