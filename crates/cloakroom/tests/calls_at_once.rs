@@ -293,6 +293,29 @@ async fn c2_what_a_guard_decided_on_a_session_that_its_request_has_ended_goes_in
     assert_eq!(stored(&house, &answer.await.id().unwrap()).await.keys(), ["fresh"]);
 }
 
+/// The first one was given up, or goes on beside the second.
+#[tokio::test]
+async fn c2_a_logout_ends_what_a_login_of_its_request_is_starting() {
+    for given_up in [true, false] {
+        let house = slow(Op::Create);
+        let handle = house.arrive(&[]);
+        let s = handle.open().await.unwrap();
+        s.set("n", 1).unwrap();
+        let mut login = Some(Box::pin(s.login("ada")));
+        let begun = tokio::time::timeout(Duration::from_millis(1), login.as_mut().unwrap()).await;
+        assert!(begun.is_err());
+        if given_up {
+            login = None;
+        }
+        s.destroy().await.unwrap();
+        assert_eq!(s.user(), None);
+        drop(login);
+        let answer = house.leave(&handle, StatusCode::OK).await;
+        assert_eq!(answer.id(), None, "logged in after the logout");
+        assert!(house.manager.list_user("ada").await.unwrap().is_empty());
+    }
+}
+
 #[tokio::test]
 async fn a_logout_at_the_same_time_as_another_expires_the_cookie() {
     let house = slow(Op::End);

@@ -81,7 +81,8 @@ impl Session {
 
     /// Ends the session: its data is gone when this returns, the cookie is expired, and no request in flight can bring
     /// it back, under this id or one it was given meanwhile. Twice is fine. A later `set` starts a new session. It
-    /// does not wait for the session's lock. One store call.
+    /// does not wait for the session's lock. Where the request has begun to start a session, and gave that up or goes on with it
+    /// beside, that is waited for, and ended. One store call.
     ///
     /// ```
     /// # use cloakroom::{Session, SessionError};
@@ -95,8 +96,8 @@ impl Session {
     /// What the store can fail with; the session then lives on.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.0);
-        // It does not wait for a login or a new id that is under way, which may wait for the session's lock: what comes of
-        // that ends with it.
+        // It does not wait for a login or a new id of a session that is under way, which may wait for the session's lock: what
+        // comes of that ends with it.
         let under_way = UnderWay::beside(&self.0, &mut self.0.state.lock());
         self.0.detached_id_change(under_way, async move { shared.destroy().await }).await
     }
@@ -190,13 +191,19 @@ impl Shared {
     }
 
     async fn destroy(self: &Arc<Self>) -> Result<(), SessionError> {
-        let (known, moved) = {
-            let mut state = self.state.lock();
-            state.view.discard_changes();
-            if matches!(state.identity, Identity::Unreachable) {
-                return Err(SessionError::new(ErrorKind::Unavailable));
+        let (known, moved) = loop {
+            {
+                let mut state = self.state.lock();
+                state.view.discard_changes();
+                match &state.identity {
+                    Identity::Unreachable => return Err(SessionError::new(ErrorKind::Unavailable)),
+                    // Nothing leads to the session that is being started before it is there.
+                    Identity::Nobody if state.issuing_id => {}
+                    Identity::Nobody | Identity::Known(_) => break (state.known().cloned(), state.moved),
+                }
             }
-            (state.known().cloned(), state.moved)
+            // On the heap, because it hardly ever happens.
+            Box::pin(self.id_changed()).await;
         };
         let Some(key) = known.as_ref().map(|known| known.key).or(moved) else { return Ok(()) };
         let (ended, durable) = match self.engine().end(key, EndCause::Destroyed).await {
