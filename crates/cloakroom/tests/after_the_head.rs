@@ -319,6 +319,26 @@ async fn a_body_whose_last_bytes_wait_for_the_commit_is_not_at_its_end() {
     assert!(last.unwrap().unwrap().is_data() && body.is_end_stream());
 }
 
+/// The last bytes wait for the commit, and so does whoever reads them; a task of the handler need not.
+#[tokio::test]
+async fn c9_what_is_set_while_the_commit_of_a_body_is_under_way_is_refused_and_not_lost_in_silence() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(gate.clone()));
+    let handle = house.arrive(&[&id]);
+    let task = handle.open().await.unwrap();
+    house.leave(&handle, StatusCode::OK).await;
+    let mut body = Box::pin(house.manager.wrap_body(&handle, Body::from("text")));
+    task.set("in-time", 1).unwrap();
+    let reads = tokio::spawn(async move { poll_fn(|cx| body.as_mut().poll_frame(cx)).await });
+    gate.arrived().await;
+    assert_eq!(task.set("late", 2).unwrap_err().kind(), ErrorKind::HeadSent);
+    gate.open();
+    reads.await.unwrap().unwrap().unwrap();
+    assert_eq!(house.arrive(&[&id]).read_only().await.unwrap().keys(), ["n", "in-time"]);
+}
+
 /// A task that goes on asks for what it had buffered to be stored, in either way.
 async fn told_of_its_loss(house: &House, id: &str, session: &Session, kind: ErrorKind) {
     assert_eq!(session.save().await.map_err(|e| e.kind()), Err(kind));

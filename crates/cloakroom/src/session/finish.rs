@@ -267,19 +267,25 @@ impl Shared {
     /// Commits what the streaming of the body changed.
     #[cfg(feature = "body")]
     pub(crate) async fn finish_body(self: Arc<Self>) -> Result<(), SessionError> {
-        let committed = match self.has_changes() {
-            true => {
-                let take = |state: &mut State| (state.view.take_changes(), state.view.epoch());
-                self.commit_taken(WriteKind::Buffered, take).await
+        {
+            let mut state = self.state.lock();
+            if !state.view.has_changes() {
+                state.phase = Phase::Over;
+                return Ok(());
             }
-            false => Ok(()),
+        }
+        // Over in one step with what is taken: what comes later is refused, and not buffered for nobody.
+        let take = |state: &mut State| {
+            state.phase = Phase::Over;
+            (state.view.take_changes(), state.view.epoch())
         };
-        let mut state = self.state.lock();
+        let committed = self.commit_taken(WriteKind::Buffered, take).await;
         if let Err(error) = &committed {
+            let mut state = self.state.lock();
+            state.phase = Phase::Over;
+            state.discard();
             state.not_committed(error);
         }
-        state.phase = Phase::Over;
-        drop(state);
         committed
     }
 
@@ -287,6 +293,9 @@ impl Shared {
     pub(crate) fn has_changes(&self) -> bool {
         self.state.lock().view.has_changes()
     }
+            let mut state = self.state.lock();
+            state.phase = Phase::Over;
+            state.discard();
 
     /// The request was dropped, or its body cut: what is buffered is discarded, its lease given back.
     pub(crate) fn abandon(&self) {
