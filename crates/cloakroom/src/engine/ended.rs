@@ -1,4 +1,4 @@
-//! Tells long-lived connections that their session ended.
+//! Tells long-lived connections that their session ended, or is another user's now.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{Effect, Engine, timer};
-use crate::ids::{RecordId, StoreKey};
+use crate::ids::{RecordId, StoreKey, UserId};
 use crate::store::{Ending, Loaded};
 
 /// Who waits for which record to end, in this process.
@@ -36,7 +36,7 @@ impl EndedBoard {
         Arc::clone(board.watched.entry(id).or_default())
     }
 
-    /// The record ended.
+    /// The record ended, or passed to another user.
     pub(crate) fn announce(&self, id: RecordId) {
         if let Some(notify) = self.0.lock().watched.remove(&id) {
             notify.notify_waiters();
@@ -52,20 +52,37 @@ impl EndedBoard {
 }
 
 impl Engine {
-    /// Completes when the record under `key` has ended, wherever it moved to meanwhile.
+    /// Completes when the record under `key` has ended, wherever it moved to meanwhile, or is not this user's any more. Nobody's
+    /// is that of whoever logs in.
     ///
     /// At once for an end in this process; for one elsewhere, at the next of the regular looks. While the store
     /// cannot be asked, the session is taken to live on.
-    pub(crate) async fn has_ended(self: Arc<Self>, id: RecordId, mut key: StoreKey) {
+    pub(crate) async fn has_ended(
+        self: Arc<Self>,
+        id: RecordId,
+        mut key: StoreKey,
+        mut user: Option<UserId>,
+    ) {
+        let mut was_somebodys = user.is_some();
         loop {
             let notify = self.ended.watch(id);
             let announced = notify.notified();
             tokio::pin!(announced);
             announced.as_mut().enable();
             match self.call(Effect::Reads, self.store.load(key)).await {
-                Ok(Loaded::Live(_)) | Err(_) => {}
+                Ok(Loaded::Live(snapshot)) => {
+                    if user.is_some() && snapshot.record.user != user {
+                        return;
+                    }
+                    user.clone_from(&snapshot.record.user);
+                    was_somebodys = user.is_some();
+                }
+                Err(_) => {}
+                // A grace leads nobody to another user.
                 Ok(Loaded::Alias { successor, .. }) => key = successor,
-                Ok(Loaded::Ended(Ending::Moved { to, .. })) => {
+                Ok(Loaded::Ended(Ending::Moved { user_changed: true, .. })) if was_somebodys => return,
+                Ok(Loaded::Ended(Ending::Moved { to, user_changed })) => {
+                    was_somebodys |= user_changed;
                     key = to;
                     continue;
                 }

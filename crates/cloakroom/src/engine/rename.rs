@@ -263,6 +263,9 @@ impl Engine {
                 self.events.emit(Event::Regenerated { from, to });
             }
             IdChange::Login { binding, .. } => {
+                if known.record.user.as_ref().is_some_and(|user| *user != binding.user) {
+                    self.ended.announce(known.record.id);
+                }
                 self.metrics.sessions_regenerated.one();
                 self.metrics.logins.one();
                 self.events.emit(Event::Regenerated { from, to });

@@ -10,7 +10,7 @@ use super::id_changes::UnderWay;
 use super::in_hand::InHand;
 use super::shared::{Identity, Tell};
 use super::{Session, Shared};
-use crate::engine::{Binding, IdChange, Moved};
+use crate::engine::{Binding, IdChange, Known, Moved};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::UserId;
 use crate::payload::Payload;
@@ -102,16 +102,20 @@ impl Session {
         self.0.detached_id_change(under_way, async move { shared.destroy().await }).await
     }
 
-    /// Completes when the session has ended, wherever and however: for long-lived connections, which should close then.
+    /// Completes when the session has ended, wherever and however: for long-lived connections, which should close then. A
+    /// session that has passed from one user to another ([`login`](Session::login), [`bind_user`](Session::bind_user)) has ended
+    /// for the first one; that somebody logs in who was nobody before ends nothing.
     /// Never completes for a visitor without a session. At once for ends in this process, within two seconds for others:
     /// it costs one store call, a `load`, every two seconds while it is awaited.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        let watched = self.0.state.lock().known().map(|k| (k.id.clone(), k.record.id, k.key));
+        let watched = self.0.state.lock().known().cloned();
         let engine = Arc::clone(self.0.engine());
         async move {
             match watched {
                 // The id is held for a store that needs it in plain.
-                Some((_held, id, key)) => engine.has_ended(id, key).await,
+                Some(Known { id: _held, key, record, .. }) => {
+                    engine.has_ended(record.id, key, record.user.clone()).await;
+                }
                 None => std::future::pending().await,
             }
         }
