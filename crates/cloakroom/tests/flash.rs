@@ -3,7 +3,7 @@
 
 mod house;
 
-use cloakroom::{ErrorKind, Limits, SessionConfig};
+use cloakroom::{ErrorKind, Limits, Session, SessionConfig};
 use house::House;
 use http::StatusCode;
 
@@ -85,6 +85,26 @@ async fn c9_a_message_of_another_type_keeps_waiting() {
     };
     house.visit(Some(&id), work).await;
     assert_eq!(house.shown(&id, false, StatusCode::OK).await, ["one"]);
+}
+
+#[tokio::test]
+async fn c9_a_message_that_is_refused_takes_no_earlier_one_along() {
+    let limits = Limits { session_bytes: 200, flashes: 2, ..Limits::default() };
+    let house = House::new(SessionConfig::new().limits(limits));
+    let id = house.newcomer().await;
+    let full = |s: Session| async move {
+        s.flash("one")?;
+        s.flash("x".repeat(80))?;
+        assert_eq!(s.flash("y".repeat(300)).unwrap_err().kind(), ErrorKind::TooLarge);
+        Ok(())
+    };
+    house.visit(Some(&id), full).await;
+    assert_eq!(house.shown(&id, true, StatusCode::OK).await, ["one", &"x".repeat(80)]);
+    // Room counts that is made by what gives way.
+    house
+        .visit(Some(&id), |s| async move { s.flash("z".repeat(50)).and_then(|()| s.flash("y".repeat(80))) })
+        .await;
+    assert_eq!(house.shown(&id, false, StatusCode::OK).await, ["z".repeat(50), "y".repeat(80)]);
 }
 
 #[tokio::test]

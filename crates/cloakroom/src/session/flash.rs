@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Session;
 use super::reading::Encoded;
+use super::writing::check_room;
 use crate::error::SessionError;
 
 /// Reserved prefix of the entries.
@@ -17,7 +18,7 @@ const PREFIX: &str = "\0flash:";
 
 impl Session {
     /// Adds a message, buffered. It survives redirects until it is shown. Beyond
-    /// [`Limits::flashes`](crate::Limits::flashes) the oldest gives way.
+    /// [`Limits::flashes`](crate::Limits::flashes) the oldest gives way, unless the message is refused.
     ///
     /// # Errors
     /// [`Encode`](crate::ErrorKind::Encode), [`TooLarge`](crate::ErrorKind::TooLarge), and those of
@@ -30,12 +31,15 @@ impl Session {
         let waiting: Vec<String> =
             state.view.keys().filter(|k| k.starts_with(PREFIX)).map(str::to_owned).collect();
         let excess = (waiting.len() + 1).saturating_sub(settings.limits.flashes.max(1));
+        // Aside, because nothing gives way to a message that is refused.
+        let mut view = state.view.clone();
         for oldest in waiting.iter().take(excess) {
-            state.view.remove(oldest);
+            view.remove(oldest);
         }
         let key = format!("{PREFIX}{:016x}", rand::rng().next_u64());
-        state.check_room(&key, &value, settings.limits.session_bytes)?;
-        state.view.set(&key, value);
+        check_room(&view, &key, &value, settings.limits.session_bytes)?;
+        view.set(&key, value);
+        state.view = view;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
+use super::view::View;
 use super::{Session, Shared};
 use crate::error::{ErrorKind, SessionError};
 use crate::key::{self, KeyOf};
@@ -180,17 +181,17 @@ impl Session {
     }
 }
 
-impl State {
-    /// Checked here, where the handler can still answer otherwise, and once more on the merged record.
-    pub(super) fn check_room(&self, key: &str, value: &[u8], limit: usize) -> Result<(), SessionError> {
-        let bytes = self.view.size_with(key, value, limit);
-        if bytes <= limit {
-            return Ok(());
-        }
-        let text = format!("the session would take {bytes} bytes, at most {limit} are allowed");
-        Err(SessionError::because(ErrorKind::TooLarge, text))
+/// Checked here, where the handler can still answer otherwise, and once more on the merged record.
+pub(super) fn check_room(view: &View, key: &str, value: &[u8], limit: usize) -> Result<(), SessionError> {
+    let bytes = view.size_with(key, value, limit);
+    if bytes <= limit {
+        return Ok(());
     }
+    let text = format!("the session would take {bytes} bytes, at most {limit} are allowed");
+    Err(SessionError::because(ErrorKind::TooLarge, text))
+}
 
+impl State {
     /// As [`check_writable`](State::check_writable), for changes that make no session.
     fn check_writable_or_nothing(&self) -> Result<(), SessionError> {
         match &self.identity {
@@ -218,7 +219,7 @@ impl Shared {
                 format!("the session holds {} keys already, as many as are allowed", limits.keys),
             ));
         }
-        state.check_room(key, &value, limits.session_bytes)?;
+        check_room(&state.view, key, &value, limits.session_bytes)?;
         state.view.set(key, value);
         Ok(())
     }
