@@ -6,7 +6,7 @@ mod log;
 
 use std::time::Duration;
 
-use cloakroom::{ErrorKind, Limits, OnObsoleteId, SessionConfig, SessionManager};
+use cloakroom::{ErrorKind, Limits, Mode, OnObsoleteId, SessionConfig, SessionManager};
 use cloakroom_testing::{Fault, Op};
 use house::{House, quiet};
 use http::StatusCode;
@@ -185,6 +185,33 @@ async fn c13_revocations_and_commits_that_nobody_waits_for_any_more_do_not_pile_
         assert!(alive() <= before + BOUND);
     }
     assert_eq!(house.manager.metrics().background_dropped, (MANY - BOUND) as u64);
+    house.manager.shutdown().await;
+}
+
+/// A task of the handler lives on, and holds the session.
+#[tokio::test(start_paused = true)]
+async fn c5_a_commit_that_is_left_out_keeps_no_lease_and_is_not_acknowledged() {
+    let house = House::new(bounded().mode(Mode::Exclusive));
+    let ids = house.newcomers(BOUND + 1).await;
+    let mut requests = Vec::new();
+    for id in &ids {
+        let handle = house.arrive(&[id]);
+        requests.push((handle.open().await.unwrap(), handle));
+    }
+    house.faults.always(Some(Op::Commit), Fault::Hang);
+    for (task, handle) in &requests {
+        task.set("n", 2).unwrap();
+        hang_up(&house.manager, handle).await;
+        house.manager.abandon(handle);
+    }
+    assert_eq!(house.manager.metrics().background_dropped, 1);
+    let (left_out, _) = requests.last().unwrap();
+    assert!(!left_out.is_locked());
+    assert_eq!(left_out.save().await.unwrap_err().kind(), ErrorKind::Unknown, "it may have been made");
+    // Nobody renews it any more.
+    house.faults.heal();
+    house.pass(11);
+    assert_eq!(house.reads(ids.last().unwrap()).await, StatusCode::OK);
     house.manager.shutdown().await;
 }
 

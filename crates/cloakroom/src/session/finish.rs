@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::aim::Target;
+use super::given_up::Finishing;
 use super::leased::Then;
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
@@ -84,7 +85,10 @@ impl Shared {
             state.finishing = true;
             match self.try_commit(&mut state) {
                 AtOnce::Done(keys) => overwritten = keys,
-                AtOnce::Begun(begun) => return Left::Finish(Some(begun)),
+                AtOnce::Begun(begun) => {
+                    state.committing = true;
+                    return Left::Finish(Some(begun));
+                }
                 AtOnce::Failed(error) => {
                     state.not_committed(&error);
                     return Left::Failed(error);
@@ -156,13 +160,16 @@ impl Shared {
     }
 
     /// Commits what is buffered, renews the id if it is due, gives the lease back. After it the head may leave.
-    pub(crate) async fn finish(
+    pub(crate) fn finish(
         self: Arc<Self>,
         end: HandlerEnd,
         begun: Option<Begun>,
-    ) -> Result<(), SessionError> {
-        // From here on the handler counts as finished: a client that hangs up takes nothing of it back.
-        self.state.lock().finishing = true;
+    ) -> impl Future<Output = Result<(), SessionError>> + Send + 'static {
+        let finishing = Finishing::begin(self);
+        async move { finishing.shared().finish_now(end, begun).await }
+    }
+
+    async fn finish_now(self: &Arc<Self>, end: HandlerEnd, begun: Option<Begun>) -> Result<(), SessionError> {
         // Changes of id that the handler began and no longer awaits: the client must be told of them.
         self.settle_ids().await;
         let committed = match end {
@@ -172,13 +179,17 @@ impl Shared {
             }
             HandlerEnd::Completed => self.commit_point(begun).await,
         };
+        {
+            let mut state = self.state.lock();
+            state.committing = false;
+            if let Err(error) = &committed {
+                state.not_committed(error);
+            }
+        }
         if committed.is_ok() {
             self.confirm(end).await;
         }
         let mut state = self.state.lock();
-        if let Err(error) = &committed {
-            state.not_committed(error);
-        }
         // Also where the client is gone and no head will leave. What a guard still has is given back when it is done.
         state.end_handling();
         let lease = state.take_mode_lease();
@@ -293,23 +304,6 @@ impl Shared {
     pub(crate) fn has_changes(&self) -> bool {
         self.state.lock().view.has_changes()
     }
-            let mut state = self.state.lock();
-            state.phase = Phase::Over;
-            state.discard();
-
-    /// The request was dropped, or its body cut: what is buffered is discarded, its lease given back.
-    pub(crate) fn abandon(&self) {
-        let mut state = self.state.lock();
-        if state.finishing && state.phase == Phase::Handling {
-            // Its commit is under way, needs the lease, and gives it back.
-            return;
-        }
-        state.phase = Phase::Over;
-        state.discard();
-        let lease = state.take_mode_lease();
-        drop(state);
-        drop(lease);
-    }
 
     async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
         match begun {
@@ -338,7 +332,9 @@ impl Shared {
                 _ => Then::KeepsIt,
             };
             let existed = state.known().is_some();
-            (existed, state.view.take_changes(), state.view.epoch(), renew, then)
+            let changes = state.view.take_changes();
+            state.committing = !changes.is_empty();
+            (existed, changes, state.view.epoch(), renew, then)
         };
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {

@@ -5,6 +5,7 @@ mod csrf;
 mod devices;
 mod finish;
 mod flash;
+mod given_up;
 mod guard;
 mod handle;
 mod id_changes;

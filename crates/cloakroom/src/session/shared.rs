@@ -69,6 +69,8 @@ pub(crate) struct State {
     pub(crate) confirmed: bool,
     /// The handler is done and what it buffered is being committed.
     pub(crate) finishing: bool,
+    /// What was buffered is in that commit, which is not answered.
+    pub(super) committing: bool,
     /// Something that was buffered came to nothing, for this reason, and whoever had buffered it was not told.
     pub(super) unsaved: Option<ErrorKind>,
     /// An awaited call of this request was made: what it stored stands, so the request cannot be run again.
@@ -290,6 +292,7 @@ impl Shared {
                 learned: false,
                 confirmed: false,
                 finishing: false,
+                committing: false,
                 unsaved: None,
                 awaited: false,
             }),

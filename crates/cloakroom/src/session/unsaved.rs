@@ -8,7 +8,7 @@ impl State {
     /// Discards what is buffered, because it goes with the response, or with a client that has gone.
     pub(super) fn discard(&mut self) {
         if self.view.has_changes() {
-            self.unsaved = Some(ErrorKind::HeadSent);
+            self.unsaved.get_or_insert(ErrorKind::HeadSent);
         }
         self.view.discard_changes();
     }
