@@ -69,7 +69,7 @@ impl Response {
 
     #[track_caller]
     pub fn number(&self) -> i64 {
-        self.ok().parse().unwrap()
+        self.ok().parse().unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
     #[track_caller]
