@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use cloakroom::MemoryStore;
-use cloakroom::config::{Configuration, Connection, Driver, Drivers, Environment, OpenError};
+use cloakroom::config::{Configuration, Driver, Drivers, Environment, OpenError};
 use cloakroom::store::Store;
 use cloakroom_file::FileStore;
 use cloakroom_redis::{RedisBuilder, RedisUrl};
@@ -76,39 +76,29 @@ impl Storage {
     }
 
     async fn configured(configuration: &Configuration) -> Result<Self, Trouble> {
-        let opened: Arc<OnceLock<(SqliteStore, PathBuf)>> = Arc::default();
-        let keep = Arc::clone(&opened);
-        let sqlite = Driver::new("sqlite", &["path"], move |connection: Connection| {
-            let keep = Arc::clone(&keep);
-            async move {
-                let path = match connection.text("path")? {
-                    Some(path) => PathBuf::from(path),
-                    None => own_folder()?.join(FILE),
-                };
-                let store = open_file(&path).await?;
-                let _ = keep.set((store.clone(), path));
-                Ok::<Arc<dyn Store>, OpenError>(Arc::new(store))
-            }
+        let own: Arc<OnceLock<PathBuf>> = Arc::default();
+        let named = Arc::clone(&own);
+        let sqlite = cloakroom_sqlite::driver_with_home(move || {
+            let path = own_folder()?.join(FILE);
+            make_folder_of(&path)?;
+            Ok(named.get_or_init(|| path).clone())
         });
         let redis = cloakroom_redis::driver(&Environment::of_process());
         let drivers = Drivers::none().with(sqlite).with(Driver::memory());
         let drivers = drivers.with(cloakroom_file::driver()).with(redis);
         let store = drivers.open(configuration).await?;
-        match opened.get() {
-            Some((sqlite, path)) => Self::sqlite(sqlite.clone(), path),
-            None if store.name() == "redis" => {
-                let place = "in Redis, as configured".to_owned();
-                Ok(Storage { store, staff: in_memory(), place, sqlite: None })
-            }
-            None if store.name() == "file" => {
-                let place = "in files, as configured".to_owned();
-                Ok(Storage { store, staff: in_memory(), place, sqlite: None })
-            }
-            None => Ok(Storage { store, ..Self::memory() }),
-        }
+        let place = match (own.get(), store.name()) {
+            (Some(path), _) => path.display().to_string(),
+            (None, "sqlite") => "in a SQLite file, as configured".to_owned(),
+            (None, "redis") => "in Redis, as configured".to_owned(),
+            (None, "file") => "in files, as configured".to_owned(),
+            (None, _) => return Ok(Storage { store, ..Self::memory() }),
+        };
+        Ok(Storage { store, staff: in_memory(), place, sqlite: None })
     }
 
-    /// Closes the file; everything that was acknowledged is in it already.
+    /// Closes a file that the command line named; one from the configuration is closed by whoever has it last. Everything that was
+    /// acknowledged is in it already.
     pub(crate) async fn close(self) -> Result<(), Trouble> {
         match self.sqlite {
             Some(store) => Ok(store.close().await?),
@@ -121,8 +111,14 @@ fn in_memory() -> Arc<dyn Store> {
     Arc::new(MemoryStore::builder().max_sessions(STAFF).build())
 }
 
-/// Opens a file of sessions, making its folder if there is none, for its owner only.
+/// Opens a file of sessions, making its folder if there is none.
 async fn open_file(path: &Path) -> Result<SqliteStore, OpenError> {
+    make_folder_of(path)?;
+    Ok(SqliteStore::open(path).await?)
+}
+
+/// Makes the folder that a file is in, if there is none, for its owner only.
+fn make_folder_of(path: &Path) -> Result<(), OpenError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let mut making = std::fs::DirBuilder::new();
         making.recursive(true);
@@ -132,7 +128,7 @@ async fn open_file(path: &Path) -> Result<SqliteStore, OpenError> {
             .create(folder)
             .map_err(|error| format!("the folder {} cannot be made: {error}", folder.display()))?;
     }
-    Ok(SqliteStore::open(path).await?)
+    Ok(())
 }
 
 /// The folder for data of this program: `$XDG_DATA_HOME/cloakroom`, or what other systems have in its place.

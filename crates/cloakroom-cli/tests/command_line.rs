@@ -90,7 +90,8 @@ fn a_wrong_configuration_is_told_by_line() {
 #[test]
 fn a_configuration_names_store_and_cookie() {
     let folder = tempfile::tempdir().unwrap();
-    let config = "[cookie]\nname = \"coat\"\n[connections.sqlite]\npath = \"here.db\"\n";
+    // With all that the library's driver knows.
+    let config = "[cookie]\nname = \"coat\"\n[connections.sqlite]\npath = \"here.db\"\ndurability = \"process-crash\"\n";
     std::fs::write(folder.path().join("cloakroom.toml"), config).unwrap();
     let demo = Demo::start(program().current_dir(folder.path()).args(["--listen", "0"]));
     let mut visitor = demo.visitor();
@@ -106,6 +107,12 @@ fn a_configuration_names_store_and_cookie() {
     ]));
     demo.visitor().add("cape");
     assert!(folder.path().join("there.db").exists());
+    // And what it knows and this program was built without is refused with the reason.
+    let config = "[connections.sqlite]\npath = \"here.db\"\nlayout = \"mini\"\n";
+    std::fs::write(folder.path().join("cloakroom.toml"), config).unwrap();
+    let (code, said) = refused(&["--listen", "0"], folder.path());
+    assert_eq!(code, 1);
+    assert!(said.contains("the sessions of "), "{said}");
 }
 
 #[test]

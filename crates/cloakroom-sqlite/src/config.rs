@@ -1,5 +1,6 @@
 //! The driver `sqlite`: a store from `cloakroom.toml` and the environment.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(not(feature = "php"))]
@@ -49,11 +50,41 @@ const NATIVE: &str = "native";
 /// # }
 /// ```
 pub fn driver() -> Driver {
-    let keys = &[PATH, DURABILITY, LAYOUT, USER, MOVING, MOVING_TO];
-    Driver::new("sqlite", keys, |connection: Connection| async move { open(&connection).await })
+    opening(None)
 }
 
-async fn open(connection: &Connection) -> Result<Opened, OpenError> {
+/// As [`driver`], for a program that has a file of its own for its sessions: the one that `home` names where a connection says
+/// nothing of `path`. It is asked only then, and can make the file's folder.
+///
+/// ```
+/// use cloakroom::config::{Configuration, Drivers, Environment};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let folder = dir.path().to_owned();
+/// let driver = cloakroom_sqlite::driver_with_home(move || Ok(folder.join("sessions.db")));
+/// let env = Environment::of([("SESSION_DRIVER", "sqlite")]);
+/// let read = Configuration::parse("cloakroom.toml", b"", &env).unwrap();
+/// let store = Drivers::none().with(driver).open(&read).await.unwrap();
+/// assert_eq!(store.name(), "sqlite");
+/// # }
+/// ```
+pub fn driver_with_home(home: impl Fn() -> Result<PathBuf, OpenError> + Send + Sync + 'static) -> Driver {
+    opening(Some(Arc::new(home)))
+}
+
+/// Names the program's own file.
+type Home = Arc<dyn Fn() -> Result<PathBuf, OpenError> + Send + Sync>;
+
+fn opening(home: Option<Home>) -> Driver {
+    let keys = &[PATH, DURABILITY, LAYOUT, USER, MOVING, MOVING_TO];
+    Driver::new("sqlite", keys, move |connection: Connection| {
+        let home = home.clone();
+        async move { open(&connection, home).await }
+    })
+}
+
+async fn open(connection: &Connection, home: Option<Home>) -> Result<Opened, OpenError> {
     #[cfg(feature = "php")]
     if let Some(layout) = php::layout(connection)? {
         return php::open(connection, layout).await;
@@ -63,11 +94,15 @@ async fn open(connection: &Connection) -> Result<Opened, OpenError> {
         let why = built_without("the sessions of a PHP application", "cloakroom-sqlite", "php");
         return Err(connection.refuse(key, &why).into());
     }
-    Ok(store(connection, path(connection)?).await?.into())
+    let path = match home {
+        Some(home) if !connection.has(PATH) => home()?,
+        _ => path(connection)?.into(),
+    };
+    Ok(store(connection, &path).await?.into())
 }
 
 /// The store in this file.
-async fn store(connection: &Connection, path: &str) -> Result<Arc<dyn Store>, OpenError> {
+async fn store(connection: &Connection, path: &Path) -> Result<Arc<dyn Store>, OpenError> {
     Ok(Arc::new(SqliteStore::builder(path).durability(durability(connection)?).open().await?))
 }
 

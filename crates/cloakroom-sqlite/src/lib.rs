@@ -72,6 +72,6 @@ mod writer;
 
 pub use builder::{Durability, SqliteBuilder};
 #[cfg(feature = "config")]
-pub use config::driver;
+pub use config::{driver, driver_with_home};
 pub use error::{OpenError, OpenErrorKind};
 pub use store::SqliteStore;

@@ -44,7 +44,9 @@ pub(super) async fn open(connection: &Connection, layout: Layout) -> Result<Open
     let php = PhpCacheStore::new(PhpCache::open(path)?, layout);
     let store: Arc<dyn Store> = match moving {
         None => Arc::new(php),
-        Some(Move { stage, to, .. }) => Arc::new(MovingStore::new(php, store(connection, to).await?, stage)),
+        Some(Move { stage, to, .. }) => {
+            Arc::new(MovingStore::new(php, store(connection, to.as_ref()).await?, stage))
+        }
     };
     Ok(Opened::with_config(store, config))
 }

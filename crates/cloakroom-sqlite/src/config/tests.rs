@@ -38,6 +38,25 @@ async fn a_table_names_the_file_and_when_a_write_is_acknowledged() {
     refused(&format!("path = {:?}", folder.path()), "the sqlite store did not open: ").await;
 }
 
+#[tokio::test]
+async fn a_program_may_have_a_file_of_its_own_where_none_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, named) = (folder.path().join("own.db"), folder.path().join("named.db"));
+    let open = async |text: &str| {
+        let env = Environment::of([("SESSION_DRIVER", "sqlite")]);
+        let read = Configuration::parse("c.toml", text.as_bytes(), &env).unwrap();
+        let home = own.clone();
+        let driver = crate::driver_with_home(move || Ok(home.clone()));
+        Drivers::none().with(driver).open(&read).await.map(drop).map_err(|error| error.to_string())
+    };
+    open(&format!("[connections.sqlite]\npath = {named:?}\n")).await.unwrap();
+    assert!(named.exists() && !own.exists());
+    open("[connections.sqlite]\ndurability = \"process-crash\"\n").await.unwrap();
+    assert!(own.exists());
+    open("").await.unwrap();
+    assert!(open("[connections.sqlite]\npath = 7\n").await.unwrap_err().contains("path"));
+}
+
 #[cfg(feature = "php")]
 #[tokio::test]
 async fn a_table_names_minis_cache_and_its_sessions_have_their_cookie_and_lifetime() {
