@@ -267,6 +267,55 @@ async fn c9_a_node_that_is_cut_off_is_refused_at_once_and_comes_back(kind: Kind)
     }
 }
 
+/// To it every node seems to have stood still, those too that could tell whether one was replaced: what they had said meanwhile is read after they
+/// are asked that.
+async fn c9_a_process_that_stood_still_itself_refuses_nothing(kind: Kind) {
+    const ROUNDS: usize = 10;
+    let cluster = Cluster::start(kind);
+    let store = cluster.builder().call_deadline(Duration::from_secs(20)).build().unwrap();
+    let mut sessions = Vec::new();
+    for home in 0..3 {
+        let key = key_on(&cluster, home);
+        let created = store.create(requests::create(key, counted(0))).await.unwrap();
+        let Created::Created { snapshot, .. } = created else { panic!("it is taken") };
+        sessions.push((key, snapshot.record.version));
+    }
+    for _ in 0..ROUNDS {
+        let mut under_way = Vec::new();
+        for (key, version) in &sessions {
+            let commit = store.commit(requests::commit(*key, *version, counted(1)));
+            under_way.push((tokio::spawn(store.load(*key)), tokio::spawn(commit)));
+        }
+        // They are sent, and their answers lie there unread.
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        std::thread::sleep(Duration::from_millis(400));
+        for ((loaded, committed), (_, version)) in under_way.into_iter().zip(&mut sessions) {
+            let loaded = loaded.await.unwrap();
+            assert!(matches!(loaded, Ok(Loaded::Live(_))), "{loaded:?}");
+            let committed = committed.await.unwrap();
+            let Ok(Committed::Committed(made)) = committed else { panic!("{committed:?}") };
+            *version = made.record.version;
+        }
+    }
+}
+
+/// On one thread, so that all of the process stands still.
+mod on_one_thread {
+    use super::support::Kind;
+
+    #[tokio::test]
+    async fn c9_a_process_that_stood_still_itself_refuses_nothing_of_redis() {
+        super::c9_a_process_that_stood_still_itself_refuses_nothing(Kind::Redis).await;
+    }
+
+    #[tokio::test]
+    async fn c9_a_process_that_stood_still_itself_refuses_nothing_of_valkey() {
+        super::c9_a_process_that_stood_still_itself_refuses_nothing(Kind::Valkey).await;
+    }
+}
+
 support::on_both! {
     c1_c9_a_primary_that_stands_still_is_replaced_under_load
     c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before

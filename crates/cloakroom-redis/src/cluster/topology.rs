@@ -151,7 +151,11 @@ impl Cluster {
         spot: Spot,
         node: &Arc<Node>,
     ) -> Result<bool, StoreError> {
-        self.learn(store, deadline, Age::New).await?;
+        // Where it was this process that stood still, what the others had said meanwhile is read after they are asked this, and they
+        // seem to have gone on in the midst of it as well. When they are asked again, all of that has been read.
+        if self.learn(store, deadline, Age::New).await.is_err() {
+            self.learn(store, deadline, Age::New).await?;
+        }
         Ok(self.known(spot).is_some_and(|known| !Arc::ptr_eq(&known, node)))
     }
 
