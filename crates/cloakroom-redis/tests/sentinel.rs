@@ -140,6 +140,20 @@ async fn one_was_left_behind() {
     assert_eq!(two.second.calls("evalsha") + two.second.calls("get"), 0);
 }
 
+/// On one thread, so that all of the process stands still: the sentinel has answered, and was not heard.
+#[tokio::test]
+async fn c9_a_process_that_stood_still_while_it_looked_for_the_primary_finds_it() {
+    let server = Server::start(Kind::Redis);
+    let sentinel = Puppet::naming("127.0.0.1", server.port());
+    let store = led_by(&[&sentinel]).call_deadline(Duration::from_secs(20)).build().unwrap();
+    let asked = tokio::spawn(store.load(requests::key()));
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(asked.await.unwrap().unwrap(), Loaded::Missing);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn s49_what_a_near_cache_keeps_is_gone_with_a_switch() {
     let two = Two::start();

@@ -130,12 +130,15 @@ impl Search<'_> {
         loop {
             let said = self.said.borrow_and_update().clone();
             let mut counted = said.clone();
-            if Instant::now() >= self.patience {
+            let is_late = Instant::now() >= self.patience;
+            // Where nobody was heard, this process may have stood still. Each of them has its time to answer, and says so when it has not.
+            if is_late && said.iter().any(|said| *said != Said::Unheard) {
                 counted.retain(|said| *said != Said::Unheard);
             }
             match lead(&counted) {
                 Lead::To(named) => return Ok(named),
                 Lead::Nowhere => return Err(self.sentinels.nowhere(&said)),
+                Lead::Unheard if is_late => drop(self.said.changed().await),
                 Lead::Unheard => {
                     let _ = tokio::time::timeout_at(self.patience.into(), self.said.changed()).await;
                 }
