@@ -48,6 +48,7 @@ async fn s37_a_busy_session_ends_at_its_absolute_deadline(place: Place) {
         let probe = place.start(&["--idle", &seconds(idle), "--absolute", &seconds(absolute)]);
         let since = Since::now();
         let visitor = probe.logged_in("ada").await;
+        let logged_in = Since::now();
         for _ in 0..5 {
             sleep_ms(ms).await;
             let answer = visitor.get("/incr/n").await;
@@ -55,11 +56,11 @@ async fn s37_a_busy_session_ends_at_its_absolute_deadline(place: Place) {
             answer.without_cookie().ok();
         }
         let used = Since::now();
-        since.sleep_until(absolute + 50).await;
+        logged_in.sleep_until(absolute + 50).await;
         let alive = visitor.is_alive().await;
         // It would still be there but for that deadline.
         used.within(idle)?;
-        assert!(!alive);
+        assert!(!alive, "alive past its absolute deadline");
         Ok(())
     })
     .await;

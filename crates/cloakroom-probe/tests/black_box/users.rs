@@ -108,7 +108,8 @@ async fn s47_a_listing_never_shows_a_dead_session(place: Place) {
         let probe = place.start(&["--idle", &seconds(lasts)]);
         let since = Since::now();
         let idle = probe.logged_in("ada").await;
-        since.sleep_until(3 * ms).await;
+        let logged_in = Since::now();
+        logged_in.sleep_until(3 * ms).await;
         let used = Since::now();
         let [gone, moved, here] = three(&probe, "ada").await;
         let all = devices(&here).await.len();
@@ -116,7 +117,7 @@ async fn s47_a_listing_never_shows_a_dead_session(place: Place) {
         assert_eq!(all, 4);
         gone.get("/destroy").await.ok();
         moved.get("/regenerate").await.ok();
-        since.sleep_until(lasts + ms / 3).await;
+        logged_in.sleep_until(lasts + ms / 3).await;
         let used_again = Since::now();
         for visitor in [&moved, &here] {
             let answer = visitor.get("/incr/n").await;
