@@ -103,7 +103,10 @@ impl Visitor {
         let in_flight = self.send(Request::get(path)).await;
         tokio::select! {
             () = self.until_under_way(before + 1, path) => Ok(in_flight),
-            () = in_flight.has_long_been_answered() => Err(in_flight.response().await),
+            () = in_flight.has_long_been_answered() => match self.under_way().await > before {
+                true => Ok(in_flight),
+                false => Err(in_flight.response().await),
+            },
         }
     }
 
