@@ -109,6 +109,19 @@ impl Overlap {
     fn is(&self, routes: &[&str]) -> bool {
         routes.iter().any(|route| self.slow.starts_with(route))
     }
+
+    /// The slow request, which was late for a change of id, left the one session under its new id, or none where it was a logout,
+    /// and told of no other id.
+    async fn left_one_session_or_ended_it(&self, probe: &Probe) {
+        let (slow, ends) = (self.slow, self.is(&["/slow-destroy"]));
+        match self.late.set_cookie() {
+            None => assert!(!ends, "a logout that ended the session says so"),
+            Some(cookie) => assert!(ends && cookie.deletes(), "{slow} spoke of a dead id: {cookie:?}"),
+        }
+        assert!(!self.before.is_alive().await, "the old id lives after {slow}");
+        assert_eq!(self.visitor.is_alive().await, !ends, "{slow}");
+        assert_eq!(self.sessions_alive(probe).await, usize::from(!ends), "{slow} forked the session");
+    }
 }
 
 async fn no_slow_request_survives(place: Place, end: &'static str) {
@@ -141,7 +154,6 @@ async fn c2_no_slow_request_survives_a_revocation(place: Place) {
 async fn c4_no_slow_request_forks_a_regenerated_session(place: Place) {
     let probe = place.start(&[]);
     for overlap in overlaps(&probe, "/regenerate").await {
-        let slow = overlap.slow;
         overlap.did.ok();
         assert!(overlap.did.set_cookie().is_some(), "the new id is told");
         assert_ne!(overlap.visitor.cookie(), overlap.before.cookie());
@@ -150,14 +162,7 @@ async fn c4_no_slow_request_forks_a_regenerated_session(place: Place) {
         } else {
             overlap.late.ok();
         }
-        let ends = overlap.is(&["/slow-destroy"]);
-        match overlap.late.set_cookie() {
-            None => assert!(!ends, "a logout that ended the session says so"),
-            Some(cookie) => assert!(ends && cookie.deletes(), "{slow} spoke of a dead id: {cookie:?}"),
-        }
-        assert!(!overlap.before.is_alive().await, "the old id lives after {slow}");
-        assert_eq!(overlap.visitor.is_alive().await, !ends, "{slow}");
-        assert_eq!(overlap.sessions_alive(&probe).await, usize::from(!ends), "{slow} forked the session");
+        overlap.left_one_session_or_ended_it(&probe).await;
     }
 }
 
@@ -183,13 +188,7 @@ async fn c4_no_slow_request_reaches_a_session_that_somebody_logged_into_meanwhil
         } else {
             overlap.late.refused(409, "conflict");
         }
-        match overlap.late.set_cookie() {
-            None => assert!(!ends, "a logout that ended the session says so"),
-            Some(cookie) => assert!(ends && cookie.deletes(), "{slow} spoke of a dead id: {cookie:?}"),
-        }
-        assert!(!overlap.before.is_alive().await, "the old id lives after {slow}");
-        assert_eq!(overlap.visitor.is_alive().await, !ends, "{slow}");
-        assert_eq!(overlap.sessions_alive(&probe).await, usize::from(!ends), "{slow} forked the session");
+        overlap.left_one_session_or_ended_it(&probe).await;
         if !ends {
             assert_eq!(overlap.visitor.get("/whoami").await.ok(), format!("\"{}\"", overlap.user));
             let key = if overlap.is(&["/count", "/lock-count"]) { "/get/n" } else { "/get/k" };
