@@ -98,3 +98,26 @@ fn positions_are_those_of_the_history() {
     let verdict = failover::check(&history, &[4]);
     assert_eq!(verdict, cloakroom_testing::history::Verdict::Explained(vec![1, 3, 2]));
 }
+
+/// Of three who write at the same time, in any order: as many orders as there are, which all come to the same, are one.
+#[test]
+fn what_three_lose_who_write_at_the_same_time_is_found() {
+    let recorder = Recorder::new();
+    let call = |step| recorder.call(Call::one(1, step));
+    for round in 1..=20 {
+        let all = [Step::put("a", round), Step::put("b", round), Step::increment("n", 1)].map(call);
+        for (pending, answer) in all.into_iter().zip([Answer::done(), Answer::done(), Answer::seen(round)]) {
+            pending.answered(answer);
+        }
+    }
+    let failovers = [recorder.now(), recorder.now()];
+    call(Step::read("a")).answered(Answer::seen(17));
+    call(Step::increment("n", 1)).answered(Answer::seen(18));
+    let torn = recorder.history();
+    call(Step::read("b")).answered(Answer::seen(16));
+    explained(&recorder.history(), &failovers[..1]);
+    let too_old = recorder.now();
+    let read = Event { call: Call::one(1, Step::read("b")), called: too_old, answer: None };
+    let read = Event { answer: Some((Answer::seen(13), too_old + 1)), ..read };
+    unexplained(&[torn, vec![read]].concat(), &failovers);
+}

@@ -3,6 +3,8 @@
 //! A failover may take back the last writes of a session, acknowledged ones and its end included, in one piece and once; or all
 //! of the session, where it was that young. Nothing else: no older write without the newer ones, and nothing twice.
 
+use std::sync::Arc;
+
 use super::Event;
 use super::search::{self, Model, Verdict};
 use super::session::{self, Answer, BOUND, Call, Session, State};
@@ -13,9 +15,9 @@ pub const LAST_WRITES: usize = 16;
 /// Checks a history of *one* session, as [`session::check`] does, where servers failed over meanwhile: at these times of the
 /// recorder's ([`Recorder::now`](super::Recorder::now)), each taken before anybody could notice.
 ///
-/// Each failover may have taken back up to [`LAST_WRITES`]. How many is found out by trying: expensive for histories that are
-/// wrong, and no dearer than without failovers for those that lost nothing. Positions in the verdict are positions in `history`,
-/// and beyond its end for the failovers.
+/// Each failover may have taken back up to [`LAST_WRITES`]. Which ones is part of the search: what the replica had may have been the
+/// session at any moment before. Looked for only where nothing less explains the history. Positions in the verdict are positions in
+/// `history`, and beyond its end for the failovers.
 pub fn check(history: &[Event<Call, Answer>], failovers: &[u64]) -> Verdict {
     let nothing_lost = session::check(history);
     if failovers.is_empty() || nothing_lost.is_explained() {
@@ -25,25 +27,22 @@ pub fn check(history: &[Event<Call, Answer>], failovers: &[u64]) -> Verdict {
     let happened: Vec<usize> = (0..history.len())
         .filter(|at| !matches!(history.get(*at), Some(Event { answer: Some((Answer::Refused, _)), .. })))
         .collect();
-    let events: Vec<_> = happened.iter().filter_map(|at| history.get(*at)).map(asked).collect();
-    let mut undecided = None;
-    for lost in losses(failovers.len()) {
-        let mut events = events.clone();
-        events.extend(failovers.iter().zip(&lost).filter(|(_, lost)| **lost != Lost::Last(0)).map(
-            // Nobody is told of it: it may have happened at any time since.
-            |(called, lost)| Event { call: Happening::Failover(*lost), called: *called, answer: None },
-        ));
-        match search::check(&SessionOnReplicas, &events, BOUND) {
-            Verdict::Explained(order) => {
-                let beyond = |at: usize| history.len() + at - happened.len();
-                let place = |at: usize| happened.get(at).copied().unwrap_or_else(|| beyond(at));
-                return Verdict::Explained(order.into_iter().map(place).collect());
-            }
-            Verdict::Unexplained(_) => {}
-            verdict @ Verdict::Undecided { .. } => undecided = Some(verdict),
+    let mut events: Vec<_> = happened.iter().filter_map(|at| history.get(*at)).map(asked).collect();
+    // Nobody is told of it: it may have happened at any time since.
+    let unseen = |call, called| Event { call, called, answer: None };
+    events.extend(failovers.iter().zip(0..).map(|(called, n)| unseen(Happening::Failover(n), *called)));
+    events.extend((0..failovers.len()).map(|n| unseen(Happening::Received(n), 0)));
+    match search::check(&SessionOnReplicas { failovers: failovers.len() }, &events, BOUND) {
+        Verdict::Explained(order) => {
+            let place = |at: usize| match happened.get(at) {
+                Some(at) => Some(*at),
+                None => Some(at - happened.len()).filter(|n| *n < failovers.len()).map(|n| history.len() + n),
+            };
+            Verdict::Explained(order.into_iter().filter_map(place).collect())
         }
+        Verdict::Unexplained(_) => nothing_lost,
+        undecided @ Verdict::Undecided { .. } => undecided,
     }
-    undecided.unwrap_or(nothing_lost)
 }
 
 fn asked(event: &Event<Call, Answer>) -> Event<Happening, Answer> {
@@ -51,45 +50,37 @@ fn asked(event: &Event<Call, Answer>) -> Event<Happening, Answer> {
     Event { call: Happening::Asked(call), called, answer }
 }
 
-/// What a failover takes back of a session.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Lost {
-    Last(usize),
-    /// The session itself.
-    All,
-}
-
-/// What several failovers may have taken back, the least first.
-fn losses(failovers: usize) -> Vec<Vec<Lost>> {
-    let each: Vec<Lost> = (0..=LAST_WRITES).map(Lost::Last).chain([Lost::All]).collect();
-    let mut all = vec![Vec::new()];
-    for _ in 0..failovers {
-        all = all
-            .iter()
-            .flat_map(|before: &Vec<Lost>| each.iter().map(|lost| [before.as_slice(), &[*lost]].concat()))
-            .collect();
-    }
-    let writes = |lost: &Lost| match lost {
-        Lost::Last(writes) => *writes,
-        Lost::All => LAST_WRITES + 1,
-    };
-    all.sort_by_key(|lost| lost.iter().map(writes).sum::<usize>());
-    all
-}
-
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Happening {
     Asked(Call),
-    Failover(Lost),
+    /// The last that the replica receives before the n-th loss. A guess, which the failover makes good: all that comes after it until then
+    /// is lost.
+    Received(usize),
+    /// The n-th of them. Where nothing was guessed to be received, it takes the session as a whole.
+    Failover(usize),
 }
 
-struct SessionOnReplicas;
+/// Guesses made beforehand, rather than a memory of the last writes: that would tell apart sessions that came about in another order and
+/// are the same, and there are as many of them as orders.
+struct SessionOnReplicas {
+    failovers: usize,
+}
 
-/// A session, and what it was before its last writes.
+/// A session, and what of it will be left.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Line {
     now: State,
-    before: Vec<State>,
+    /// The latest last.
+    received: Vec<Received>,
+    guesses: usize,
+    failovers: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Received {
+    state: Arc<State>,
+    /// Writes between it and the next one, or now.
+    writes: usize,
 }
 
 impl Model for SessionOnReplicas {
@@ -98,32 +89,42 @@ impl Model for SessionOnReplicas {
     type State = Line;
 
     fn initial(&self) -> Line {
-        Line { now: Session.initial(), before: Vec::new() }
+        Line { now: Session.initial(), received: Vec::new(), guesses: 0, failovers: 0 }
     }
 
     fn step(&self, line: &Line, call: &Happening, answer: Option<&Answer>) -> Option<Line> {
         match call {
             Happening::Asked(call) => {
                 let now = Session.step(&line.now, call, answer)?;
-                let mut before = line.before.clone();
-                if now != line.now {
-                    before.push(line.now.clone());
-                    let too_many = before.len().saturating_sub(LAST_WRITES);
-                    before.drain(..too_many);
+                let wrote = now != line.now;
+                let mut next = Line { now, ..line.clone() };
+                if let Some(last) = next.received.last_mut().filter(|_| wrote) {
+                    last.writes += 1;
+                    let lost: usize = next.received.iter().map(|received| received.writes).sum();
+                    // More than may be lost: not the last that was received.
+                    return (lost <= LAST_WRITES).then_some(next);
                 }
-                Some(Line { now, before })
+                Some(next)
             }
-            Happening::Failover(Lost::Last(writes)) => {
-                let mut before = line.before.clone();
-                let mut now = line.now.clone();
-                for _ in 0..*writes {
-                    now = before.pop()?;
+            // One after the other: they do not differ.
+            Happening::Received(n) if *n != line.guesses => None,
+            Happening::Received(_) => {
+                let to_come = self.failovers - line.failovers;
+                let mut next = line.clone();
+                next.received.push(Received { state: Arc::new(line.now.clone()), writes: 0 });
+                next.guesses += 1;
+                (next.received.len() <= to_come).then_some(next)
+            }
+            Happening::Failover(n) if *n < line.failovers => None,
+            Happening::Failover(n) => {
+                let mut next = Line { failovers: n + 1, ..line.clone() };
+                match next.received.pop() {
+                    // Nothing is lost: that is explained without it.
+                    Some(Received { writes: 0, .. }) => return None,
+                    Some(Received { state, .. }) => next.now = (*state).clone(),
+                    None => next.now = State { over: true, ..Session.initial() },
                 }
-                Some(Line { now, before })
-            }
-            Happening::Failover(Lost::All) => {
-                let gone = State { over: true, ..Session.initial() };
-                Some(Line { now: gone, before: Vec::new() })
+                Some(next)
             }
         }
     }
