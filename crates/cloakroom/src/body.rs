@@ -38,7 +38,8 @@ pin_project! {
     /// The body of a response with a session.
     ///
     /// Where something still holds the session while the body streams, what it changes is committed before the end of the
-    /// body is told; a failure aborts the body. Dropped early, it discards them. Otherwise it is the inner body.
+    /// body is told; a failure aborts the body. Dropped early, it discards them. Otherwise it is the inner body, and as large:
+    /// a response is moved from layer to layer, and one that is larger for its body is moved that much slower.
     pub struct SessionBody<R> {
         #[pin]
         kind: Kind<R>,
@@ -46,11 +47,25 @@ pin_project! {
 }
 
 pin_project! {
+    // Two of them, so that what tells them apart needs no room beside a body that is behind a pointer.
     #[project = KindProj]
     enum Kind<R> {
         Plain { #[pin] inner: R },
-        Streaming { #[pin] inner: R, stream: Box<Stream> },
+        Rare { rare: Pin<Box<Rare<R>>> },
+    }
+}
+
+pin_project! {
+    #[project = RareProj]
+    enum Rare<R> {
+        Streaming { #[pin] inner: R, stream: Stream },
         Text { text: Option<Bytes> },
+    }
+}
+
+impl<R> From<Rare<R>> for SessionBody<R> {
+    fn from(rare: Rare<R>) -> Self {
+        SessionBody { kind: Kind::Rare { rare: Box::pin(rare) } }
     }
 }
 
@@ -89,7 +104,7 @@ impl SessionManager {
 /// A body of these bytes: what [`replace`](SessionManager::replace) answers with.
 impl<R> From<Bytes> for SessionBody<R> {
     fn from(text: Bytes) -> Self {
-        SessionBody { kind: Kind::Text { text: Some(text).filter(|t| !t.is_empty()) } }
+        Rare::Text { text: Some(text).filter(|t| !t.is_empty()) }.into()
     }
 }
 
@@ -102,21 +117,19 @@ impl<R> SessionBody<R> {
 
     /// Watches over `inner` if anything besides the adapter still holds the session.
     fn around(inner: R, handle: &SessionHandle) -> Self {
-        let kind = if Arc::strong_count(&handle.0) > 1 {
-            let lent = Some(handle.clone());
-            let stream = Stream {
-                handle: handle.clone(),
-                lent,
-                commit: None,
-                held_back: None,
-                trailers: false,
-                over: false,
-            };
-            Kind::Streaming { inner, stream: Box::new(stream) }
-        } else {
-            Kind::Plain { inner }
+        if Arc::strong_count(&handle.0) == 1 {
+            return SessionBody { kind: Kind::Plain { inner } };
+        }
+        let lent = Some(handle.clone());
+        let stream = Stream {
+            handle: handle.clone(),
+            lent,
+            commit: None,
+            held_back: None,
+            trailers: false,
+            over: false,
         };
-        SessionBody { kind }
+        Rare::Streaming { inner, stream }.into()
     }
 }
 
@@ -149,8 +162,37 @@ where
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.project().kind.project() {
             KindProj::Plain { inner } => inner.poll_frame(cx).map_err(|e| BodyError(e.into())),
-            KindProj::Text { text } => Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
-            KindProj::Streaming { mut inner, stream } => {
+            KindProj::Rare { rare } => rare.as_mut().poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Plain { inner } => inner.is_end_stream(),
+            Kind::Rare { rare } => rare.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Plain { inner } => inner.size_hint(),
+            Kind::Rare { rare } => rare.size_hint(),
+        }
+    }
+}
+
+impl<R> Rare<R>
+where
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.project() {
+            RareProj::Text { text } => Poll::Ready(text.take().map(|t| Ok(Frame::data(t)))),
+            RareProj::Streaming { mut inner, stream } => {
                 if stream.over {
                     if !std::mem::take(&mut stream.trailers) {
                         return Poll::Ready(None);
@@ -190,11 +232,10 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            Kind::Plain { inner } => inner.is_end_stream(),
-            Kind::Text { text } => text.is_none(),
+        match self {
+            Rare::Text { text } => text.is_none(),
             // Not before the changes are committed; an empty body has nobody left to change anything.
-            Kind::Streaming { inner, stream } => {
+            Rare::Streaming { inner, stream } => {
                 let idle = || stream.commit.is_none() && !stream.handle.0.has_changes();
                 if stream.over { !stream.trailers } else { inner.is_end_stream() && idle() }
             }
@@ -202,10 +243,9 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            Kind::Plain { inner } => inner.size_hint(),
-            Kind::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
-            Kind::Streaming { inner, stream } => match &stream.held_back {
+        match self {
+            Rare::Text { text } => SizeHint::with_exact(text.as_ref().map_or(0, |t| t.len() as u64)),
+            Rare::Streaming { inner, stream } => match &stream.held_back {
                 None => inner.size_hint(),
                 Some(frame) => SizeHint::with_exact(frame.data_ref().map_or(0, |d| d.len() as u64)),
             },
