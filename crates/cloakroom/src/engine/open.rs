@@ -7,7 +7,9 @@ use crate::error::{ErrorKind, SessionError};
 use crate::http::cookie::scan::Scanned;
 use crate::ids::{Candidate, OpId, SessionId, StoreKey, UserId};
 use crate::settings::OnObsoleteId;
-use crate::store::{End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, StoreError, StoreFuture};
+use crate::store::{
+    End, EndCause, Ended, Ending, Loaded, Revoke, RevokeWhich, Snapshot, StoreError, StoreFuture,
+};
 
 /// What was found for them.
 #[derive(Default)]
@@ -27,6 +29,13 @@ pub(crate) struct FirstLoad {
     /// Its key: a digest, which need not be taken twice.
     pub(crate) key: StoreKey,
     pub(crate) answer: StoreFuture<Loaded>,
+}
+
+impl Known {
+    /// Strict mode in one place: only a record that the store holds makes an id of a candidate.
+    pub(crate) fn proven(candidate: &Candidate, key: StoreKey, snapshot: Snapshot) -> Self {
+        Known::new(SessionId::proven(candidate), key, snapshot)
+    }
 }
 
 impl Engine {
@@ -133,14 +142,8 @@ impl Engine {
         }
     }
 
-    /// Strict mode in one place: only a record that the store holds makes an id of a candidate.
-    pub(crate) fn note(
-        self: &Arc<Self>,
-        candidate: &Candidate,
-        key: StoreKey,
-        loaded: Loaded,
-        found: &mut Found,
-    ) {
+    /// Notes what is under the key of a candidate.
+    fn note(self: &Arc<Self>, candidate: &Candidate, key: StoreKey, loaded: Loaded, found: &mut Found) {
         match loaded {
             // The deadlines are checked on the record too, not only by the store.
             Loaded::Live(snapshot) if snapshot.record.is_expired(snapshot.now) => self.saw_expired(key),
@@ -148,7 +151,7 @@ impl Engine {
                 self.saw_expired(key)
             }
             Loaded::Live(snapshot) => {
-                found.known = Some(Known::new(SessionId::proven(candidate), key, snapshot));
+                found.known = Some(Known::proven(candidate, key, snapshot));
             }
             Loaded::Alias { successor, sealed, snapshot } => {
                 match seal::open(&self.settings.ids, &SessionId::proven(candidate), &sealed, successor) {

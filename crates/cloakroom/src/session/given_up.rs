@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::MutexGuard;
+use parking_lot::MappedMutexGuard;
 
 use super::Shared;
 use super::shared::{Phase, State};
@@ -48,7 +48,7 @@ impl Shared {
     }
 }
 
-fn over(mut state: MutexGuard<'_, State>) {
+fn over(mut state: MappedMutexGuard<'_, State>) {
     state.phase = Phase::Over;
     state.discard();
     let lease = state.take_mode_lease();

@@ -7,10 +7,10 @@ use super::Shared;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::shared::{Identity, Phase};
 use super::view::Changes;
-use crate::engine::{FirstLoad, Found};
+use crate::engine::{FirstLoad, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::settings::{Mode, OnUnavailable};
-use crate::store::StoreFuture;
+use crate::store::{Loaded, StoreFuture};
 
 /// What came of opening a session without waiting.
 pub(crate) enum AtOnce {
@@ -53,17 +53,15 @@ impl Shared {
             let Some(one) = ids.single() else { return AtOnce::Wait(None) };
             let key = one.store_key();
             let later = |answer| AtOnce::Wait(Some(Box::new(FirstLoad { key, answer })));
-            let loaded = match engine.store.load(key).try_ready() {
-                Ok(Ok(loaded)) if loaded.is_session() => loaded,
+            match engine.store.load(key).try_ready() {
+                Ok(Ok(Loaded::Live(snapshot))) if !snapshot.record.is_expired(snapshot.now) => {
+                    engine.metrics.store_latency.instant();
+                    state.opened_at(Known::proven(one, key, snapshot));
+                }
                 // What is no session is told to subscribers, and they may look at this one: not while it is locked.
                 Ok(other) => return later(StoreFuture::ready(other)),
                 Err(pending) => return later(pending),
-            };
-            engine.metrics.store_latency.instant();
-            let mut found = Found::default();
-            engine.note(one, key, loaded, &mut found);
-            // No lease was asked for.
-            let _ = state.found(found);
+            }
         }
         // `asked` let one through.
         state.opened = true;

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::SessionHandle;
@@ -27,7 +27,7 @@ pub(crate) struct Shared {
     pub(super) asked: AtomicBool,
     /// The session of another layer further out, with a cookie of its own.
     outer: OnceLock<SessionHandle>,
-    pub(crate) state: Mutex<State>,
+    pub(crate) state: LazyState,
     /// Elsewhere, because hardly a request waits, and each carries its `Shared` along.
     pub(super) waiting: OnceLock<Box<Waiting>>,
 }
@@ -41,6 +41,17 @@ pub(super) struct Waiting {
     pub(super) id_settled: Notify,
     /// For whoever asks for the lease.
     pub(super) lease_settled: Notify,
+}
+
+/// The state, which is made when somebody looks at it: most of a `Shared` is state, and a request that leaves its session alone
+/// neither writes that nor takes it apart.
+#[derive(Default)]
+pub(crate) struct LazyState(Mutex<Option<State>>);
+
+impl LazyState {
+    pub(crate) fn lock(&self) -> MappedMutexGuard<'_, State> {
+        MutexGuard::map(self.0.lock(), |state| state.get_or_insert_with(State::new))
+    }
 }
 
 pub(crate) struct State {
@@ -110,6 +121,29 @@ pub(crate) enum Phase {
 }
 
 impl State {
+    fn new() -> Self {
+        State {
+            opened: false,
+            loading: false,
+            identity: Identity::Nobody,
+            view: View::new(Payload::empty(), 0),
+            tell: Tell::Nothing,
+            phase: Phase::Handling,
+            background: false,
+            moved: None,
+            lease: LeaseState::None,
+            id_changes: 0,
+            issuing_id: false,
+            slid: false,
+            learned: false,
+            confirmed: false,
+            finishing: false,
+            committing: false,
+            unsaved: None,
+            awaited: false,
+        }
+    }
+
     pub(crate) fn known(&self) -> Option<&Known> {
         match &self.identity {
             Identity::Known(known) => Some(known),
@@ -126,6 +160,13 @@ impl State {
         if self.phase == Phase::Handling {
             self.phase = Phase::HeadSent;
         }
+    }
+
+    /// Takes over the session that was found for the only id that was presented, before anything else happened here.
+    #[inline]
+    pub(super) fn opened_at(&mut self, known: Known) {
+        self.view.began(known.record.payload.clone(), known.record.epoch);
+        self.identity = Identity::Known(known);
     }
 
     /// Takes over what was found for the ids that were presented. A lease that comes when the head has left is not wanted any
@@ -276,26 +317,7 @@ impl Shared {
             request,
             asked: AtomicBool::new(false),
             outer: OnceLock::new(),
-            state: Mutex::new(State {
-                opened: false,
-                loading: false,
-                identity: Identity::Nobody,
-                view: View::new(Payload::empty(), 0),
-                tell: Tell::Nothing,
-                phase: Phase::Handling,
-                background: false,
-                moved: None,
-                lease: LeaseState::None,
-                id_changes: 0,
-                issuing_id: false,
-                slid: false,
-                learned: false,
-                confirmed: false,
-                finishing: false,
-                committing: false,
-                unsaved: None,
-                awaited: false,
-            }),
+            state: LazyState::default(),
             waiting: OnceLock::new(),
         })
     }

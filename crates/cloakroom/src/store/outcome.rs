@@ -54,13 +54,6 @@ pub enum Loaded {
     Missing,
 }
 
-impl Loaded {
-    /// Whether it is a record that is alive, by its deadlines too.
-    pub(crate) fn is_session(&self) -> bool {
-        matches!(self, Loaded::Live(snapshot) if !snapshot.record.is_expired(snapshot.now))
-    }
-}
-
 /// Answer to a create.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Created {
