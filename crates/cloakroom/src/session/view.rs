@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use compact_str::CompactString;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::key::is_reserved;
 use crate::payload::{Payload, PayloadWriter, entry_len};
@@ -49,7 +49,8 @@ impl ReadIn {
 pub(crate) struct Changes {
     /// Everything was cleared before the other changes; the payload that was cleared.
     cleared: Option<Payload>,
-    list: Vec<Change>,
+    /// Most requests that write change one key.
+    list: SmallVec<[Change; 1]>,
 }
 
 /// Changes that were taken out of the buffer to be stored, and that go back into it unless they were.
@@ -225,7 +226,7 @@ impl View {
     /// As [`take`](View::take), the change of one key.
     pub(crate) fn take_change(&mut self, key: &str) -> Option<Taken> {
         let at = self.changes.list.iter().position(|c| c.key == key)?;
-        let changes = Changes { cleared: None, list: vec![self.changes.list.remove(at)] };
+        let changes = Changes { cleared: None, list: smallvec![self.changes.list.remove(at)] };
         Some(Taken { changes, epoch: self.epoch, discards: self.discards })
     }
 
@@ -252,7 +253,10 @@ impl View {
     /// A change of `key` to `value` as an awaited write makes it: it counts as resting on what was read.
     pub(crate) fn awaited(&self, key: &str, value: Option<Vec<u8>>) -> Changes {
         let (seen, read) = self.ground(key);
-        Changes { cleared: None, list: vec![Change { key: CompactString::from(key), value, seen, read }] }
+        Changes {
+            cleared: None,
+            list: smallvec![Change { key: CompactString::from(key), value, seen, read }],
+        }
     }
 
     /// Takes buffered removals of keys with this prefix back.
@@ -379,7 +383,7 @@ impl Changes {
     /// A change that rests on nothing.
     pub(crate) fn blind(key: &str, value: Option<Vec<u8>>) -> Changes {
         let change = Change { key: CompactString::from(key), value, seen: Payload::empty(), read: false };
-        Changes { cleared: None, list: vec![change] }
+        Changes { cleared: None, list: smallvec![change] }
     }
 
     /// Applies the changes to `current`, which is at `current_epoch`; they were decided at `epoch`.
