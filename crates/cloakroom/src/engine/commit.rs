@@ -105,18 +105,20 @@ impl Engine {
             return Ok(Tried::Landed(Landed::Unchanged, overwritten));
         }
         self.check_size(&merged)?;
-        let request = Commit {
+        let op = OpId::generate();
+        // Made a second time where it has to be kept, which is not where the store answers at once with success.
+        let request = |payload| Commit {
             key: known.key,
-            op: OpId::generate(),
+            op,
             expected: known.record.version,
             base: Some(Arc::clone(&known.record)),
             lease: None,
             release: false,
             epoch: merged.epoch,
-            payload: merged.payload,
+            payload,
             slide,
         };
-        let answer = match self.store.commit(request.clone()).try_ready() {
+        let answer = match self.store.commit(request(merged.payload.clone())).try_ready() {
             Ok(Ok(Committed::Committed(snapshot))) => {
                 self.metrics.store_latency.instant();
                 self.metrics.commits.one();
@@ -129,7 +131,8 @@ impl Engine {
             Err(pending) => pending,
         };
         let begun = Instant::now();
-        Ok(Tried::Later(FirstCommit { request: Box::new(request), answer, overwritten, begun }))
+        let request = Box::new(request(merged.payload));
+        Ok(Tried::Later(FirstCommit { request, answer, overwritten, begun }))
     }
 
     /// How strict a merge of the application's changes is.
