@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Effect, Engine, HeldLease, Known, made};
+use super::{Effect, Engine, HeldLease, Known, OwnLease, made};
 use crate::clock::deadline_after;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, SessionId, StoreKey};
@@ -43,6 +43,8 @@ pub(crate) struct Write<'a> {
     pub(crate) known: &'a Known,
     /// A lease this request holds.
     pub(crate) lease: Option<LeaseRef>,
+    /// Where it holds none: the one that it may have by the time the write is refused for want of it.
+    pub(crate) own: &'a dyn OwnLease,
     /// Give that lease back in the same step.
     pub(crate) release: bool,
     pub(crate) kind: WriteKind,
@@ -197,7 +199,7 @@ impl Engine {
     where
         F: FnMut(&Record, MergeRule) -> Result<Merged, SessionError> + Send,
     {
-        let Write { known, lease, release, kind, slide } = write;
+        let Write { known, mut lease, own: of_request, release, kind, slide } = write;
         let begun = first.as_ref().map_or_else(Instant::now, |first| first.begun);
         let deadline = deadline_after(begun, self.settings.commit_deadline);
         let mut rule = self.merge_rule();
@@ -316,7 +318,12 @@ impl Engine {
                     asks = 0;
                     // Before it is queued for: this request may be its own holder.
                     drop(own.take());
-                    own = self.queue_for(key, &mut record).await?;
+                    // What is in doubt is settled by a look at the record, which comes with a lease that is queued for.
+                    let may_have_one = request.lease.is_none() && doubt.is_none();
+                    match if may_have_one { of_request.of(key).await? } else { None } {
+                        Some(proof) => lease = Some(proof),
+                        None => own = self.queue_for(key, &mut record).await?,
+                    }
                 }
                 Committed::LeaseLost => {
                     self.metrics.leases_lost.one();

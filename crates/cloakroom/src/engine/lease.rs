@@ -10,6 +10,7 @@
 mod held;
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};
 use crate::store::{
-    Acquire, Acquired, Ending, LeaseOwner, Loaded, Release, Renew, Renewed, Snapshot, StoreFuture,
+    Acquire, Acquired, Ending, LeaseOwner, LeaseRef, Loaded, Release, Renew, Renewed, Snapshot, StoreFuture,
 };
 
 /// First and longest pause between two tries for a lease that another process holds.
@@ -124,6 +125,17 @@ pub(crate) enum NoLease {
     Ended(Ending),
     Missing,
 }
+
+/// The lease of the request that a write is made for. Another call of that request may have got it since the write was aimed,
+/// and to wait for it would be to wait for oneself.
+pub(crate) trait OwnLease: Sync {
+    /// The lease to show, once it is known whether there is one.
+    fn of(&self, key: StoreKey) -> OwnLeaseFuture<'_>;
+}
+
+/// What [`OwnLease::of`] gives.
+pub(crate) type OwnLeaseFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<LeaseRef>, SessionError>> + Send + 'a>>;
 
 /// A lease with the record it protects.
 pub(crate) struct Locked {

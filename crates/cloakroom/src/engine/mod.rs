@@ -34,7 +34,7 @@ pub(crate) use create::FirstCreate;
 pub(crate) use ended::EndedBoard;
 pub(crate) use events::Events;
 pub use events::{Event, Subscriber};
-pub(crate) use lease::{HeldLease, NoLease};
+pub(crate) use lease::{HeldLease, NoLease, OwnLease, OwnLeaseFuture};
 pub(crate) use metrics::Metrics;
 pub use metrics::{MetricsSnapshot, TimingSnapshot};
 pub(crate) use open::{FirstLoad, Found};

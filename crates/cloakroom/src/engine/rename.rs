@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::create::{EVERY_ID_TAKEN, TRIES};
-use super::{Effect, Engine, Event, HeldLease, Known, WriteKind, made, seal};
+use super::{Effect, Engine, Event, HeldLease, Known, OwnLease, WriteKind, made, seal};
 use crate::clock::deadline_in;
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{OpId, RecordId, SessionId, UserId};
@@ -58,7 +58,8 @@ impl Engine {
     pub(crate) async fn rename<F>(
         self: &Arc<Self>,
         known: &Known,
-        lease: Option<LeaseRef>,
+        mut lease: Option<LeaseRef>,
+        of_request: &dyn OwnLease,
         change: &IdChange,
         slide: Option<Duration>,
         mut merge: F,
@@ -144,7 +145,10 @@ impl Engine {
                 Renamed::Locked { .. } if matches!(change, IdChange::Renew) => return Ok(Moved::Busy),
                 Renamed::Locked { .. } => {
                     own = None;
-                    if let Ok(locked) = self.acquire(known.key).await? {
+                    let may_have_one = ask.lease.is_none() && !in_doubt;
+                    if let Some(proof) = if may_have_one { of_request.of(known.key).await? } else { None } {
+                        lease = Some(proof);
+                    } else if let Ok(locked) = self.acquire(known.key).await? {
                         known.update(locked.snapshot);
                         own = Some(locked.held);
                     }

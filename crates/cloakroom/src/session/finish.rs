@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::aim::Target;
 use super::given_up::Finishing;
-use super::leased::Then;
+use super::leased::{Shown, Then};
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
 use super::view::{Changes, KeyConflict, Merged};
@@ -372,8 +372,9 @@ impl Shared {
     async fn renew(self: &Arc<Self>, changes: &Changes, epoch: u32) -> Result<bool, SessionError> {
         let Some(Target { known, proof, slide }) = self.write_target()? else { return Ok(false) };
         let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
-        let renamed = pin!(self.engine().rename(&known, proof, &IdChange::Renew, slide, merge));
-        let moved = match self.under_lease(proof, renamed).await {
+        let own = Shown::new(self, proof);
+        let renamed = pin!(self.engine().rename(&known, proof, &own, &IdChange::Renew, slide, merge));
+        let moved = match self.under_lease(&own, renamed).await {
             Ok(moved) => moved,
             // A visitor who only reads need not suffer from a renewal that fails: the next request tries again.
             Err(error) if changes.is_empty() => {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::aim::Target;
+use super::leased::Shown;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::reading::Encoded;
 use super::shared::Phase;
@@ -200,7 +201,8 @@ impl LockGuard {
     /// stored meanwhile under a key that was read here is not overwritten.
     ///
     /// # Errors
-    /// [`Conflict`](ErrorKind::Conflict) when a key that was read and changed here has another value by now;
+    /// [`Conflict`](ErrorKind::Conflict) when a key that was read and changed here has another value by now, or when this
+    /// request has cleared the session or signed a user in since the lock was taken;
     /// [`LeaseLost`](ErrorKind::LeaseLost) when the lease ran out, [`Gone`](ErrorKind::Gone) when the session ended,
     /// [`TooLarge`](ErrorKind::TooLarge) when it would exceed its bounds, and what the store can fail with. The lock is
     /// released in any case.
@@ -247,7 +249,9 @@ impl LockGuard {
         };
         // Another awaited write of this same request may have gone before, or a system that takes no lock.
         let merge = |record: &Record, rule| shared.merged(&changes, record, epoch, rule);
-        let write = Write { known: &known, lease: proof, release, kind: WriteKind::Awaited, slide };
+        let own = Shown::new(&shared, proof);
+        let write =
+            Write { known: &known, lease: proof, own: &own, release, kind: WriteKind::Awaited, slide };
         let landed = shared.engine().commit(write, None, merge).await;
         match &landed {
             Ok(Landed::Unchanged) => self.finish(false),

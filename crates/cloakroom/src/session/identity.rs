@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::aim::Target;
 use super::id_changes::UnderWay;
 use super::in_hand::InHand;
+use super::leased::Shown;
 use super::shared::{Identity, Tell};
 use super::{Session, Shared};
 use crate::engine::{Binding, IdChange, Known, Moved};
@@ -154,8 +155,9 @@ impl Shared {
         };
         let moved = {
             let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
-            let renamed = pin!(self.engine().rename(&known, proof, &change, slide, merge));
-            self.under_lease(proof, renamed).await?
+            let own = Shown::new(self, proof);
+            let renamed = pin!(self.engine().rename(&known, proof, &own, &change, slide, merge));
+            self.under_lease(&own, renamed).await?
         };
         match moved {
             Moved::To(mut now) | Moved::ByOther(mut now) => {

@@ -10,7 +10,7 @@ use super::Shared;
 use super::aim::{Aim, Target};
 use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
-use super::leased::Then;
+use super::leased::{Shown, Then};
 use super::shared::State;
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
@@ -87,10 +87,12 @@ impl Shared {
                 Tried::Later(begun) => first = Some(begun),
             }
         }
-        let write = Write { known, lease: proof, release: false, kind: WriteKind::Awaited, slide };
         // On the heap, so that handlers stay small.
+        let own = Box::new(Shown::new(self, proof));
+        let write =
+            Write { known, lease: proof, own: &*own, release: false, kind: WriteKind::Awaited, slide };
         let mut committed = Box::pin(engine.commit(write, first, merge));
-        self.under_lease(proof, committed.as_mut()).await
+        self.under_lease(&own, committed.as_mut()).await
     }
 
     pub(super) async fn update<T, F>(
@@ -244,12 +246,13 @@ impl Shared {
             Some(Target { known, proof, slide }) => {
                 let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
                 let release = then == Then::GivesItBack;
-                let write = Write { known: &known, lease: proof, release, kind, slide };
+                let own = Shown::new(self, proof);
+                let write = Write { known: &known, lease: proof, own: &own, release, kind, slide };
                 let committed = pin!(self.engine().commit(write, first, merge));
                 if let (Then::LetsItGo, Some(proof)) = (then, proof) {
                     self.with_lease(proof, HeldLease::last_of_writes_begins);
                 }
-                let landed = self.under_lease(proof, committed).await?;
+                let landed = self.under_lease(&own, committed).await?;
                 if let (Then::LetsItGo, Some(proof)) = (then, proof) {
                     self.with_lease(proof, |held| held.last_write_landed(&landed));
                 }
