@@ -234,8 +234,7 @@ impl RedisBuilder {
     }
 
     /// How many connections calls are spread over, each of them shared by all requests; 1 unless told, which is enough
-    /// for most. With few requests at once, some ten or twenty, four let process and server work at the same time more often; with
-    /// many at once reads are a little slower with them. One more listens for free leases as soon as a request waits for one.
+    /// for most. One more listens for free leases as soon as a request waits for one.
     #[must_use]
     pub fn connections(mut self, connections: usize) -> Self {
         self.connections = connections;
