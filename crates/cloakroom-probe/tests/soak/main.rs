@@ -24,6 +24,7 @@ mod life;
 mod notes;
 mod progress;
 mod pulse;
+mod sentinels;
 mod tally;
 
 use std::sync::Arc;
@@ -40,12 +41,15 @@ use harness::servers::Kind;
 use harness::{Place, Probe, signal, sleep_ms};
 use life::House;
 use progress::Progress;
+use sentinels::SentinelGround;
 use tally::Tally;
 
 /// The short form, in seconds.
 const SHORT: u64 = 12;
 /// Faults take longer there.
 const SHORT_ON_A_CLUSTER: u64 = 24;
+/// And there the sentinels have to lose their patience first.
+const SHORT_UNDER_SENTINELS: u64 = 28;
 /// With `CLOAKROOM_LONG`.
 const LONG: u64 = 120;
 /// Sessions that live at the same time.
@@ -86,6 +90,15 @@ fn soak_on_a_cluster(name: &str, kind: Kind) {
     soak(name, SHORT_ON_A_CLUSTER, |seed| {
         let ground = ClusterGround::start(kind, seed);
         let first = Place::CLUSTER_AXUM.start_over_cluster(ground.cluster(), &FLAGS);
+        (Arc::new(ground), first)
+    });
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_grows_under_sentinels() {
+    soak("sentinels", SHORT_UNDER_SENTINELS, |seed| {
+        let ground = SentinelGround::start(Kind::Redis, seed);
+        let first = Place::SENTINEL_AXUM.start_over(ground.group(), &FLAGS);
         (Arc::new(ground), first)
     });
 }

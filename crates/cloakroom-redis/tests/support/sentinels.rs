@@ -39,6 +39,11 @@ impl Group {
         Self::start_with(kind, 2, 3, Duration::from_millis(500))
     }
 
+    /// The same with more patience: nobody is replaced because the machine or its disk is busy.
+    pub fn start_patiently(kind: Kind, patience: Duration) -> Self {
+        Self::start_with(kind, 2, 3, patience)
+    }
+
     /// A primary without replicas and one sentinel, which does nothing but know it.
     pub fn alone(kind: Kind) -> Self {
         Self::start_with(kind, 0, 1, Duration::from_secs(60))
