@@ -63,6 +63,12 @@ pin_project! {
     }
 }
 
+// Nothing is added to a body that is behind a pointer, as axum's is.
+const _: () = {
+    type Boxed = Pin<Box<dyn Send>>;
+    assert!(size_of::<SessionBody<Boxed>>() == size_of::<Boxed>());
+};
+
 impl<R> From<Rare<R>> for SessionBody<R> {
     fn from(rare: Rare<R>) -> Self {
         SessionBody { kind: Kind::Rare { rare: Box::pin(rare) } }
