@@ -265,6 +265,22 @@ async fn c2_c4_a_revocation_that_is_repeated_ends_what_has_moved_since() {
     }
 }
 
+/// The same, where somebody else has logged in to that session since: it is not theirs any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c2_a_revocation_that_is_repeated_spares_what_has_become_somebody_elses() {
+    let cluster = Cluster::start(Kind::Redis);
+    let store = cluster.store();
+    let (revoke, at) = written_down_and_then_moved(&cluster, &store, 1).await;
+    let Loaded::Live(found) = store.load(at).await.unwrap() else { panic!() };
+    let to = requests::successor(at);
+    let mut login = requests::rename(at, to, found.record.version, requests::data(&[]));
+    login.bind = Some(requests::bind(&requests::user("bob")));
+    let renamed = store.rename(login).await.unwrap();
+    assert!(matches!(renamed, Renamed::Renamed { .. }), "{renamed:?}");
+    store.revoke(revoke).await.unwrap();
+    assert!(is_live(&store, to).await, "bob is logged out with ann");
+}
+
 /// A revocation that could not end the session it was about, and where that is after its id has changed so often since.
 async fn written_down_and_then_moved(
     cluster: &Cluster,
