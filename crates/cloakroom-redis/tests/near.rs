@@ -2,10 +2,11 @@
 //! connection goes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "near/others.rs"]
+mod others;
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom::record::{Record, Version};
@@ -13,6 +14,7 @@ use cloakroom::store::{Committed, Created, Ended, Loaded, RevokeWhich, Store, St
 use cloakroom::{NearCache, StoreKey};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
+use others::{Bustle, Deed, session_of};
 use support::pace::Pace;
 use support::proxy::Proxy;
 use support::{Kind, Server};
@@ -317,76 +319,6 @@ async fn a_file_puts_a_cache_in_front_of_its_store() {
         }
         assert!(server.calls("get") == lookups || began.elapsed() > Duration::from_secs(1), "{wanted}");
     }
-}
-
-/// Those who keep a server and a process busy with other sessions.
-struct Bustle {
-    stop: Arc<AtomicBool>,
-    running: tokio::task::JoinSet<()>,
-}
-
-impl Bustle {
-    async fn of(writer: &RedisStore, reader: &Near) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut running = tokio::task::JoinSet::new();
-        for _ in 0..16 {
-            let key = new_session(writer).await;
-            let (writer, reader, stop) = (writer.clone(), reader.clone(), stop.clone());
-            running.spawn(async move {
-                while !stop.load(Ordering::Relaxed) {
-                    write(&writer, key).await;
-                    live(&reader, key).await;
-                    live(&reader, key).await;
-                }
-            });
-        }
-        Bustle { stop, running }
-    }
-
-    async fn end(mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        while let Some(ended) = self.running.join_next().await {
-            ended.unwrap();
-        }
-    }
-}
-
-/// What somebody else did to a session.
-#[derive(Clone, Copy, Debug)]
-enum Deed {
-    Write,
-    End,
-    Revoke,
-}
-
-impl Deed {
-    const ALL: [Deed; 3] = [Deed::Write, Deed::End, Deed::Revoke];
-
-    /// Does it to a session of this user.
-    async fn done_by(self, store: &RedisStore, key: StoreKey, user: &cloakroom::UserId) {
-        match self {
-            Deed::Write => drop(write(store, key).await),
-            Deed::End => drop(store.end(requests::end(key)).await.unwrap()),
-            Deed::Revoke => {
-                let revoked = store.revoke(requests::revoke(user, RevokeWhich::All)).await.unwrap();
-                assert!(revoked.ended.iter().any(|session| session.key == key));
-            }
-        }
-    }
-
-    fn shows(self, loaded: &Loaded, old: Version) -> bool {
-        match self {
-            Deed::Write => matches!(loaded, Loaded::Live(snapshot) if snapshot.record.version != old),
-            Deed::End | Deed::Revoke => matches!(loaded, Loaded::Ended(_)),
-        }
-    }
-}
-
-/// A session of this user.
-async fn session_of(store: &RedisStore, user: &cloakroom::UserId) -> StoreKey {
-    let key = requests::key();
-    store.create(requests::create_for(key, requests::bind(user))).await.unwrap();
-    key
 }
 
 /// Writes, ends and revocations of another store, while others keep both busy: how long after the server's answer the last read began that
