@@ -1,7 +1,7 @@
 //! HTTP/1.1 by hand over a socket of its own, so that what is sent is what the test says, and hanging up is hanging up.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -113,12 +113,14 @@ impl InFlight {
     /// The response, whole or as far as it came.
     pub async fn response(mut self) -> Response {
         let pauses_at = std::mem::take(&mut self.pauses_at);
-        let read = self.stream.read_to_end(&mut self.received);
-        tokio::select! {
-            // Reset by the server in the middle of a body: what came before counts.
-            _ = read => Response::parse(&self.received, self.head_only),
+        let began = Instant::now();
+        let read = tokio::select! {
+            read = self.stream.read_to_end(&mut self.received) => read,
             () = keep_awake(&pauses_at) => unreachable!("it goes on"),
-        }
+        };
+        assert!(!self.received.is_empty(), "no response within {:?}: {read:?}", began.elapsed());
+        // Reset by the server in the middle of a body: what came before counts.
+        Response::parse(&self.received, self.head_only)
     }
 
     /// The response; nothing when it did not come whole.

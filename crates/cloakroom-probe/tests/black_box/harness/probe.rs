@@ -377,8 +377,15 @@ impl Probe {
 }
 
 impl Drop for Probe {
+    /// Where the test has failed, what the process had to say may tell why.
     fn drop(&mut self) {
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        let ended = self.child.wait();
+        let mut said = String::new();
+        if std::thread::panicking()
+            && self.child.stderr.take().is_some_and(|mut e| e.read_to_string(&mut said).is_ok())
+        {
+            println!("the probe at {}, {ended:?}: {said}", self.address);
+        }
     }
 }
