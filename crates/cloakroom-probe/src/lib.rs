@@ -21,7 +21,7 @@ use bytes::Bytes;
 use cloakroom::{Mode, SessionManager};
 use http::{Request, Response};
 use http_body::Body;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::options::{Framework, Refused, Setup};
@@ -70,9 +70,8 @@ async fn run(setup: Setup) -> Result<(), Refused> {
     let store = store::open(&setup.store, setup.near_cache, setup.layout).await?;
     let manager = SessionManager::over(store.shared(), setup.sessions)
         .map_err(|error| Refused::start("the options contradict each other", &error))?;
-    let listener = TcpListener::bind(setup.listen)
-        .await
-        .map_err(|error| Refused::start("cannot listen on that address", &error))?;
+    let listener =
+        listen(setup.listen).map_err(|error| Refused::start("cannot listen on that address", &error))?;
     let address = listener.local_addr().map_err(|error| Refused::start("no local address", &error))?;
     let stop = stop_signal().map_err(|error| Refused::start("signals cannot be received", &error))?;
     println!("listening on http://{address}");
@@ -85,6 +84,16 @@ async fn run(setup: Setup) -> Result<(), Refused> {
     manager.shutdown().await;
     store.close().await;
     Ok(())
+}
+
+/// As `TcpListener::bind`, which leaves room for 128 connections that wait to be accepted. Where a larger crowd comes at once, the kernel
+/// answers those behind them with cookies, and resets some of them later.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    const WAITING: u32 = 4_096;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
 }
 
 /// Completes at SIGTERM or Ctrl-C.
