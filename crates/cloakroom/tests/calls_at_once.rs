@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloakroom::{ErrorKind, Locking, ReadOnlySession, SessionConfig};
 use cloakroom_testing::{Fault, Gate, Op};
-use house::House;
+use house::{House, quiet};
 use http::StatusCode;
 
 /// A house whose store takes a moment for this.
@@ -389,4 +389,31 @@ async fn c5_a_write_beside_the_lock_of_its_own_request_goes_under_it() {
             drop(other.lock().await.unwrap());
         }
     }
+}
+
+/// As above, where another request has renewed the id since this one opened its session: the lock is on the new one.
+#[tokio::test]
+async fn c5_also_where_the_id_was_renewed_meanwhile() {
+    let config = SessionConfig::new().renewal(Duration::from_secs(300), Duration::from_secs(60));
+    let house =
+        House::new(config.locking(Locking { wait: Duration::from_millis(400), ..Locking::default() }));
+    let id = house.newcomer().await;
+    let session = house.arrive(&[&id]).open().await.unwrap();
+    house.pass(301);
+    assert!(house.visit(Some(&id), |_| async { Ok(()) }).await.id().is_some(), "it was renewed");
+
+    let (written, locked) = (Gate::new(), Gate::new());
+    house.faults.at_op(Op::Commit, 1, Fault::Hold(written.clone()));
+    house.faults.at_op(Op::Acquire, 2, Fault::HoldAnswer(locked.clone()));
+    let order = async {
+        locked.arrived().await;
+        written.arrived().await;
+        written.open();
+        quiet().await;
+        locked.open();
+    };
+    let (put, guard, ()) = tokio::join!(session.put("k", 1), session.lock(), order);
+    put.unwrap();
+    guard.unwrap().commit().await.unwrap();
+    assert!(stored(&house, &id).await.has("k"));
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cloakroom::{ErrorKind, Mode, SessionConfig, SessionError};
 use cloakroom_testing::{Fault, Op};
-use house::House;
+use house::{House, quiet};
+use http::StatusCode;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -138,4 +139,67 @@ async fn c9_nor_does_a_read_that_fails_while_finding_out() {
     house.visit(Some(&id), |s| async move { s.regenerate().await }).await;
     house.faults.always(Some(Op::Load), Fault::Unavailable);
     assert_eq!(writing.await.unwrap().unwrap_err().kind(), ErrorKind::Unknown);
+}
+
+/// The write was made, gave its lease back in the same step, and others
+/// have written so often since that the record has forgotten it. That nothing was written would be a lie.
+#[tokio::test]
+async fn c1_c9_a_write_under_a_lease_that_was_made_and_forgotten_is_not_told_as_not_made() {
+    let config = || SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(150));
+    // More of them than a record remembers.
+    async fn others_write(other: &House, id: &str) {
+        quiet().await;
+        for n in 0..5 {
+            other.visit(Some(id), |s| async move { s.put("k", n).await }).await;
+        }
+        let stored = other.arrive(&[id]).read_only().await.unwrap().get::<u32>("n").unwrap();
+        assert_eq!(stored, Some(7), "it was made");
+    }
+
+    let (other, house) = House::two(config);
+    let id = house.newcomer().await;
+    let session = house.arrive(&[&id]).open().await.unwrap();
+    let mut guard = session.lock().await.unwrap();
+    guard.set("n", 7).unwrap();
+    house.faults.at_op(Op::Commit, 1, Fault::HangAfter);
+    let (committed, ()) = tokio::join!(guard.commit(), others_write(&other, &id));
+    assert_eq!(committed.unwrap_err().kind(), ErrorKind::Unknown, "a guard's commit");
+
+    let (other, house) = House::two(|| config().mode(Mode::Exclusive));
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    handle.open().await.unwrap().set("n", 7).unwrap();
+    house.faults.at_op(Op::Commit, 1, Fault::HangAfter);
+    let (answer, ()) = tokio::join!(house.leave(&handle, StatusCode::OK), others_write(&other, &id));
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "the last commit in exclusive mode");
+}
+
+/// A `put` was made, its answer got lost, and the session has another id before it is asked about. Its request goes on, and starts no
+/// other session over the one that the visitor has by now.
+#[tokio::test]
+async fn c4_a_request_whose_write_was_made_before_a_new_id_starts_no_second_session() {
+    for login in [false, true] {
+        let house =
+            House::new(SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(150)));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let session = handle.open().await.unwrap();
+        house.faults.at_op(Op::Commit, 1, Fault::HangAfter);
+        let other_id = async {
+            quiet().await;
+            let change =
+                async |s: cloakroom::Session| if login { s.login("ada").await } else { s.regenerate().await };
+            house.visit(Some(&id), change).await.id().unwrap()
+        };
+        let (put, now) = tokio::join!(session.put("a", 1), other_id);
+        put.unwrap();
+        let stored = house.arrive(&[&now]).read_only().await.unwrap().get::<u32>("a").unwrap();
+        assert_eq!(stored, Some(1), "it was made before the change of id");
+        // The handler goes on.
+        session.set("b", 2).unwrap();
+        drop(session);
+        let answer = house.leave(&handle, StatusCode::OK).await;
+        assert_eq!(answer.id(), None, "a second session, over the visitor's own: {answer:?}");
+        assert_eq!(house.manager.metrics().sessions_created, 1);
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use cloakroom::{ErrorKind, Limits, Locking, Mode, SessionConfig};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::{House, quiet};
+use http::StatusCode;
 
 /// A write that its request did not wait for may still be on its way to the store. Whoever gets the lease next must not
 /// see it arrive.
@@ -109,4 +110,35 @@ async fn c5_nor_while_a_write_under_it_waits_to_be_asked_for() {
     assert_eq!(now.has("late"), before, "a write of an earlier holder landed under this lock");
     assert_eq!(saved.unwrap_err().kind(), ErrorKind::LeaseLost);
     assert!(next.has("by_guard"));
+}
+
+/// The last commit, which was to give the lease back in the same step, finds stored what it was to store, by a task of the same request: it
+/// writes nothing, and gives nothing back.
+#[tokio::test]
+async fn c5_the_lease_of_exclusive_mode_is_given_back_where_the_last_commit_had_nothing_left_to_write() {
+    let locking = Locking { wait: Duration::from_millis(300), ..Locking::default() };
+    let (other, house) = House::two(|| SessionConfig::new().mode(Mode::Exclusive).locking(locking));
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    let (put, last) = (Gate::new(), Gate::new());
+    house.faults.at_op(Op::Commit, 1, Fault::HoldAnswer(put.clone()));
+    house.faults.at_op(Op::Commit, 2, Fault::HoldAnswer(last.clone()));
+    let task = {
+        let session = session.clone();
+        tokio::spawn(async move { session.put("m", 9).await })
+    };
+    put.arrived().await;
+    session.set("m", 9).unwrap();
+    drop(session);
+    let order = async {
+        last.arrived().await;
+        put.open();
+        task.await.unwrap().unwrap();
+        last.open();
+    };
+    let (left, ()) = tokio::join!(house.leave(&handle, StatusCode::OK), order);
+    assert_eq!(left.status, StatusCode::OK);
+    let next = other.arrive(&[&id]);
+    next.open().await.map(drop).expect("nobody holds the session, and its lease was not given back");
 }

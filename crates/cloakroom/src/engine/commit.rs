@@ -292,7 +292,11 @@ impl Engine {
                         held.released();
                     }
                     if rule == MergeRule::CheckAll {
-                        let followed = Ok(Landed::Followed);
+                        // Who awaited it goes on, and with the session that it knows.
+                        let followed = Ok(match kind {
+                            WriteKind::Awaited => Landed::Unchanged,
+                            WriteKind::Buffered => Landed::Followed,
+                        });
                         return undurable.map_or(followed, |error| {
                             Err(SessionError::caused(ErrorKind::Undurable, error))
                         });
@@ -329,6 +333,12 @@ impl Engine {
                     self.metrics.leases_lost.one();
                     if let Some(held) = &mut own {
                         held.lose();
+                    }
+                    // It may have been made, have given the lease back with it, and be forgotten since.
+                    if let Some((asked, _)) = doubt.as_ref()
+                        && self.where_done(asked, key).await?.is_some()
+                    {
+                        return Err(SessionError::new(ErrorKind::Unknown));
                     }
                     return Err(SessionError::new(ErrorKind::LeaseLost));
                 }

@@ -13,7 +13,7 @@ use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
     Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };
-use crate::error::{ErrorKind, SessionError};
+use crate::error::SessionError;
 use crate::ids::StoreKey;
 use crate::payload::Payload;
 use crate::record::Record;
@@ -347,25 +347,8 @@ impl Shared {
         if existed && target.is_none() {
             return Ok(());
         }
-        let before = target.as_ref().map(|target| target.known.record.version);
         let kind = WriteKind::Buffered;
-        let committed = self.commit_changes(target, &changes, epoch, kind, then, None).await;
-        let mut state = self.state.lock();
-        let wrote = before != state_version(&state.identity);
-        if then == Then::GivesItBack
-            && let LeaseState::Mode(held) = &mut state.lease
-        {
-            match &committed {
-                // Given back in the same step as the write, if there was one.
-                Ok(()) if wrote => held.nothing_to_release(),
-                // It was made all the same.
-                Err(error) if error.kind() == ErrorKind::Undurable => held.nothing_to_release(),
-                Err(error) if error.leaves_doubt() => held.mark_unresolved(),
-                Ok(()) | Err(_) => {}
-            }
-        }
-        drop(state);
-        committed
+        self.commit_changes(target, &changes, epoch, kind, then, None).await
     }
 
     /// Replaces an id that is due, together with the changes. `true` when the changes are stored with it.
@@ -437,12 +420,5 @@ impl Shared {
 fn note_touch(engine: &Engine, answer: &Result<Touched, StoreError>) {
     if matches!(answer, Ok(Touched::Touched { .. })) {
         engine.metrics.touches.one();
-    }
-}
-
-fn state_version(identity: &Identity) -> Option<crate::record::Version> {
-    match identity {
-        Identity::Known(known) => Some(known.record.version),
-        _ => None,
     }
 }

@@ -27,16 +27,15 @@ impl OwnLease for Shown<'_> {
         Box::pin(async move {
             let asked_for = {
                 let state = self.shared.state.lock();
-                matches!(state.lease, LeaseState::AskedFor(_, session) if session == key)
+                matches!(state.lease, LeaseState::AskedFor(..))
             };
             if asked_for {
                 self.shared.lease_settled(key).await?;
             }
             let mut state = self.shared.state.lock();
-            if state.key() != Some(key) {
+            let Some(held) = state.lease.held_mut().filter(|held| held.key() == Some(key)) else {
                 return Ok(None);
-            }
-            let Some(held) = state.lease.held_mut() else { return Ok(None) };
+            };
             let proof = held.proof();
             if let Some(proof) = proof {
                 held.write_begins();

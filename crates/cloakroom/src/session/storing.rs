@@ -253,8 +253,14 @@ impl Shared {
                     self.with_lease(proof, HeldLease::last_of_writes_begins);
                 }
                 let landed = self.under_lease(&own, committed).await?;
-                if let (Then::LetsItGo, Some(proof)) = (then, proof) {
-                    self.with_lease(proof, |held| held.last_write_landed(&landed));
+                match (then, proof) {
+                    (Then::LetsItGo, Some(proof)) => {
+                        self.with_lease(proof, |held| held.last_write_landed(&landed));
+                    }
+                    (Then::GivesItBack, Some(proof)) if matches!(landed, Landed::Stored { .. }) => {
+                        self.with_lease(proof, HeldLease::nothing_to_release);
+                    }
+                    _ => {}
                 }
                 self.landed(&known, landed, changes)
             }

@@ -35,6 +35,11 @@ impl HeldLease {
         self.lease.as_ref().map(|l| LeaseRef { owner: l.owner, hold: l.hold })
     }
 
+    /// The session that it is on.
+    pub(crate) fn key(&self) -> Option<StoreKey> {
+        self.lease.as_ref().map(|lease| lease.key)
+    }
+
     /// Whether this request excludes others by it, as far as it has been told.
     pub(crate) fn is_in_force(&self) -> bool {
         self.lease.is_some() && !self.lost
