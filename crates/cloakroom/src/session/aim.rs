@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use super::hands::{Keys, Patience, Wanted};
 use super::id_changes::{Before, UnderWay};
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
@@ -29,6 +30,17 @@ pub(super) enum Aim {
     At(Target),
     /// There is none, and nobody else of this request starts one.
     Start(UnderWay),
+}
+
+/// The session that it goes to, if there is one; the write that is under way; what it stores.
+pub(super) type Aimed = (Option<Target>, UnderWay, InHand);
+
+/// Everything that is buffered, and where it goes.
+pub(super) struct Buffered {
+    /// `None`: nothing is buffered.
+    pub(super) aimed: Option<Aimed>,
+    /// What was in hand before is stored; an error: it may be undone.
+    pub(super) others: Result<(), SessionError>,
 }
 
 impl Aim {
@@ -73,22 +85,77 @@ impl Shared {
         self.state.lock().write_target(&self.engine().settings)
     }
 
-    /// Where a handler's write goes, and what `take` takes out of the state for it.
+    /// Where a handler's write goes, and what `take` takes out of the state for it, once nothing is in hand that it has to come
+    /// after.
     pub(super) async fn aim<T>(
         self: &Arc<Self>,
+        after: Option<Wanted>,
         take: impl FnOnce(&mut State) -> T,
     ) -> Result<(Aim, T), SessionError> {
+        let mut patience = Patience::default();
         loop {
             let before = {
                 let mut state = self.state.lock();
-                match self.aim_now(&mut state)? {
-                    Ok(aim) => return Ok((aim, take(&mut state))),
-                    Err(before) => before,
+                match after.and_then(|wanted| state.hands.watch(wanted)) {
+                    Some(watched) => Before::InHand(watched),
+                    None => match self.aim_now(&mut state)? {
+                        Ok(aim) => return Ok((aim, take(&mut state))),
+                        Err(before) => before,
+                    },
+                }
+            };
+            // On the heap, because it hardly ever happens. Whatever became of others' writes, they do not come after this one.
+            let _ = Box::pin(self.after(before, &mut patience)).await?;
+        }
+    }
+
+    /// Where a write of this key goes.
+    pub(super) async fn aim_at_key<T>(
+        self: &Arc<Self>,
+        key: &str,
+        take: impl FnOnce(&mut State) -> T,
+    ) -> Result<(Aim, T), SessionError> {
+        self.aim(Some(Wanted::Of(Keys::one(key))), take).await
+    }
+
+    /// Where everything goes that is buffered, once nothing is in hand that would have to be stored with it.
+    pub(super) async fn aim_buffered(self: &Arc<Self>) -> Result<Buffered, SessionError> {
+        let (mut patience, mut others) = (Patience::default(), Ok(()));
+        loop {
+            let before = {
+                let mut state = self.state.lock();
+                match state.hands.watch(Wanted::Answers) {
+                    Some(watched) => Before::InHand(watched),
+                    None if !state.view.has_changes() => {
+                        return state
+                            .check_kept()
+                            .and(others)
+                            .map(|()| Buffered { aimed: None, others: Ok(()) });
+                    }
+                    None => match self.aim_buffered_now(&mut state)? {
+                        Ok(aimed) => return Ok(Buffered { aimed: Some(aimed), others }),
+                        Err(before) => before,
+                    },
                 }
             };
             // On the heap, because it hardly ever happens.
-            Box::pin(self.id_turn_after(before)).await?;
+            others = Box::pin(self.answered(before, &mut patience)).await?.and(others);
         }
+    }
+
+    /// Taken in hand only where it can be begun at once: others wait for what is in hand, and who waits for room need not be polled.
+    fn aim_buffered_now(self: &Arc<Self>, state: &mut State) -> Result<Result<Aimed, Before>, SessionError> {
+        state.check_writable()?;
+        state.check_kept()?;
+        let Some(room) = self.engine().tasks.room_now() else { return Ok(Err(Before::Room)) };
+        Ok(match self.aim_now(state)? {
+            Ok(Aim::At(target)) => {
+                let beside = UnderWay::beside_at_once(self, state, room);
+                Ok((Some(target), beside, InHand::all(self, state)))
+            }
+            Ok(Aim::Start(turn)) => Ok((None, turn, InHand::all(self, state))),
+            Err(before) => Err(before),
+        })
     }
 
     fn aim_now(self: &Arc<Self>, state: &mut State) -> Result<Result<Aim, Before>, SessionError> {

@@ -45,7 +45,7 @@ impl Shared {
     }
 
     async fn start_empty(self: &std::sync::Arc<Self>) -> Result<(), SessionError> {
-        match self.aim(|_| ()).await? {
+        match self.aim(None, |_| ()).await? {
             (Aim::Start(turn), ()) => self.start_with(turn, Payload::empty(), None).await,
             (Aim::At(_), ()) => Ok(()),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::aim::Target;
 use super::given_up::Finishing;
+use super::hands::came;
 use super::leased::{Shown, Then};
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
@@ -13,7 +14,7 @@ use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
     Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };
-use crate::error::SessionError;
+use crate::error::{ErrorKind, SessionError};
 use crate::ids::StoreKey;
 use crate::payload::Payload;
 use crate::record::Record;
@@ -75,6 +76,7 @@ impl Shared {
         if state.id_changes > 0
             || state.learned
             || state.lease.held().is_some()
+            || !state.hands.are_empty()
             || (completed && (self.renewal_due(state.known()) || self.cookie_slides(&state)))
         {
             return Left::Finish(None);
@@ -86,18 +88,20 @@ impl Shared {
             match self.try_commit(&mut state) {
                 AtOnce::Done(keys) => overwritten = keys,
                 AtOnce::Begun(begun) => {
-                    state.committing = true;
+                    state.committing = state.hands.take_up(&begun.changes);
                     return Left::Finish(Some(begun));
                 }
                 AtOnce::Failed(error) => {
-                    state.not_committed(&error);
+                    let telling = state.committed(Err(error.kind()));
+                    drop(state);
+                    telling.tell();
                     return Left::Failed(error);
                 }
                 AtOnce::Conflict(conflict) => {
+                    let telling = state.committed(Err(ErrorKind::Conflict));
                     drop(state);
-                    let error = self.refused(conflict, self.engine().merge_rule());
-                    self.state.lock().not_committed(&error);
-                    return Left::Failed(error);
+                    telling.tell();
+                    return Left::Failed(self.refused(conflict, self.engine().merge_rule()));
                 }
             }
         }
@@ -179,13 +183,8 @@ impl Shared {
             }
             HandlerEnd::Completed => self.commit_point(begun).await,
         };
-        {
-            let mut state = self.state.lock();
-            state.committing = false;
-            if let Err(error) = &committed {
-                state.not_committed(error);
-            }
-        }
+        let telling = self.state.lock().committed(came(&committed));
+        telling.tell();
         if committed.is_ok() {
             self.confirm(end).await;
         }
@@ -275,36 +274,6 @@ impl Shared {
         if state.learned { Tell::Nothing } else { state.tell.clone() }
     }
 
-    /// Commits what the streaming of the body changed.
-    #[cfg(feature = "body")]
-    pub(crate) async fn finish_body(self: Arc<Self>) -> Result<(), SessionError> {
-        {
-            let mut state = self.state.lock();
-            if !state.view.has_changes() {
-                state.phase = Phase::Over;
-                return Ok(());
-            }
-        }
-        // Over in one step with what is taken: what comes later is refused, and not buffered for nobody.
-        let take = |state: &mut State| {
-            state.phase = Phase::Over;
-            (state.view.take_changes(), state.view.epoch())
-        };
-        let committed = self.commit_taken(WriteKind::Buffered, take).await;
-        if let Err(error) = &committed {
-            let mut state = self.state.lock();
-            state.phase = Phase::Over;
-            state.discard();
-            state.not_committed(error);
-        }
-        committed
-    }
-
-    #[cfg(feature = "body")]
-    pub(crate) fn has_changes(&self) -> bool {
-        self.state.lock().view.has_changes()
-    }
-
     async fn commit_point(self: &Arc<Self>, begun: Option<Begun>) -> Result<(), SessionError> {
         match begun {
             Some(Begun { changes, epoch, first: First::Commit(first) }) => {
@@ -323,8 +292,7 @@ impl Shared {
             }
             None => {}
         }
-        let (existed, changes, epoch, renew, then) = {
-            let mut state = self.state.lock();
+        let take = |state: &mut State| {
             let renew = state.phase == Phase::Handling && self.renewal_due(state.known());
             let then = match &state.lease {
                 LeaseState::Mode(held) if held.releases_with_write() => Then::GivesItBack,
@@ -333,9 +301,10 @@ impl Shared {
             };
             let existed = state.known().is_some();
             let changes = state.view.take_changes();
-            state.committing = !changes.is_empty();
+            state.committing = state.hands.take_up(&changes);
             (existed, changes, state.view.epoch(), renew, then)
         };
+        let (existed, changes, epoch, renew, then) = self.with_empty_hands(take).await?;
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {
             return Ok(());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::MappedMutexGuard;
 
 use super::Shared;
+use super::hands::Telling;
 use super::shared::{Phase, State};
 use crate::error::ErrorKind;
 
@@ -29,10 +30,12 @@ impl Drop for Finishing {
         if state.phase != Phase::Handling {
             return;
         }
-        if std::mem::take(&mut state.committing) {
-            state.unsaved = Some(ErrorKind::Unknown);
-        }
+        let telling = match state.committing {
+            Some(_) => state.committed(Err(ErrorKind::Unknown)),
+            None => Telling::default(),
+        };
         over(state);
+        telling.tell();
     }
 }
 

@@ -226,7 +226,7 @@ impl LockGuard {
         };
         let Some(target) = target else {
             self.finish(false);
-            return shared.commit_taken(WriteKind::Awaited, |_| (changes, epoch)).await;
+            return shared.commit_taken(WriteKind::Awaited, None, |_| (changes, epoch)).await;
         };
         let tasks = Arc::clone(&shared.engine().tasks);
         // The guard travels with the write, so that the lock outlives a dropped request until the write is settled.

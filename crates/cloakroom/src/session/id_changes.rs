@@ -8,9 +8,10 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::Shared;
+use super::hands::{Came, Patience, Wanted, Watched};
 use super::shared::State;
 use crate::engine::{Detached, Room};
-use crate::error::SessionError;
+use crate::error::{ErrorKind, SessionError};
 
 /// A change of id that is under way, also when nobody awaits it any more.
 pub(super) struct UnderWay {
@@ -26,12 +27,19 @@ pub(super) enum Before {
     Another,
     /// Room for work that goes on without its request.
     Room,
+    /// What the request has in hand.
+    InHand(Watched),
 }
 
 impl UnderWay {
     /// One that may go on beside others.
     pub(super) fn beside(shared: &Arc<Shared>, state: &mut State) -> Self {
-        Self::begin(shared, state, None)
+        Self::begin(shared, state, None, false)
+    }
+
+    /// As [`beside`](UnderWay::beside), one that is to be begun right away.
+    pub(super) fn beside_at_once(shared: &Arc<Shared>, state: &mut State, room: Room) -> Self {
+        Self::begin(shared, state, Some(room), false)
     }
 
     /// One that issues an id, and is to be begun right away.
@@ -40,7 +48,7 @@ impl UnderWay {
             return Err(Before::Another);
         }
         let room = shared.engine().tasks.room_now().ok_or(Before::Room)?;
-        Ok(Self::begin(shared, state, Some(room)))
+        Ok(Self::begin(shared, state, Some(room), true))
     }
 
     /// The id is issued, or none is. The next one may go on, and the response still waits.
@@ -58,8 +66,7 @@ impl UnderWay {
         }
     }
 
-    fn begin(shared: &Arc<Shared>, state: &mut State, room: Option<Room>) -> Self {
-        let alone = room.is_some();
+    fn begin(shared: &Arc<Shared>, state: &mut State, room: Option<Room>, alone: bool) -> Self {
         state.id_changes += 1;
         state.issuing_id |= alone;
         state.awaited = true;
@@ -107,28 +114,56 @@ impl Shared {
         }
     }
 
-    /// The turn to issue an id, as long as there is a head to tell it in.
-    pub(super) async fn id_turn(self: &Arc<Self>) -> Result<UnderWay, SessionError> {
+    /// The turn to issue an id, as long as there is a head to tell it in, and what `take` takes along; once nothing is in hand that
+    /// would have to be taken along as well. With what became of that, where it was stored.
+    pub(super) async fn id_turn<T>(
+        self: &Arc<Self>,
+        take: impl FnOnce(&mut State) -> T,
+    ) -> Result<(UnderWay, T, Result<(), SessionError>), SessionError> {
+        let (mut patience, mut others) = (Patience::default(), Ok(()));
         loop {
             let before = {
                 let mut state = self.state.lock();
                 state.check_head()?;
-                match UnderWay::alone(self, &mut state) {
-                    Ok(turn) => return Ok(turn),
-                    Err(before) => before,
+                match state.hands.watch(Wanted::Answers) {
+                    Some(watched) => Before::InHand(watched),
+                    None => match UnderWay::alone(self, &mut state) {
+                        Ok(turn) => return Ok((turn, take(&mut state), others)),
+                        Err(before) => before,
+                    },
                 }
             };
-            Box::pin(self.id_turn_after(before)).await?;
+            others = Box::pin(self.answered(before, &mut patience)).await?.and(others);
         }
     }
 
-    /// Completes when it is to be looked again whether there is a turn.
-    pub(super) async fn id_turn_after(&self, before: Before) -> Result<(), SessionError> {
+    /// Completes when it is to be looked again whether a call may go on, with what became of what it waited for.
+    pub(super) async fn after(&self, before: Before, patience: &mut Patience) -> Result<Came, SessionError> {
         match before {
             Before::Another => self.id_changed().await,
             Before::Room => Arc::clone(&self.engine().tasks).room().await?,
+            Before::InHand(watched) => return self.settled(watched, patience).await,
         }
-        Ok(())
+        Ok(Ok(()))
+    }
+
+    /// As [`after`](Self::after), for a call that answers for what it waited for: an error where that is not stored. Within, what is
+    /// stored and may be undone.
+    pub(super) async fn answered(
+        &self,
+        before: Before,
+        patience: &mut Patience,
+    ) -> Result<Result<(), SessionError>, SessionError> {
+        let in_hand = matches!(before, Before::InHand(_));
+        let came = self.after(before, patience).await;
+        // What is in hand may be stored yet.
+        let came = came.map_err(|error| if in_hand { error.in_doubt() } else { error })?;
+        let Err(kind) = came else { return Ok(Ok(())) };
+        let error = SessionError::because(
+            kind,
+            "that is what another call of the same request came to, and it had taken along what was buffered",
+        );
+        if kind == ErrorKind::Undurable { Ok(Err(error)) } else { Err(error) }
     }
 
     /// Completes when none is under way.

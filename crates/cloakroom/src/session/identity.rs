@@ -9,7 +9,7 @@ use super::aim::Target;
 use super::id_changes::UnderWay;
 use super::in_hand::InHand;
 use super::leased::Shown;
-use super::shared::{Identity, Tell};
+use super::shared::{Identity, State, Tell};
 use super::{Session, Shared};
 use crate::engine::{Binding, IdChange, Known, Moved};
 use crate::error::{ErrorKind, SessionError};
@@ -136,17 +136,22 @@ impl Shared {
     }
 
     async fn change_id(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
-        let turn = self.id_turn().await?;
+        let settings = &self.engine().settings;
+        let take = |state: &mut State| (state.write_target(settings), InHand::all(self, state));
+        let (turn, (target, taken), others) = self.id_turn(take).await?;
+        let target = target?;
         let shared = Arc::clone(self);
-        self.detached_id_change(turn, async move { shared.change_id_now(change).await }).await
+        let changed =
+            self.detached_id_change(turn, async move { shared.change_id_now(change, target, taken).await });
+        changed.await.and(others)
     }
 
-    async fn change_id_now(self: &Arc<Self>, change: IdChange) -> Result<(), SessionError> {
-        let (target, taken) = {
-            let mut state = self.state.lock();
-            let target = state.write_target(&self.engine().settings)?;
-            (target, InHand::all(self, &mut state.view))
-        };
+    async fn change_id_now(
+        self: &Arc<Self>,
+        change: IdChange,
+        target: Option<Target>,
+        taken: InHand,
+    ) -> Result<(), SessionError> {
         let (changes, epoch) = (taken.changes(), taken.epoch());
         let Some(Target { known, proof, slide }) = target else {
             let started = self.start_as(changes.apply(&Payload::empty()), change).await;
@@ -176,7 +181,7 @@ impl Shared {
                 state.slid = true;
                 state.become_known(now, true);
                 drop(state);
-                taken.stored();
+                taken.stored_if(&durable);
                 durable
             }
             Moved::Busy | Moved::Ended => Err(SessionError::new(ErrorKind::Gone)),

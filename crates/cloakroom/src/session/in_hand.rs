@@ -6,28 +6,38 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::hands::{Came, Ticket};
 use super::id_changes::UnderWay;
-use super::view::{Changes, Taken, View};
+use super::shared::State;
+use super::view::{Changes, Taken};
 use crate::error::{ErrorKind, SessionError};
 
 /// What was taken out of the buffer; it goes back there when this is dropped, unless it was [`stored`](InHand::stored).
 pub(super) struct InHand {
     shared: Arc<Shared>,
     taken: Taken,
-    stored: bool,
+    ticket: Option<Ticket>,
+    /// What became of it, if it does not go back.
+    came: Option<Came>,
 }
 
 impl InHand {
     /// Everything that is buffered.
-    pub(super) fn all(shared: &Arc<Shared>, view: &mut View) -> Self {
-        InHand { shared: Arc::clone(shared), taken: view.take(), stored: false }
+    pub(super) fn all(shared: &Arc<Shared>, state: &mut State) -> Self {
+        let taken = state.view.take();
+        Self::new(shared, state, taken)
     }
 
     /// The buffered change of this key, if there is one. On the heap: hardly a write comes upon one, and the futures of
     /// handlers carry it.
-    pub(super) fn change(shared: &Arc<Shared>, view: &mut View, key: &str) -> Option<Box<Self>> {
-        let taken = view.take_change(key)?;
-        Some(Box::new(InHand { shared: Arc::clone(shared), taken, stored: false }))
+    pub(super) fn change(shared: &Arc<Shared>, state: &mut State, key: &str) -> Option<Box<Self>> {
+        let taken = state.view.take_change(key)?;
+        Some(Box::new(Self::new(shared, state, taken)))
+    }
+
+    fn new(shared: &Arc<Shared>, state: &mut State, taken: Taken) -> Self {
+        let ticket = state.hands.take_up(&taken.changes);
+        InHand { shared: Arc::clone(shared), taken, ticket, came: None }
     }
 
     pub(super) fn changes(&self) -> &Changes {
@@ -39,21 +49,26 @@ impl InHand {
         self.taken.epoch
     }
 
-    /// The store has them, or what replaces them.
-    pub(super) fn stored(mut self) {
-        self.stored = true;
+    /// Where that is what came out, the store has them, or what replaces them. Made and not confirmed by replicas is made.
+    pub(super) fn stored_if(mut self, outcome: &Result<(), SessionError>) {
+        match outcome {
+            Ok(()) => self.came = Some(Ok(())),
+            Err(error) if error.kind() == ErrorKind::Undurable => self.came = Some(Err(error.kind())),
+            Err(_) => {}
+        }
     }
 
-    /// As [`stored`](InHand::stored) where that is what came out. Made and not confirmed by replicas is made.
-    pub(super) fn stored_if(self, outcome: &Result<(), SessionError>) {
-        if !matches!(outcome, Err(error) if error.kind() != ErrorKind::Undurable) {
-            self.stored();
+    /// They come to nothing, and are discarded as soon as somebody was told.
+    fn refused(&self, kind: ErrorKind) {
+        if let Some(ticket) = self.ticket {
+            let telling = self.shared.state.lock().hands.refused(ticket, kind);
+            telling.tell();
         }
     }
 
     /// They are discarded, as whoever awaited the call is told.
-    fn discarded(self) {
-        self.stored();
+    fn discarded(mut self) {
+        self.came = Some(Ok(()));
     }
 }
 
@@ -68,6 +83,7 @@ pub(super) struct Untold {
 
 impl Untold {
     pub(super) fn new(error: SessionError, in_hand: InHand, under_way: UnderWay) -> Box<Self> {
+        in_hand.refused(error.kind());
         Box::new(Untold { error, in_hand, _under_way: under_way })
     }
 
@@ -79,9 +95,12 @@ impl Untold {
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        if !self.stored {
-            let taken = std::mem::take(&mut self.taken);
-            self.shared.state.lock().view.give_back(taken);
+        let mut state = self.shared.state.lock();
+        if self.came.is_none() {
+            state.view.give_back(std::mem::take(&mut self.taken));
         }
+        let telling = state.hands.put_down(self.ticket, self.came.unwrap_or(Ok(())));
+        drop(state);
+        telling.tell();
     }
 }

@@ -4,10 +4,13 @@ mod aim;
 mod csrf;
 mod devices;
 mod finish;
+#[cfg(feature = "body")]
+mod finish_body;
 mod flash;
 mod given_up;
 mod guard;
 mod handle;
+mod hands;
 mod id_changes;
 mod identity;
 mod in_hand;

@@ -9,6 +9,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::SessionHandle;
+use super::hands::{Hands, Ticket};
 use super::own_lease::LeaseState;
 use super::view::{Changes, View};
 use crate::engine::{Engine, Found, HeldLease, Known};
@@ -80,8 +81,10 @@ pub(crate) struct State {
     pub(crate) confirmed: bool,
     /// The handler is done and what it buffered is being committed.
     pub(crate) finishing: bool,
-    /// What was buffered is in that commit, which is not answered.
-    pub(super) committing: bool,
+    /// What was buffered and is in hand, some of it perhaps in that commit or the one at the body's end.
+    pub(super) hands: Hands,
+    /// It is in that commit, which is not answered.
+    pub(super) committing: Option<Ticket>,
     /// Something that was buffered came to nothing, for this reason, and whoever had buffered it was not told.
     pub(super) unsaved: Option<ErrorKind>,
     /// An awaited call of this request was made: what it stored stands, so the request cannot be run again.
@@ -138,7 +141,8 @@ impl State {
             learned: false,
             confirmed: false,
             finishing: false,
-            committing: false,
+            hands: Hands::default(),
+            committing: None,
             unsaved: None,
             awaited: false,
         }

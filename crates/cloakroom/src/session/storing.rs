@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Shared;
-use super::aim::{Aim, Target};
+use super::aim::{Aim, Buffered, Target};
+use super::hands::Wanted;
 use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
 use super::leased::{Shown, Then};
@@ -21,7 +22,10 @@ use crate::record::Record;
 impl Shared {
     /// A buffered `clear` touches every key: it is stored before an awaited write of one of them.
     pub(super) async fn flush_clear(self: &Arc<Self>) -> Result<(), SessionError> {
-        let cleared = self.state.lock().view.is_cleared();
+        let cleared = {
+            let state = self.state.lock();
+            state.view.is_cleared() || state.hands.clear()
+        };
         if cleared { self.flush().await } else { Ok(()) }
     }
 
@@ -41,7 +45,7 @@ impl Shared {
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
         let (known, landed) = self.commit_awaited(target, merge).await?;
         let durable = self.landed(&known, landed, &changes);
-        consumed.into_iter().for_each(|consumed| consumed.stored());
+        consumed.into_iter().for_each(|consumed| consumed.stored_if(&durable));
         durable
     }
 
@@ -134,7 +138,7 @@ impl Shared {
                 };
                 let (known, landed) = self.commit_awaited(target, merge).await?;
                 let durable = self.landed(&known, landed, &written);
-                consumed.into_iter().for_each(|consumed| consumed.stored());
+                consumed.into_iter().for_each(|consumed| consumed.stored_if(&durable));
                 durable?;
             }
         }
@@ -143,13 +147,9 @@ impl Shared {
 
     /// Commits what is buffered, and discards what cannot be committed, of which the caller is told.
     pub(super) async fn save(self: &Arc<Self>) -> Result<(), SessionError> {
-        if let Some(kept) = self.nothing_buffered() {
-            return kept;
-        }
         let saved = async {
-            let (aim, (beside, in_hand)) = self.aim(|state| self.take_buffered(state)).await?;
-            let (target, under_way) = aim.or_beside(beside);
-            let in_hand = in_hand?;
+            let Buffered { aimed, others } = self.aim_buffered().await?;
+            let Some((target, under_way, in_hand)) = aimed else { return Ok(Ok(others)) };
             let shared = Arc::clone(self);
             let saving = self.detached_with(under_way, |mut under_way| async move {
                 let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
@@ -161,12 +161,12 @@ impl Shared {
                         Err(Untold::new(error, in_hand, under_way))
                     }
                     durable => {
-                        in_hand.stored();
+                        in_hand.stored_if(&durable);
                         Ok(durable)
                     }
                 })
             });
-            saving.await
+            Ok(saving.await?.map(|durable| durable.and(others)))
         };
         match saved.await {
             Ok(Ok(durable)) => durable,
@@ -184,10 +184,11 @@ impl Shared {
     pub(super) async fn commit_taken(
         self: &Arc<Self>,
         kind: WriteKind,
+        after: Option<Wanted>,
         take: impl FnOnce(&mut State) -> (Changes, u32),
     ) -> Result<(), SessionError> {
         let (aim, (beside, (changes, epoch))) =
-            self.aim(|state| (UnderWay::beside(self, state), take(state))).await?;
+            self.aim(after, |state| (UnderWay::beside(self, state), take(state))).await?;
         let (target, under_way) = aim.or_beside(beside);
         let shared = Arc::clone(self);
         self.detached_id_change(under_way, async move {
@@ -198,33 +199,17 @@ impl Shared {
 
     /// Commits what is buffered, before an awaited call does what it was asked for; it stays buffered where that fails.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), SessionError> {
-        if let Some(kept) = self.nothing_buffered() {
-            return kept;
-        }
-        let (aim, (beside, taken)) = self.aim(|state| self.take_buffered(state)).await?;
-        let (target, under_way) = aim.or_beside(beside);
-        let taken = taken?;
+        let Buffered { aimed, others } = self.aim_buffered().await?;
+        let Some((target, under_way, taken)) = aimed else { return others };
         let shared = Arc::clone(self);
-        self.detached_id_change(under_way, async move {
+        let flushed = self.detached_id_change(under_way, async move {
             let (changes, epoch) = (taken.changes(), taken.epoch());
             let kind = WriteKind::Awaited;
             let flushed = shared.commit_changes(target, changes, epoch, kind, Then::KeepsIt, None).await;
             taken.stored_if(&flushed);
             flushed
-        })
-        .await
-    }
-
-    /// What a call that stores what is buffered answers at once, where nothing is.
-    fn nothing_buffered(&self) -> Option<Result<(), SessionError>> {
-        let state = self.state.lock();
-        (!state.view.has_changes()).then(|| state.check_kept())
-    }
-
-    /// Everything that is buffered, if nothing of it was lost before.
-    fn take_buffered(self: &Arc<Self>, state: &mut State) -> (UnderWay, Result<InHand, SessionError>) {
-        let kept = state.check_kept().map(|()| InHand::all(self, &mut state.view));
-        (UnderWay::beside(self, state), kept)
+        });
+        flushed.await.and(others)
     }
 
     /// Stores a set of changes in this session, or in one that they start.

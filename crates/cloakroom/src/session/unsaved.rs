@@ -1,6 +1,7 @@
 //! What was buffered and came to nothing with the response, or with the client. Nobody awaited it, so nobody was told but the
 //! client: a task of the handler that saves afterwards is told then.
 
+use super::hands::{Came, Telling};
 use super::shared::State;
 use crate::error::{ErrorKind, SessionError};
 
@@ -14,11 +15,16 @@ impl State {
     }
 
     /// The request's own commit, which had taken along what was buffered, came to this.
-    pub(super) fn not_committed(&mut self, error: &SessionError) {
+    #[must_use = "to be told when the state is not locked"]
+    pub(super) fn committed(&mut self, came: Came) -> Telling {
         // What is undurable is made.
-        if error.kind() != ErrorKind::Undurable {
-            self.unsaved = Some(error.kind());
+        if let Err(kind) = came
+            && kind != ErrorKind::Undurable
+        {
+            self.unsaved = Some(kind);
         }
+        let committing = self.committing.take();
+        self.hands.put_down(committing, came)
     }
 
     /// Refuses to acknowledge what was buffered where some of it is lost.

@@ -357,6 +357,16 @@ impl Changes {
         self.list.iter().find(|c| c.key == key)
     }
 
+    /// Whether everything was cleared before the other changes.
+    pub(crate) fn is_cleared(&self) -> bool {
+        self.cleared.is_some()
+    }
+
+    /// The keys that are changed, besides that.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        self.list.iter().map(|change| change.key.as_str())
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.cleared.is_none() && self.list.is_empty()
     }

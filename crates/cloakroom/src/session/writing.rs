@@ -72,7 +72,8 @@ impl Session {
 
     /// Sets `key`, stored when it returns. Other buffered changes stay buffered; where it fails, one of `key` does too, and
     /// is what the request's commit stores: also after [`Unknown`](ErrorKind::Unknown), when the store may hold `value`
-    /// until then. One store call when nobody interferes.
+    /// until then. Where another call of the request is storing what was buffered under `key` before, it comes after that. One store
+    /// call when nobody interferes.
     ///
     /// ```
     /// # use cloakroom::{Session, SessionError};
@@ -93,10 +94,10 @@ impl Session {
         let value = self.0.engine().settings.codec.encode(&value)?;
         self.0.flush_clear().await?;
         let take = |state: &mut State| {
-            let consumed = InHand::change(&self.0, &mut state.view, key);
+            let consumed = InHand::change(&self.0, state, key);
             (state.view.awaited(key, Some(value)), consumed)
         };
-        let (aim, (mut changes, consumed)) = self.0.aim(take).await?;
+        let (aim, (mut changes, consumed)) = self.0.aim_at_key(key, take).await?;
         if let Some(consumed) = &consumed {
             changes.rest_on(consumed.changes());
         }
@@ -138,7 +139,7 @@ impl Session {
         let key = key.name();
         self.0.check_key(key)?;
         self.0.flush_clear().await?;
-        let (aim, consumed) = self.0.aim(|state| InHand::change(&self.0, &mut state.view, key)).await?;
+        let (aim, consumed) = self.0.aim_at_key(key, |state| InHand::change(&self.0, state, key)).await?;
         self.0.update(aim, key, consumed, f).await
     }
 
@@ -152,6 +153,10 @@ impl Session {
     }
 
     /// Commits what is buffered, now. One store call, none when nothing changed.
+    ///
+    /// What another call of the request, or its commit before the head or at the body's end, has taken along and is storing is
+    /// waited for, and answered for as well: it is [`Unknown`](ErrorKind::Unknown) where that takes longer than a commit may, or
+    /// is kept by the task that waits, without being polled.
     ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict), [`TooLarge`](ErrorKind::TooLarge), and what the store can fail with: what was

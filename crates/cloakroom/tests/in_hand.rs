@@ -1,0 +1,213 @@
+//! C9: what of a request is on its way to the store while another of its calls answers for the same: nothing is acknowledged before the
+//! store has it, whoever took it along.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod house;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use cloakroom::{ErrorKind, Session, SessionConfig, SessionError, SessionHandle};
+use cloakroom_testing::{Fault, Gate, Op};
+use house::{House, quiet};
+use http::StatusCode;
+use http_body::Body as _;
+use tokio::task::JoinHandle;
+
+/// Calls that answer for what is buffered, and store it first.
+const CALLS: [&str; 4] = ["save", "lock", "login", "put over a clear"];
+
+async fn call(session: &Session, which: &str) -> Result<(), SessionError> {
+    match which {
+        "save" => session.save().await,
+        "lock" => session.lock().await.map(drop),
+        "login" => session.login("ada").await,
+        _ => session.put("later", 1).await, // "put", or over a clear
+    }
+}
+
+/// Such a call in a task of its own, which has come as far as it can.
+async fn begin(session: &Session, which: &'static str) -> JoinHandle<Result<(), SessionError>> {
+    let session = session.clone();
+    let begun = tokio::spawn(async move { call(&session, which).await });
+    quiet().await;
+    begun
+}
+
+async fn kind(call: JoinHandle<Result<(), SessionError>>) -> Option<ErrorKind> {
+    let answer = tokio::time::timeout(Duration::from_secs(60), call).await.expect("it waits for ever");
+    answer.unwrap().err().map(|error| error.kind())
+}
+
+/// The last commit of a request, before its head or at the end of its body.
+fn end(house: &Arc<House>, handle: &SessionHandle, body: bool) -> JoinHandle<Result<(), SessionError>> {
+    let (house, handle) = (Arc::clone(house), handle.clone());
+    tokio::spawn(async move {
+        if body {
+            let mut body = Box::pin(house.manager.wrap_body(&handle, Body::from("text")));
+            drop(poll_fn(|cx| body.as_mut().poll_frame(cx)).await);
+        } else {
+            drop(house.leave(&handle, StatusCode::OK).await);
+        }
+        Ok(())
+    })
+}
+
+/// A key that was read and then written, and another one; for some calls over a clear.
+fn buffer(session: &Session, which: &str) {
+    assert_eq!(session.get::<u32>("n").unwrap(), Some(1));
+    if which == "put over a clear" {
+        session.clear().unwrap();
+    }
+    session.set("n", 2).unwrap();
+    session.set("order", 7).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn c9_what_is_buffered_is_acknowledged_by_nobody_before_the_commit_that_took_it_along_is_answered() {
+    for (takes, calls) in
+        [("a save", &CALLS[..]), ("the head", &["save", "lock", "put over a clear"]), ("the body", &["save"])]
+    {
+        for &which in calls {
+            for refused in [false, true] {
+                let house = Arc::new(House::new(SessionConfig::new()));
+                let id = house.newcomer().await;
+                let handle = house.arrive(&[&id]);
+                let session = handle.open().await.unwrap();
+                if takes == "the body" {
+                    house.leave(&handle, StatusCode::OK).await;
+                }
+                buffer(&session, which);
+                let gate = Gate::new();
+                house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+                let taking = match takes {
+                    "a save" => begin(&session, "save").await,
+                    _ => end(&house, &handle, takes == "the body"),
+                };
+                gate.arrived().await;
+                if refused {
+                    house.visit(Some(&id), |s| async move { s.set("n", 100) }).await;
+                }
+                let asked = begin(&session, which).await;
+                assert!(!asked.is_finished(), "{which}, beside {takes}: nobody knows yet");
+                gate.open();
+                drop(taking.await.unwrap());
+                let came = refused.then_some(ErrorKind::Conflict);
+                assert_eq!(kind(asked).await, came, "{which}, beside {takes}");
+                let now = house.arrive(&[session.id().unwrap().expose()]).read_only().await.unwrap();
+                assert_eq!(now.has("order"), !refused, "{which}, beside {takes}");
+            }
+        }
+    }
+}
+
+/// Whoever set it before comes before, whatever took it along and however long that takes.
+#[tokio::test(start_paused = true)]
+async fn c1_an_awaited_write_is_not_overwritten_by_what_was_buffered_under_its_key_before() {
+    for takes in ["a save", "the head", "a clear"] {
+        let house = Arc::new(House::new(SessionConfig::new()));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let session = handle.open().await.unwrap();
+        if takes == "a clear" {
+            session.clear().unwrap();
+        }
+        session.set("later", 0).unwrap();
+        let gate = Gate::new();
+        house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+        let taking = match takes {
+            "the head" => end(&house, &handle, false),
+            _ => begin(&session, "save").await,
+        };
+        gate.arrived().await;
+        let put = begin(&session, "put").await;
+        gate.open();
+        taking.await.unwrap().unwrap();
+        assert_eq!(kind(put).await, None);
+        let now = house.arrive(&[&id]).read_only().await.unwrap();
+        assert_eq!(now.get::<u32>("later").unwrap(), Some(1), "{takes}");
+    }
+}
+
+/// A task of the handler has taken it along into a `put`, which then fails: it is buffered again, and the response stores it.
+#[tokio::test(start_paused = true)]
+async fn c1_a_response_acknowledges_nothing_that_a_task_of_its_handler_has_in_hand() {
+    for body in [false, true] {
+        let house = Arc::new(House::new(
+            SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(20)),
+        ));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let session = handle.open().await.unwrap();
+        if body {
+            house.leave(&handle, StatusCode::OK).await;
+        }
+        session.set("later", 0).unwrap();
+        // Not answered, and refused when asked again.
+        house.faults.at_op(Op::Commit, 1, Fault::Hang);
+        house.faults.at_op(Op::Commit, 2, Fault::Unavailable);
+        let put = begin(&session, "put").await;
+        let ended = end(&house, &handle, body);
+        assert_eq!(kind(put).await, Some(ErrorKind::Unknown));
+        ended.await.unwrap().unwrap();
+        let now = house.arrive(&[&id]).read_only().await.unwrap();
+        assert_eq!(now.get::<u32>("later").unwrap(), Some(0), "a body: {body}");
+    }
+}
+
+/// The one that would have to go on is kept by the very task that waits.
+#[tokio::test(start_paused = true)]
+async fn c9_who_waits_for_what_stands_still_is_told_in_the_end() {
+    for waits in ["save", "the head"] {
+        let house = Arc::new(House::new(SessionConfig::new()));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let session = handle.open().await.unwrap();
+        session.set("n", 2).unwrap();
+        house.faults.at_op(Op::Commit, 1, Fault::Hang);
+        let mut stands_still = Box::pin(session.increment("n", 1));
+        assert!(tokio::time::timeout(Duration::ZERO, stands_still.as_mut()).await.is_err());
+        let minute = Duration::from_secs(60);
+        if waits == "save" {
+            let told = tokio::time::timeout(minute, session.save()).await.expect("it waits for ever");
+            assert_eq!(told.unwrap_err().kind(), ErrorKind::Unknown);
+        } else {
+            let left = tokio::time::timeout(minute, house.leave(&handle, StatusCode::OK)).await;
+            assert_eq!(left.expect("it waits for ever").status, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        drop(stands_still);
+    }
+}
+
+/// The first one is answered, and nobody looks.
+#[tokio::test(start_paused = true)]
+async fn c9_what_a_save_came_to_is_told_to_the_next_one_though_nobody_looks_at_the_first() {
+    for (faults, came) in [
+        // Not answered, and refused when asked again.
+        (vec![Fault::Hang, Fault::Unavailable], ErrorKind::Unknown),
+        (vec![Fault::Undurable; 3], ErrorKind::Undurable),
+    ] {
+        let house =
+            House::new(SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(20)));
+        let id = house.newcomer().await;
+        let session = house.arrive(&[&id]).open().await.unwrap();
+        session.set("n", 2).unwrap();
+        for (n, fault) in (1..).zip(faults) {
+            house.faults.at_op(Op::Commit, n, fault);
+        }
+        let mut first = Box::pin(session.save());
+        assert!(tokio::time::timeout(Duration::ZERO, first.as_mut()).await.is_err());
+        for _ in 0..2 {
+            let next = tokio::time::timeout(Duration::from_secs(1), session.save()).await;
+            assert_eq!(next.expect("it waits for the first").unwrap_err().kind(), came);
+            if came == ErrorKind::Undurable {
+                break;
+            }
+        }
+        assert_eq!(first.await.unwrap_err().kind(), came);
+        // Told, and discarded.
+        session.save().await.unwrap();
+    }
+}
