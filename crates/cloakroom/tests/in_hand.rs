@@ -24,6 +24,7 @@ async fn call(session: &Session, which: &str) -> Result<(), SessionError> {
         "save" => session.save().await,
         "lock" => session.lock().await.map(drop),
         "login" => session.login("ada").await,
+        "destroy" => session.destroy().await,
         _ => session.put("later", 1).await, // "put", or over a clear
     }
 }
@@ -209,5 +210,34 @@ async fn c9_what_a_save_came_to_is_told_to_the_next_one_though_nobody_looks_at_t
         assert_eq!(first.await.unwrap_err().kind(), came);
         // Told, and discarded.
         session.save().await.unwrap();
+    }
+}
+
+/// A task of the handler logs out while the response is being put together.
+#[tokio::test(start_paused = true)]
+async fn c2_a_logout_ends_the_session_that_the_last_commit_is_starting() {
+    for held in [Fault::Hold, Fault::HoldAnswer] {
+        let house = Arc::new(House::new(SessionConfig::new()));
+        let handle = house.arrive(&[]);
+        let session = handle.open().await.unwrap();
+        session.set("n", 2).unwrap();
+        let gate = Gate::new();
+        house.faults.at_op(Op::Create, 1, held(gate.clone()));
+        let leaving = tokio::spawn({
+            let (house, handle) = (Arc::clone(&house), handle.clone());
+            async move { house.leave(&handle, StatusCode::OK).await }
+        });
+        gate.arrived().await;
+        let ending = begin(&session, "destroy").await;
+        gate.open();
+        // Neither waits for the other.
+        let told =
+            tokio::time::timeout(Duration::from_secs(1), leaving).await.expect("it is held up").unwrap();
+        assert_eq!(kind(ending).await, None);
+        assert!(!session.exists());
+        if let Some(id) = told.id() {
+            assert_eq!(house.who(&id).await, None, "there is a session after the logout");
+        }
+        assert_eq!(house.manager.metrics().sessions_created, 1);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::aim::Target;
+use super::hands::{Patience, Wanted};
 use super::id_changes::UnderWay;
 use super::in_hand::InHand;
 use super::leased::Shown;
@@ -83,7 +84,7 @@ impl Session {
     /// Ends the session: its data is gone when this returns, the cookie is expired, and no request in flight can bring
     /// it back, under this id or one it was given meanwhile. Twice is fine. A later `set` starts a new session. It
     /// does not wait for the session's lock. Where the request has begun to start a session, and gave that up or goes on with it
-    /// beside, that is waited for, and ended. One store call.
+    /// beside, also with its last commit, that is waited for, and ended. One store call.
     ///
     /// ```
     /// # use cloakroom::{Session, SessionError};
@@ -97,9 +98,7 @@ impl Session {
     /// What the store can fail with; the session then lives on.
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.0);
-        // It does not wait for a login or a new id of a session that is under way, which may wait for the session's lock: what
-        // comes of that ends with it.
-        let under_way = UnderWay::beside(&self.0, &mut self.0.state.lock());
+        let under_way = self.0.ending().await?;
         self.0.detached_id_change(under_way, async move { shared.destroy().await }).await
     }
 
@@ -199,6 +198,25 @@ impl Shared {
         let durable = known.take_doubt();
         self.state.lock().started(known);
         durable
+    }
+
+    /// The end of the session is under way. It does not wait for a login or a new id of a session that is under way, which may wait
+    /// for the session's lock: what comes of that ends with it. The request's last commit is waited for where that starts a session,
+    /// which nothing leads to before it is there; while the end is under way, that commit would wait for it.
+    async fn ending(self: &Arc<Self>) -> Result<UnderWay, SessionError> {
+        let mut patience = Patience::default();
+        loop {
+            let watched = {
+                let mut state = self.state.lock();
+                let starts = matches!(state.identity, Identity::Nobody) && state.committing.is_some();
+                match if starts { state.hands.watch(Wanted::All) } else { None } {
+                    Some(watched) => watched,
+                    None => return Ok(UnderWay::beside(self, &mut state)),
+                }
+            };
+            // On the heap, because it hardly ever happens.
+            let _ = Box::pin(self.settled(watched, &mut patience)).await?;
+        }
     }
 
     async fn destroy(self: &Arc<Self>) -> Result<(), SessionError> {
