@@ -241,3 +241,49 @@ async fn c2_a_logout_ends_the_session_that_the_last_commit_is_starting() {
         assert_eq!(house.manager.metrics().sessions_created, 1);
     }
 }
+
+/// A task has begun to store it and does not wait for that any more. Then the client hangs up, or the response fails.
+#[tokio::test(start_paused = true)]
+async fn c9_what_a_call_had_in_hand_that_nobody_awaits_goes_with_the_response_and_is_refused_afterwards() {
+    for which in ["save", "lock", "put"] {
+        for hung_up in [true, false] {
+            for stored in [false, true] {
+                let house = House::new(
+                    SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(20)),
+                );
+                let id = house.newcomer().await;
+                let handle = house.arrive(&[&id]);
+                let task = handle.open().await.unwrap();
+                if which == "put" {
+                    // It takes a clear along, in a step of its own.
+                    task.clear().unwrap();
+                }
+                task.set("order", 7).unwrap();
+                if !stored {
+                    // Not answered, and refused when asked again.
+                    house.faults.at_op(Op::Commit, 1, Fault::Hang);
+                    house.faults.at_op(Op::Commit, 2, Fault::Unavailable);
+                } else {
+                    house.faults.at_op(Op::Commit, 1, Fault::DelayAnswer(Duration::from_millis(10)));
+                }
+                {
+                    let mut given_up = Box::pin(call(&task, which));
+                    assert!(tokio::time::timeout(Duration::from_millis(1), given_up.as_mut()).await.is_err());
+                }
+                if hung_up {
+                    house.manager.abandon(&handle);
+                } else {
+                    house.leave(&handle, StatusCode::INTERNAL_SERVER_ERROR).await;
+                }
+                // Long past the last answer.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let saved = task.save().await;
+                let refused = (!stored).then_some(ErrorKind::HeadSent);
+                assert_eq!(saved.err().map(|error| error.kind()), refused, "{which}, hung up: {hung_up}");
+                assert_eq!(house.arrive(&[&id]).read_only().await.unwrap().has("order"), stored);
+                task.reload().await.unwrap();
+                task.save().await.unwrap();
+            }
+        }
+    }
+}

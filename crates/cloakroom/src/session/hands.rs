@@ -37,6 +37,8 @@ struct Open {
     keys: Keys,
     /// Everything is cleared with it.
     clears: bool,
+    /// Where it is not stored, it went with the response: that was given up meanwhile, or failed.
+    goes_with_response: bool,
     /// It came to nothing, and whoever awaits it has yet to be told: it is discarded then, or buffered again.
     refused: Option<ErrorKind>,
     waiting: Vec<Waiting>,
@@ -114,8 +116,26 @@ impl Hands {
         self.last = Ticket(self.last.0.wrapping_add(1));
         let keys = Keys::changed_by(changes);
         let (ticket, clears) = (self.last, changes.is_cleared());
-        self.open.push(Open { ticket, keys, clears, refused: None, waiting: Vec::new() });
+        self.open.push(Open {
+            ticket,
+            keys,
+            clears,
+            goes_with_response: false,
+            refused: None,
+            waiting: Vec::new(),
+        });
         Some(self.last)
+    }
+
+    /// The response is given up, or has failed: what is not stored of all this is discarded with it. Or all is read anew, and
+    /// nobody cares.
+    pub(super) fn go_with_response(&mut self, go: bool) {
+        self.open.iter_mut().for_each(|open| open.goes_with_response = go);
+    }
+
+    /// Whether this goes with the response, where it is not stored.
+    pub(super) fn goes_with_response(&self, ticket: Option<Ticket>) -> bool {
+        self.open.iter().any(|open| Some(open.ticket) == ticket && open.goes_with_response)
     }
 
     /// It came to nothing, and is still in hand until somebody was told.

@@ -98,6 +98,9 @@ impl Drop for InHand {
         let mut state = self.shared.state.lock();
         if self.came.is_none() {
             state.view.give_back(std::mem::take(&mut self.taken));
+            if state.hands.goes_with_response(self.ticket) {
+                state.went_with_response();
+            }
         }
         let telling = state.hands.put_down(self.ticket, self.came.unwrap_or(Ok(())));
         drop(state);

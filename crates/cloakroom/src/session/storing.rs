@@ -266,8 +266,7 @@ impl Shared {
         use crate::store::Loaded;
         let Some(asked) = ({
             let mut state = self.state.lock();
-            state.view.discard_changes();
-            state.unsaved = None;
+            state.start_anew();
             state.known().cloned()
         }) else {
             return Ok(());

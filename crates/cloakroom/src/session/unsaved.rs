@@ -9,9 +9,23 @@ impl State {
     /// Discards what is buffered, because it goes with the response, or with a client that has gone.
     pub(super) fn discard(&mut self) {
         if self.view.has_changes() {
-            self.unsaved.get_or_insert(ErrorKind::HeadSent);
+            self.went_with_response();
         }
         self.view.discard_changes();
+        // What is on its way to the store may get there.
+        self.hands.go_with_response(true);
+    }
+
+    /// Something that was buffered is discarded with the response.
+    pub(super) fn went_with_response(&mut self) {
+        self.unsaved.get_or_insert(ErrorKind::HeadSent);
+    }
+
+    /// What was buffered is discarded because the session is read anew: nobody asks for it any more.
+    pub(super) fn start_anew(&mut self) {
+        self.view.discard_changes();
+        self.hands.go_with_response(false);
+        self.unsaved = None;
     }
 
     /// The request's own commit, which had taken along what was buffered, came to this.
