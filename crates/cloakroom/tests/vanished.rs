@@ -218,3 +218,26 @@ async fn c2_of_one_that_ended_it_is_ordered_before_the_end() {
     assert_eq!(opened, None);
     refused(&answer, StatusCode::OK);
 }
+
+/// A logout by it has to find where it went, however the request came to know.
+#[tokio::test]
+async fn c4_a_logout_follows_a_session_whose_move_exclusive_mode_or_a_commit_came_upon() {
+    for mode in [Mode::Exclusive, Mode::Merge] {
+        let house = House::new(SessionConfig::new().mode(mode));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        handle.read_only().await.unwrap();
+        let next = house.visit(Some(&id), |s| async move { s.regenerate().await }).await.id().unwrap();
+        // In exclusive mode, asks for the lease and learns of the move.
+        let session = handle.open().await.unwrap();
+        if mode == Mode::Merge {
+            // Its commit does, and follows.
+            session.set("k", 1).unwrap();
+            assert_eq!(house.leave(&handle, StatusCode::OK).await.status, StatusCode::OK);
+            assert!(house.arrive(&[&next]).read_only().await.unwrap().has("k"));
+        }
+        assert!(!session.exists());
+        session.destroy().await.unwrap();
+        assert_eq!(house.who(&next).await, None, "{mode:?}: it lives on after the logout");
+    }
+}

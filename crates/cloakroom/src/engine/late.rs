@@ -63,10 +63,10 @@ impl Engine {
 
     /// Whether a request that does not get the lease goes on without its session, and so without what it has buffered: that is
     /// ordered before an end. An error where the session only moved, or vanished.
-    pub(crate) async fn drop_buffered(&self, why: NoLease, known: &Known) -> Result<(), SessionError> {
+    pub(crate) async fn drop_buffered(&self, why: &NoLease, known: &Known) -> Result<(), SessionError> {
         let dropped = match why {
-            NoLease::Ended(moved @ Ending::Moved { .. }) => self.late(moved, WriteKind::Awaited),
-            NoLease::Ended(ending) => self.late(ending, WriteKind::Buffered),
+            NoLease::Ended(moved @ Ending::Moved { .. }) => self.late(*moved, WriteKind::Awaited),
+            NoLease::Ended(ending) => self.late(*ending, WriteKind::Buffered),
             NoLease::Missing => self.vanished(known.key, known, WriteKind::Buffered).await,
         };
         dropped.map(drop)

@@ -7,10 +7,10 @@ use super::Shared;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::shared::{Identity, Phase};
 use super::view::Changes;
-use crate::engine::{FirstLoad, Known};
+use crate::engine::{FirstLoad, Known, NoLease};
 use crate::error::{ErrorKind, SessionError};
 use crate::settings::{Mode, OnUnavailable};
-use crate::store::{Loaded, StoreFuture};
+use crate::store::{Ending, Loaded, StoreFuture};
 
 /// What came of opening a session without waiting.
 pub(crate) enum AtOnce {
@@ -145,11 +145,14 @@ impl Shared {
                 };
                 if buffered {
                     // They stay buffered after an error: the response's commit knows what to do with them.
-                    engine.drop_buffered(why, &asked).await?;
+                    engine.drop_buffered(&why, &asked).await?;
                 }
                 let mut state = self.state.lock();
                 if state.is_at(&asked) {
                     state.become_nobody();
+                    if matches!(why, NoLease::Ended(Ending::Moved { .. })) {
+                        state.moved = Some(asked.key);
+                    }
                 }
                 return Ok(());
             }

@@ -320,11 +320,14 @@ impl Shared {
                 }
             }
             Landed::Unchanged => {}
-            Landed::Followed | Landed::Dropped if state.is_at(aimed) => {
+            Landed::Followed if state.is_at(aimed) => {
                 state.become_nobody();
-                if matches!(landed, Landed::Dropped) {
-                    state.unsaved = Some(ErrorKind::Gone);
-                }
+                // A logout goes after it.
+                state.moved = Some(aimed.key);
+            }
+            Landed::Dropped if state.is_at(aimed) => {
+                state.become_nobody();
+                state.unsaved = Some(ErrorKind::Gone);
             }
             Landed::Followed | Landed::Dropped => {}
         }
