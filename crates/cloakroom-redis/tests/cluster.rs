@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cloakroom::store::{Loaded, RevokeWhich, Store, StoreErrorKind};
 use cloakroom::{NearCache, StoreKey};
 use cloakroom_redis::{RedisBuilder, RedisStore};
-use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
+use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case_in_time};
 use cloakroom_testing::{RecallStore, requests};
 use support::cluster::Cluster;
 use support::pace::Pace;
@@ -72,7 +72,7 @@ async fn conforms(kind: Kind, subject: fn(&Arc<Cluster>) -> Subject) {
         .iter()
         .map(|case| {
             let cluster = cluster.clone();
-            async move { (case, run_case(case, subject(&cluster)).await) }
+            async move { (case, run_case_in_time(case, || async { subject(&cluster) }).await) }
         })
         .collect();
     for cases in chunks(running, 8) {

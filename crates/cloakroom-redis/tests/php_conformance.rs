@@ -81,7 +81,7 @@ async fn the_layout_of_phpredis_passes_spread_over_two_servers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_layout_of_phpredis_passes_in_a_cluster() {
     let cluster = tokio::task::spawn_blocking(|| Arc::new(Cluster::start(Kind::Redis))).await.unwrap();
-    let subject = || {
+    let subject = move || {
         let (builder, known) = (cluster.builder().prefix(cluster.prefix()), Arc::<Mutex<Known>>::default());
         let layout = Layout::phpredis().in_cluster().unwrap().prefix(cluster.prefix()).user_variable(USER);
         let open = move || -> Arc<dyn Store> {

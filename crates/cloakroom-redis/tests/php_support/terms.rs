@@ -13,7 +13,7 @@ use cloakroom::store::{
     Rename, Renamed, Renew, Renewed, Snapshot, Store, StoreFuture, Summary, Touch, Touched,
 };
 use cloakroom::{PlainId, StoreKey, UserId};
-use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case};
+use cloakroom_testing::conformance::{Case, Outcome, Subject, run_case_in_time};
 use tokio::sync::Semaphore;
 
 /// What PHP's layout has no way to do. Everything else must pass, and each of these must not.
@@ -262,14 +262,17 @@ static TURNS: Semaphore = Semaphore::const_new(24);
 
 /// Runs the suite: everything must pass but what these layouts have no way to do, and that must not. `also`: what this place has no way to do;
 /// `offered`: what this layout has a way to do after all.
-pub async fn conforms<S>(subject: impl Fn() -> S, also: &[(&str, &str)], offered: &[&str])
-where
+pub async fn conforms<S>(
+    subject: impl Fn() -> S + Clone + Send + Sync + 'static,
+    also: &[(&str, &str)],
+    offered: &[&str],
+) where
     S: Future<Output = Subject> + Send + 'static,
 {
     let mut wrong = String::new();
     let cases: Vec<&'static Case> =
         Case::all().iter().filter(|case| !WITHOUT_LISTS.contains(&case.group())).collect();
-    let running: Vec<_> = cases.iter().map(|case| tokio::spawn(in_turn(case, subject()))).collect();
+    let running: Vec<_> = cases.iter().map(|case| tokio::spawn(in_turn(case, subject.clone()))).collect();
     for (case, running) in cases.iter().zip(running) {
         let without =
             WITHOUT.iter().chain(also).any(|(name, _)| *name == case.name() && !offered.contains(name));
@@ -283,7 +286,10 @@ where
     assert_eq!(wrong, "");
 }
 
-async fn in_turn(case: &'static Case, subject: impl Future<Output = Subject>) -> Outcome {
+async fn in_turn<S>(case: &'static Case, subject: impl Fn() -> S) -> Outcome
+where
+    S: Future<Output = Subject>,
+{
     let _turn = TURNS.acquire().await.unwrap();
-    run_case(case, subject.await).await
+    run_case_in_time(case, subject).await
 }

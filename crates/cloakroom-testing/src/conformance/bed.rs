@@ -1,5 +1,6 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
@@ -16,11 +17,34 @@ use crate::{ManualClock, requests};
 /// What a case works on: the subject, time in its units, and the steps every case takes.
 pub(crate) struct Bed {
     pub(super) subject: Subject,
+    pace: Arc<Pace>,
+}
+
+/// Whether a case got on as it meant to, which decides what a failure of it tells.
+pub(super) struct Pace {
+    began: Instant,
+    /// What it is late from: sessions that must still be alive have twice as much left.
+    tick: Duration,
+    /// Milliseconds that it let pass on purpose.
+    passed: AtomicU64,
+}
+
+impl Pace {
+    /// Whether it took so much longer than it meant to that a deadline may have passed meanwhile.
+    pub(super) fn was_late(&self) -> bool {
+        let meant = Duration::from_millis(self.passed.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(meant) >= self.tick
+    }
 }
 
 impl Bed {
     pub(super) fn new(subject: Subject) -> Self {
-        Bed { subject }
+        let pace = Pace { began: Instant::now(), tick: subject.tick, passed: AtomicU64::new(0) };
+        Bed { subject, pace: Arc::new(pace) }
+    }
+
+    pub(super) fn pace(&self) -> Arc<Pace> {
+        self.pace.clone()
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -54,8 +78,13 @@ impl Bed {
             Some(clock) => {
                 clock.advance(time);
             }
-            // A few milliseconds more: stores round, and are not all on this machine's clock.
-            None => tokio::time::sleep(time + Duration::from_millis(10)).await,
+            None => {
+                // A few milliseconds more: stores round, and are not all on this machine's clock.
+                let time = time + Duration::from_millis(10);
+                let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+                self.pace.passed.fetch_add(millis, Ordering::Relaxed);
+                tokio::time::sleep(time).await;
+            }
         }
     }
 

@@ -40,6 +40,6 @@ mod list;
 mod run;
 mod subject;
 
-pub use run::{Case, Outcome, Report, check, run_all, run_case};
+pub use run::{Case, Outcome, Report, check, run_all, run_case, run_case_in_time};
 pub use subject::Subject;
 pub use verdict::Failure;

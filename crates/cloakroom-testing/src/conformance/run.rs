@@ -18,6 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Cases that run at the same time in [`run_all`]: most of them wait, for a clock or for a disk.
 const AT_ONCE: usize = 8;
 
+/// How often a case may find the machine too busy.
+const ROUNDS: u32 = 4;
+
+/// The longest unit of time that cases wait in, unless told: with longer ones the leases of `requests` would run out.
+const LONGEST_TICK: Duration = Duration::from_millis(1_600);
+
 /// What a case needs a subject to be capable of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Need {
@@ -123,7 +129,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs every case, each on a subject of its own, a few at a time.
+/// Runs every case, each on a subject of its own, a few at a time; as [`run_case_in_time`] those for which the machine was too late.
 ///
 /// Needs a tokio runtime of several threads with timers: concurrent cases are worth little on one.
 pub async fn run_all<F>(subject: impl Fn() -> F) -> Report
@@ -137,38 +143,94 @@ where
         let subject = subject().await;
         let run = tokio::spawn(async move {
             let _place = place;
-            run_case(case, subject).await
+            once(case, subject).await
         });
         running.push((case, run));
     }
     let mut outcomes = Vec::with_capacity(running.len());
     for (case, run) in running {
-        outcomes.push((case, run.await.unwrap_or_else(|stopped| Outcome::Failed(stopped.into()))));
+        let outcome = match run.await {
+            Ok(Once { outcome, too_late: false }) => outcome,
+            Ok(Once { too_late: true, .. }) => again(case, &subject).await,
+            Err(stopped) => Outcome::Failed(stopped.into()),
+        };
+        outcomes.push((case, outcome));
     }
     Report { outcomes }
 }
 
-/// Runs one case.
-pub async fn run_case(case: &Case, subject: Subject) -> Outcome {
-    if let Some(lacking) = lacking(case.need, &subject) {
-        return Outcome::Skipped(lacking);
-    }
-    // In a task of its own, so that a store that panics fails one case and not the whole run.
-    match tokio::time::timeout(PATIENCE, tokio::spawn((case.run)(Bed::new(subject)))).await {
-        Ok(Ok(Ok(()))) => Outcome::Passed,
-        Ok(Ok(Err(failure))) => Outcome::Failed(failure),
-        Ok(Err(panicked)) => Outcome::Failed(panicked.into()),
-        Err(_) => Outcome::Failed(Failure::new(format!("the case did not finish within {PATIENCE:?}"))),
+/// Runs one case, and again on a new subject where it failed while the machine was too late for it, with units of time twice as long.
+///
+/// That is told by the case's own clock: without the time that it let pass on purpose it took longer than a [tick](Subject::tick). A failure
+/// in a round that was in time is one.
+pub async fn run_case_in_time<F>(case: &Case, subject: impl Fn() -> F) -> Outcome
+where
+    F: Future<Output = Subject>,
+{
+    match once(case, subject().await).await {
+        Once { outcome, too_late: false } => outcome,
+        Once { too_late: true, .. } => again(case, &subject).await,
     }
 }
 
-/// Runs the case of this name on a runtime of its own, and panics where it fails: the body of each test that
+/// The rounds after one that was too late.
+async fn again<F>(case: &Case, subject: &impl Fn() -> F) -> Outcome
+where
+    F: Future<Output = Subject>,
+{
+    let mut doubled = 1;
+    loop {
+        let mut subject = subject().await;
+        subject.tick = subject.tick.max(LONGEST_TICK.min(subject.tick * (1 << doubled)));
+        let Once { outcome, too_late } = once(case, subject).await;
+        doubled += 1;
+        if !too_late || doubled == ROUNDS {
+            return outcome;
+        }
+    }
+}
+
+/// Runs one case, once: where it fails by the machine's own clock, that may be for no fault of the store ([`run_case_in_time`]).
+pub async fn run_case(case: &Case, subject: Subject) -> Outcome {
+    once(case, subject).await.outcome
+}
+
+/// What became of a case in one round.
+struct Once {
+    outcome: Outcome,
+    /// It failed, and may have done so because the machine was busy.
+    too_late: bool,
+}
+
+async fn once(case: &Case, subject: Subject) -> Once {
+    if let Some(lacking) = lacking(case.need, &subject) {
+        return Once { outcome: Outcome::Skipped(lacking), too_late: false };
+    }
+    let by_the_machines_clock = subject.clock.is_none();
+    let bed = Bed::new(subject);
+    let pace = bed.pace();
+    // In a task of its own, so that a store that panics fails one case and not the whole run.
+    let outcome = match tokio::time::timeout(PATIENCE, tokio::spawn((case.run)(bed))).await {
+        Ok(Ok(Ok(()))) => Outcome::Passed,
+        Ok(Ok(Err(failure))) => Outcome::Failed(failure),
+        Ok(Err(panicked)) => Outcome::Failed(panicked.into()),
+        // A store that hangs does so again.
+        Err(_) => {
+            let hangs = Failure::new(format!("the case did not finish within {PATIENCE:?}"));
+            return Once { outcome: Outcome::Failed(hangs), too_late: false };
+        }
+    };
+    let failed = matches!(outcome, Outcome::Failed(_));
+    Once { too_late: failed && by_the_machines_clock && pace.was_late(), outcome }
+}
+
+/// Runs the case of this name on a runtime of its own, as [`run_case_in_time`], and panics where it fails: the body of each test that
 /// [`conformance_tests!`](crate::conformance_tests) writes.
 ///
 /// # Panics
 /// When the store does it wrong, and when there is no case of this name.
 #[allow(clippy::panic, reason = "it is the body of a test")]
-pub fn check<F>(name: &str, subject: impl FnOnce() -> F)
+pub fn check<F>(name: &str, subject: impl Fn() -> F)
 where
     F: Future<Output = Subject>,
 {
@@ -178,7 +240,7 @@ where
         Ok(runtime) => runtime,
         Err(error) => panic!("no runtime to test on: {error}"),
     };
-    let outcome = runtime.block_on(async { run_case(case, subject().await).await });
+    let outcome = runtime.block_on(run_case_in_time(case, subject));
     // A store that hangs must not hang the test that has just said so.
     runtime.shutdown_background();
     match outcome {

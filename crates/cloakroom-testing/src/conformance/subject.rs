@@ -70,7 +70,8 @@ impl Subject {
     }
 
     /// Without a manual clock: the unit of time that cases wait in, 400 ms unless told. A session that must still be
-    /// alive has at least two units left, so a machine that stalls for longer fails cases for no fault of the store.
+    /// alive has at least two units left. A machine that stalls for longer fails cases for no fault of the store: such a case is run again
+    /// with a longer unit ([`run_case_in_time`](super::run_case_in_time)).
     #[must_use]
     pub fn tick(mut self, tick: Duration) -> Self {
         self.tick = tick;
