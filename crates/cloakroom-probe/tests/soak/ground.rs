@@ -38,6 +38,11 @@ pub trait Ground: Send + Sync {
     fn failovers_over(&self) -> u64 {
         0
     }
+
+    /// What else is to be told of it in the summary.
+    fn remark(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What is kept.

@@ -162,6 +162,9 @@ async fn run(name: &str, seed: u64, ground: Arc<dyn Ground>, mut first: Probe, l
 
     println!("{}", tally.summary(name, length, seed));
     println!("{}", growth.summary());
+    if let Some(remark) = ground.remark() {
+        println!("  {remark}");
+    }
     let wrong = [tally.wrong(length), growth.wrong()].concat();
     for process in processes {
         // Still there, and willing to stop.

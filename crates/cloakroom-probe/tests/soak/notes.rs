@@ -4,8 +4,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cloakroom_testing::history::failover::{self, Failover};
 use cloakroom_testing::history::session::{Answer, Call, Step};
-use cloakroom_testing::history::{Pending, Recorder, Verdict, failover};
+use cloakroom_testing::history::{Pending, Recorder, Verdict};
 
 use super::chronicle::Chronicle;
 use super::ground::Ground;
@@ -20,10 +21,10 @@ pub struct Notes {
 }
 
 struct Failovers {
-    /// Of all that have begun, those that are written down.
-    noticed: u64,
-    /// When they were.
-    times: Vec<u64>,
+    /// Of all that there were, those that were over before.
+    before: u64,
+    /// When the others began, and were over.
+    since: Vec<Failover>,
 }
 
 struct Circumstances {
@@ -52,7 +53,7 @@ impl Notes {
     /// Of a session that does not exist yet.
     pub fn on(ground: &Arc<dyn Ground>, chronicle: &Arc<Chronicle>) -> Self {
         // One that goes on may take back what happens from now on.
-        let failovers = Failovers { noticed: ground.failovers_over(), times: Vec::new() };
+        let failovers = Failovers { before: ground.failovers_over(), since: Vec::new() };
         Notes {
             history: Recorder::new(),
             ground: ground.clone(),
@@ -74,23 +75,28 @@ impl Notes {
     /// Before an answer is written down: whether a replica may have taken over by the time it was given.
     pub fn notice(&self) {
         let mut failovers = self.failovers.lock().unwrap();
-        let begun = self.ground.failovers();
-        for _ in failovers.noticed..begun {
-            failovers.times.push(self.history.now());
+        // In this order: one that is over has begun.
+        let (over, begun) = (self.ground.failovers_over(), self.ground.failovers());
+        let (over, begun) = (over - failovers.before, begun - failovers.before);
+        for _ in failovers.since.len() as u64..begun {
+            failovers.since.push(Failover { begun: self.history.now(), over: None });
         }
-        failovers.noticed = begun;
+        for failover in failovers.since.iter_mut().take(over as usize).filter(|known| known.over.is_none()) {
+            failover.over = Some(self.history.now());
+        }
     }
 
     /// Whether something may have been lost so far.
     pub fn may_have_lost(&self) -> bool {
         self.notice();
-        !self.failovers.lock().unwrap().times.is_empty()
+        !self.failovers.lock().unwrap().since.is_empty()
     }
 
     pub fn judge(&self) -> Judged {
         let events = self.history.history();
-        let times = self.failovers.lock().unwrap().times.clone();
-        let verdict = failover::check(&events, &times);
+        let failovers = self.failovers.lock().unwrap().since.clone();
+        let by: Vec<_> = self.circumstances.lock().unwrap().iter().map(|when| when.process).collect();
+        let verdict = failover::check(&events, &by, &failovers);
         let beyond = |order: &Vec<usize>| order.iter().any(|at| *at >= events.len());
         let lost_writes = matches!(&verdict, Verdict::Explained(order) if beyond(order));
         Judged { verdict, lost_writes }
@@ -117,7 +123,7 @@ impl Notes {
         lines
             .extend(self.chronicle.since(first).iter().map(|trouble| (trouble.began(), trouble.to_string())));
         lines.sort_by_key(|(began, _)| *began);
-        let times = &self.failovers.lock().unwrap().times;
+        let times = &self.failovers.lock().unwrap().since;
         let lines: Vec<String> = lines.into_iter().map(|(_, line)| line).collect();
         format!("{}\nreplicas may have taken over: {times:?}", lines.join("\n"))
     }

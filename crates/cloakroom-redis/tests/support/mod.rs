@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod pace;
+mod promotions;
 pub mod proxy;
 pub mod sentinels;
 pub mod undisturbed;

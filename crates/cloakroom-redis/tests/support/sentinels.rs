@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use cloakroom_redis::{RedisBuilder, RedisStore};
 
+use super::promotions::Log;
 use super::{Kind, Server, free_port};
 
 /// What the sentinels call their service.
 pub const SERVICE: &str = "shop";
+/// Longer than anything takes that is waited for on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// A primary, its replicas, and the sentinels that look after them.
 pub struct Group {
@@ -24,6 +27,7 @@ pub struct Group {
 pub struct Sentinel {
     pub port: u16,
     process: Child,
+    log: Log,
 }
 
 impl Drop for Sentinel {
@@ -125,17 +129,38 @@ impl Group {
 
     /// Waits until all sentinels name another server than this one.
     pub fn wait_for_another_than(&self, port: u16) -> &Server {
-        wait_for("the sentinels name another primary", || {
-            let named: BTreeSet<_> = self.sentinels.iter().map(Sentinel::names).collect();
-            named.len() == 1 && !named.contains(&Some(port)) && !named.contains(&None)
-        });
+        let named = within(PATIENCE, || self.all_name_another_than(port));
+        assert!(named, "the sentinels name no other primary:\n{}", self.logs());
         self.primary()
     }
 
-    /// Has the first sentinel fail over, as an administrator would.
+    fn all_name_another_than(&self, port: u16) -> bool {
+        let named: BTreeSet<_> = self.sentinels.iter().map(Sentinel::names).collect();
+        named.len() == 1 && !named.contains(&Some(port)) && !named.contains(&None)
+    }
+
+    fn logs(&self) -> String {
+        self.sentinels.iter().map(|sentinel| sentinel.log.end()).collect()
+    }
+
+    /// How often a replica was made the primary so far, by whoever's order: counted before it is told to be.
+    pub fn promotions(&self) -> u64 {
+        self.sentinels.iter().map(|sentinel| sentinel.log.promotions()).sum()
+    }
+
+    /// Has the first sentinel fail over, as an administrator would, and waits until all name another server.
     pub fn fail_over(&self) {
-        let told = raw(self.sentinels[0].port, &format!("SENTINEL FAILOVER {SERVICE}"));
-        assert!(told.contains("+OK"), "{told}");
+        // It gives up where a server is late, and does not begin where no replica is fit to take over, or while it is at it.
+        let a_failover_takes = Duration::from_secs(6);
+        let (began, old) = (Instant::now(), self.primary().port());
+        loop {
+            let told = raw(self.sentinels[0].port, &format!("SENTINEL FAILOVER {SERVICE}"));
+            assert!(["+OK", "INPROG", "NOGOODSLAVE"].iter().any(|known| told.contains(known)), "{told}");
+            if within(a_failover_takes, || self.all_name_another_than(old)) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "no replica takes over in order:\n{}", self.logs());
+        }
     }
 }
 
@@ -162,6 +187,7 @@ impl Sentinel {
                 _ => format!("port 0\ntls-port {port}"),
             };
             let settings = folder.join(format!("sentinel-{port}.conf"));
+            let log = folder.join(format!("sentinel-{port}.log"));
             let patience = patience.as_millis();
             let text = format!(
                 "{listens}\nbind 127.0.0.1\ndir {}\nlogfile {}\n\
@@ -169,7 +195,7 @@ impl Sentinel {
                  sentinel down-after-milliseconds {SERVICE} {patience}\n\
                  sentinel failover-timeout {SERVICE} 3000\nsentinel parallel-syncs {SERVICE} 2\n",
                 folder.display(),
-                folder.join(format!("sentinel-{port}.log")).display(),
+                log.display(),
             );
             std::fs::write(&settings, text).unwrap();
             let mut process = Command::new(kind.program())
@@ -186,7 +212,7 @@ impl Sentinel {
                     break;
                 }
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                    return Sentinel { port, process };
+                    return Sentinel { port, process, log: Log::at(log) };
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -209,10 +235,20 @@ fn raw(port: u16, line: &str) -> String {
 }
 
 #[track_caller]
-pub fn wait_for(what: &str, mut it: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, it: impl FnMut() -> bool) {
+    assert!(within(PATIENCE, it), "in vain: {what}");
+}
+
+/// Whether it comes to be so in that time.
+fn within(limit: Duration, mut it: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
-    while !it() {
-        assert!(began.elapsed() < Duration::from_secs(40), "in vain: {what}");
+    loop {
+        if it() {
+            return true;
+        }
+        if began.elapsed() > limit {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -227,6 +263,8 @@ struct Stage {
     names: Option<(String, u16)>,
     password: Option<&'static str>,
     clients: Vec<TcpStream>,
+    /// Those that want to hear of switches.
+    subscribed: Vec<TcpStream>,
     asked: usize,
     over: bool,
 }
@@ -244,7 +282,8 @@ impl Puppet {
     pub fn with(names: Option<(String, u16)>, password: Option<&'static str>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let stage = Stage { names, password, clients: Vec::new(), asked: 0, over: false };
+        let stage =
+            Stage { names, password, clients: Vec::new(), subscribed: Vec::new(), asked: 0, over: false };
         let stage = Arc::new(Mutex::new(stage));
         let shared = stage.clone();
         std::thread::spawn(move || {
@@ -267,11 +306,11 @@ impl Puppet {
         self.stage.lock().unwrap().names = Some(("127.0.0.1".to_owned(), port));
     }
 
-    /// From now on it names this one, and tells of the switch.
+    /// From now on it names this one, and tells those of the switch who want to be told.
     pub fn switch_to(&self, port: u16) {
         self.name_quietly(port);
         let news = ">3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$4\r\nshop\r\n";
-        for client in &mut self.stage.lock().unwrap().clients {
+        for client in &mut self.stage.lock().unwrap().subscribed {
             let _ = client.write_all(news.as_bytes());
         }
     }
@@ -323,6 +362,9 @@ fn serve(client: TcpStream, stage: &Mutex<Stage>) {
                 }
             }
             "SUBSCRIBE" => {
+                if command[1] == "+switch-master" {
+                    stage.lock().unwrap().subscribed.push(writing.try_clone().unwrap());
+                }
                 format!(">3\r\n$9\r\nsubscribe\r\n${}\r\n{}\r\n:1\r\n", command[1].len(), command[1])
             }
             "SENTINEL" => {
