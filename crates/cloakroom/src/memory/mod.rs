@@ -8,11 +8,13 @@
 //! | `step` | several shards and the user index in one atomic step |
 //! | `users` | the user index |
 //! | `bounds` | how much the store may hold |
+//! | `recent` | records that need not be unpacked again |
 //! | `slot`, `slab` | entries, packed; places for them |
 //! | `wheel` | which entries are due |
 
 mod bounds;
 mod builder;
+mod recent;
 mod shard;
 mod slab;
 mod slot;
@@ -55,7 +57,7 @@ const PURGE_TIME: Duration = Duration::from_millis(2);
 /// visitors when it restarts. Clones are handles on the same data.
 ///
 /// - **Fast**: every operation is answered at once ([`StoreFuture::ready`]); reading a session shares its data
-///   instead of copying it.
+///   instead of copying it, and allocates nothing where it was read or written just before.
 /// - **Bounded**: by [`max_sessions`](MemoryStoreBuilder::max_sessions) and
 ///   [`max_bytes`](MemoryStoreBuilder::max_bytes). When full, *new* sessions are refused with
 ///   [`StoreErrorKind::Full`](crate::store::StoreErrorKind::Full) and nothing that was acknowledged is thrown

@@ -6,6 +6,7 @@ use hashbrown::HashTable;
 use parking_lot::MutexGuard;
 
 use super::bounds::{Bounds, Change, Full};
+use super::recent::Recent;
 use super::slab::Slab;
 use super::slot::Slot;
 use super::users::Users;
@@ -23,6 +24,8 @@ pub(super) struct Shard {
     table: HashTable<Entered>,
     slab: Slab,
     wheel: Wheel,
+    /// Told of whatever happens to a slot.
+    recent: Recent,
 }
 
 /// A slot in the table, with enough of its key's hash to file it anew without a look at the slot.
@@ -56,7 +59,12 @@ pub(super) struct Tidied {
 
 impl Shard {
     pub(super) fn new(now: Timestamp) -> Self {
-        Shard { table: HashTable::new(), slab: Slab::default(), wheel: Wheel::new(now) }
+        Shard {
+            table: HashTable::new(),
+            slab: Slab::default(),
+            wheel: Wheel::new(now),
+            recent: Recent::default(),
+        }
     }
 
     /// The number of the slot that holds what is under `key`.
@@ -71,12 +79,28 @@ impl Shard {
         self.slab.get(self.find(key)?)
     }
 
-    /// Puts a slot under its key, its change having been counted. `at` is where the key was found.
+    /// The record under `key`, if it is a session that is alive at `now`.
+    fn live(&mut self, key: &StoreKey, now: Timestamp) -> Option<Arc<Record>> {
+        let index = self.find(key)?;
+        let live = self.slab.get(index)?.live(now)?;
+        Some(self.recent.record(index, || live.record()))
+    }
+
+    /// Puts a slot under its key, its change having been counted. `at` is where the key was found, `record` what was packed into
+    /// the slot, where that is at hand.
     #[inline]
-    fn put(&mut self, key: &StoreKey, new: Slot, at: Option<u32>, now: Timestamp) {
+    fn put(
+        &mut self,
+        key: &StoreKey,
+        new: Slot,
+        record: Option<Arc<Record>>,
+        at: Option<u32>,
+        now: Timestamp,
+    ) {
         self.wheel.observe(now);
         let deadline = new.purge_at();
         if let Some(index) = at {
+            self.recent.replace(index, record);
             let Some(slot) = self.slab.get_mut(index) else { return };
             let earlier = deadline < slot.purge_at();
             *slot = new;
@@ -93,7 +117,7 @@ impl Shard {
 
     /// Puts a slot under its key, its change having been counted.
     pub(super) fn replace(&mut self, key: &StoreKey, new: Slot, now: Timestamp) {
-        self.put(key, new, self.find(key), now);
+        self.put(key, new, None, self.find(key), now);
     }
 
     /// Looks at up to `budget` slots that may be past their time, and removes up to `limit` that are.
@@ -145,6 +169,7 @@ impl Shard {
         if let Ok(found) = self.table.find_entry(Entered::new(&key, index).hash(), |it| it.slot == index) {
             found.remove();
         }
+        self.recent.replace(index, None);
         let removed = self.slab.remove(index);
         // Taking away cannot exceed a bound.
         let _ = bounds.count(Change::remove(&removed));
@@ -244,7 +269,7 @@ impl Table for OneShard<'_> {
         if shard_of(key) != self.number {
             return Err(Abandoned::Leaves);
         }
-        Ok(self.shard.get(key).and_then(|slot| slot.live(now)))
+        Ok(self.shard.live(key, now))
     }
 
     fn put(&mut self, key: &StoreKey, entry: Entry) -> Result<(), Abandoned> {
@@ -253,12 +278,16 @@ impl Table for OneShard<'_> {
             _ => self.shard.find(key),
         };
         let old = at.and_then(|index| self.shard.slab.get(index));
-        let new = Slot::new(key, entry);
+        let new = Slot::new(key, &entry);
         if shard_of(key) != self.number || old.and_then(Slot::user) != new.user() {
             return Err(Abandoned::Leaves);
         }
         self.bounds.count(Change::replace(old, &new)).map_err(Abandoned::Full)?;
-        self.shard.put(key, new, at, self.now);
+        let record = match entry {
+            Entry::Live { record, .. } => Some(record),
+            Entry::Alias { .. } | Entry::Marker { .. } | Entry::Receipt { .. } => None,
+        };
+        self.shard.put(key, new, record, at, self.now);
         Ok(())
     }
 

@@ -94,15 +94,16 @@ pub(super) struct Receipt {
 }
 
 impl Slot {
-    pub(super) fn new(key: &StoreKey, entry: Entry) -> Self {
-        match entry {
-            Entry::Live { record, lease } => Slot::Live(Live::new(key, &record, lease)),
-            Entry::Alias { successor, sealed, grace_until, op, until } => {
+    pub(super) fn new(key: &StoreKey, entry: &Entry) -> Self {
+        match *entry {
+            Entry::Live { ref record, lease } => Slot::Live(Live::new(key, record, lease)),
+            Entry::Alias { successor, ref sealed, grace_until, op, until } => {
+                let sealed = sealed.clone();
                 Slot::Alias(Alias { key: *key, successor, sealed, grace_until, op, until })
             }
             Entry::Marker { ending, op, until } => Slot::Marker(Marker { key: *key, ending, op, until }),
-            Entry::Receipt { count, ended, until } => {
-                Slot::Receipt(Receipt { key: *key, count, ended, until })
+            Entry::Receipt { count, ref ended, until } => {
+                Slot::Receipt(Receipt { key: *key, count, ended: Arc::clone(ended), until })
             }
         }
     }
@@ -126,10 +127,10 @@ impl Slot {
         }
     }
 
-    /// The record, if it is a session that is alive at `now`.
-    pub(super) fn live(&self, now: Timestamp) -> Option<Arc<Record>> {
+    /// The session, if it is one that is alive at `now`.
+    pub(super) fn live(&self, now: Timestamp) -> Option<&Live> {
         match self {
-            Slot::Live(live) if now < self.purge_at() => Some(Arc::new(live.record())),
+            Slot::Live(live) if now < self.purge_at() => Some(live),
             _ => None,
         }
     }
@@ -168,10 +169,7 @@ impl Slot {
 
     /// For listings, if it is a session that is alive at `now`.
     pub(super) fn summary(&self, now: Timestamp) -> Option<Summary> {
-        match self {
-            Slot::Live(live) if now < self.purge_at() => Some(Summary::of(live.key, &live.record())),
-            _ => None,
-        }
+        self.live(now).map(|live| Summary::of(live.key, &live.record()))
     }
 
     /// Bytes of memory that the entry accounts for beside its place in the slab. An estimate, since it does not
@@ -217,7 +215,7 @@ impl Live {
         }
     }
 
-    fn record(&self) -> Record {
+    pub(super) fn record(&self) -> Record {
         let (user, device) = match &self.rare {
             Some(rare) => (rare.user.clone(), rare.device.clone()),
             None => (None, None),

@@ -97,7 +97,7 @@ impl<'a> Step<'a> {
     pub(super) fn finish(mut self, now: Timestamp, bounds: &Bounds) -> Result<(), Abandoned> {
         let mut writes: Vec<_> = std::mem::take(&mut self.writes)
             .into_iter()
-            .map(|(key, entry)| (key, Slot::new(&key, entry)))
+            .map(|(key, entry)| (key, Slot::new(&key, &entry)))
             .collect();
         let change = self.change(&writes)?;
         if let Err(full) = bounds.count(change) {
