@@ -90,6 +90,44 @@ async fn c4_what_is_written_beside_a_change_of_id_goes_along_with_the_session() 
     }
 }
 
+/// The id has changed by the time they come to the store, and the request does not know yet.
+#[tokio::test(start_paused = true)]
+async fn c4_a_lock_a_save_or_a_reload_beside_a_change_of_id_goes_along_with_the_session() {
+    for call in ["lock", "save", "reload"] {
+        let house = Arc::new(House::new(SessionConfig::new()));
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let s = handle.open().await.unwrap();
+        let gate = Gate::new();
+        house.faults.at_op(Op::Rename, 1, Fault::HoldAnswer(gate.clone()));
+        let changing = tokio::spawn({
+            let s = s.clone();
+            async move { s.regenerate().await }
+        });
+        gate.arrived().await;
+        s.set("k", 1).unwrap();
+        let asked = tokio::spawn({
+            let s = s.clone();
+            async move {
+                match call {
+                    "lock" => s.lock().await?.commit().await,
+                    "save" => s.save().await,
+                    _ => s.reload().await,
+                }
+            }
+        });
+        quiet().await;
+        gate.open();
+        changing.await.unwrap().unwrap();
+        asked.await.unwrap().unwrap_or_else(|error| panic!("{call}: {error}"));
+        assert!(!s.is_locked());
+        let now = stored(&house, s.id().unwrap().expose()).await;
+        assert_eq!(now.has("k"), call != "reload");
+        drop(s);
+        assert_ne!(house.leave(&handle, StatusCode::OK).await.id().expect("it is told"), id);
+    }
+}
+
 /// Ordered behind the change of id, it still rests on what was read before that.
 #[tokio::test]
 async fn c1_what_is_written_beside_a_change_of_id_overwrites_nothing_that_was_changed_since_it_was_read() {

@@ -169,10 +169,15 @@ impl Shared {
     /// Where a write is to be made anew that was refused because the session is gone from where it was aimed at: under the id that
     /// another call of this request gave it meanwhile, as if it had been asked for after that. `None`: the session is over.
     pub(super) async fn aim_after(self: &Arc<Self>, missed: &Known) -> Result<Option<Target>, SessionError> {
+        if self.has_moved(missed).await { self.write_target() } else { Ok(None) }
+    }
+
+    /// Whether the session that a call found gone is under another id by now, which another call of this request gave it: the call is
+    /// made anew then, as if it had been asked for after that. Whoever asks has nothing that a change of id waits for.
+    pub(super) async fn has_moved(&self, missed: &Known) -> bool {
         self.id_changed().await;
-        let mut state = self.state.lock();
-        let moved = state.is_at(missed) && state.key() != Some(missed.key);
-        if moved { state.write_target(&self.engine().settings) } else { Ok(None) }
+        let state = self.state.lock();
+        state.is_at(missed) && state.key() != Some(missed.key)
     }
 
     /// Starts a session with this data, which an awaited write made of what it has in hand.

@@ -65,28 +65,21 @@ impl Session {
     /// store can fail with.
     pub async fn lock(&self) -> Result<LockGuard, SessionError> {
         let shared = &self.0;
-        let wanted = loop {
-            match shared.begin_lock()? {
-                Begun::Held => break None,
-                Begun::Asked(asking, known) => break Some((asking, known)),
-                Begun::Later(session) => Box::pin(shared.lease_settled(session)).await?,
-            }
-        };
-        if let Some((mut asking, asked)) = wanted {
-            let engine = shared.engine();
-            let (held, known, told) = match engine.acquire_known(&asked.id, asked.key).await? {
-                Ok(taken) => taken,
-                Err(why) => return Err(engine.without_lease(why, &asked).await),
+        loop {
+            let (asking, asked) = match shared.begin_lock()? {
+                Begun::Held => break,
+                Begun::Asked(asking, known) => (asking, known),
+                Begun::Later(session) => {
+                    Box::pin(shared.lease_settled(session)).await?;
+                    continue;
+                }
             };
-            let mut state = shared.state.lock();
-            if !state.is_at(&asked) {
-                // Another call of this request has ended the session meanwhile.
-                return Err(SessionError::new(ErrorKind::Gone));
+            match shared.ask_for_lock(asking, &asked).await {
+                Ok(()) => break,
+                // On the heap, because it hardly ever happens.
+                Err(gone) if gone.kind() == ErrorKind::Gone && Box::pin(shared.has_moved(&asked)).await => {}
+                Err(error) => return Err(error),
             }
-            let record = &known.record;
-            state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
-            state.become_learned(known, told.is_some());
-            asking.granted(&mut state, LeaseState::Guard(Box::new(held)));
         }
         let view = Mutex::new(View::new(Payload::empty(), 0));
         let mut guard = LockGuard { shared: Arc::clone(shared), view, over: None, done: false };
@@ -113,6 +106,25 @@ enum Begun {
 }
 
 impl Shared {
+    /// Takes the lease for a lock. It is asked for no longer when this is done.
+    async fn ask_for_lock(&self, mut asking: Asking, asked: &Known) -> Result<(), SessionError> {
+        let engine = self.engine();
+        let (held, known, told) = match engine.acquire_known(&asked.id, asked.key).await? {
+            Ok(taken) => taken,
+            Err(why) => return Err(engine.without_lease(why, asked).await),
+        };
+        let mut state = self.state.lock();
+        if !state.is_at(asked) {
+            // Another call of this request has ended the session meanwhile.
+            return Err(SessionError::new(ErrorKind::Gone));
+        }
+        let record = &known.record;
+        state.view.refresh(record.payload.clone(), record.epoch, &Changes::default());
+        state.become_learned(known, told.is_some());
+        asking.granted(&mut state, LeaseState::Guard(Box::new(held)));
+        Ok(())
+    }
+
     fn begin_lock(self: &Arc<Self>) -> Result<Begun, SessionError> {
         // Lost, or of a session that has ended; passed on when the state is not locked any more.
         let _over;

@@ -212,7 +212,8 @@ impl Shared {
         flushed.await.and(others)
     }
 
-    /// Stores a set of changes in this session, or in one that they start.
+    /// Stores a set of changes in this session, or in one that they start. An awaited write is ordered behind a change of id, as in
+    /// [`commit_awaited`](Self::commit_awaited).
     pub(super) async fn commit_changes(
         self: &Arc<Self>,
         target: Option<Target>,
@@ -228,28 +229,51 @@ impl Shared {
                 // Setting and removing again makes no session.
                 if payload.is_empty() { Ok(()) } else { Box::pin(self.start(payload)).await }
             }
-            Some(Target { known, proof, slide }) => {
-                let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
-                let release = then == Then::GivesItBack;
-                let own = Shown::new(self, proof);
-                let write = Write { known: &known, lease: proof, own: &own, release, kind, slide };
-                let committed = pin!(self.engine().commit(write, first, merge));
-                if let (Then::LetsItGo, Some(proof)) = (then, proof) {
-                    self.with_lease(proof, HeldLease::last_of_writes_begins);
-                }
-                let landed = self.under_lease(&own, committed).await?;
-                match (then, proof) {
-                    (Then::LetsItGo, Some(proof)) => {
-                        self.with_lease(proof, |held| held.last_write_landed(&landed));
+            Some(mut target) => {
+                let mut first = first;
+                loop {
+                    match self.commit_changes_at(&target, changes, epoch, kind, then, first.take()).await {
+                        Err(gone) if kind == WriteKind::Awaited && gone.kind() == ErrorKind::Gone => {
+                            // On the heap, because it hardly ever happens.
+                            target = Box::pin(self.aim_after(&target.known)).await?.ok_or(gone)?;
+                        }
+                        done => return done,
                     }
-                    (Then::GivesItBack, Some(proof)) if matches!(landed, Landed::Stored { .. }) => {
-                        self.with_lease(proof, HeldLease::nothing_to_release);
-                    }
-                    _ => {}
                 }
-                self.landed(&known, landed, changes)
             }
         }
+    }
+
+    async fn commit_changes_at(
+        self: &Arc<Self>,
+        target: &Target,
+        changes: &Changes,
+        epoch: u32,
+        kind: WriteKind,
+        then: Then,
+        first: Option<FirstCommit>,
+    ) -> Result<(), SessionError> {
+        let Target { known, proof, slide } = target;
+        let (proof, slide) = (*proof, *slide);
+        let merge = |record: &Record, rule| self.merged(changes, record, epoch, rule);
+        let release = then == Then::GivesItBack;
+        let own = Shown::new(self, proof);
+        let write = Write { known, lease: proof, own: &own, release, kind, slide };
+        let committed = pin!(self.engine().commit(write, first, merge));
+        if let (Then::LetsItGo, Some(proof)) = (then, proof) {
+            self.with_lease(proof, HeldLease::last_of_writes_begins);
+        }
+        let landed = self.under_lease(&own, committed).await?;
+        match (then, proof) {
+            (Then::LetsItGo, Some(proof)) => {
+                self.with_lease(proof, |held| held.last_write_landed(&landed));
+            }
+            (Then::GivesItBack, Some(proof)) if matches!(landed, Landed::Stored { .. }) => {
+                self.with_lease(proof, HeldLease::nothing_to_release);
+            }
+            _ => {}
+        }
+        self.landed(known, landed, changes)
     }
 
     /// Starts a session with this data.
@@ -264,21 +288,22 @@ impl Shared {
     pub(super) async fn reload(self: &Arc<Self>) -> Result<(), SessionError> {
         use crate::engine::Effect;
         use crate::store::Loaded;
-        let Some(asked) = ({
-            let mut state = self.state.lock();
-            state.start_anew();
-            state.known().cloned()
-        }) else {
-            return Ok(());
-        };
+        self.state.lock().start_anew();
         let engine = self.engine();
-        match engine.call(Effect::Reads, engine.store.load(asked.key)).await? {
-            Loaded::Live(snapshot) | Loaded::Alias { snapshot, .. } => {
-                self.state.lock().reloaded(&asked, snapshot);
-                Ok(())
+        loop {
+            let Some(asked) = self.state.lock().known().cloned() else { return Ok(()) };
+            match engine.call(Effect::Reads, engine.store.load(asked.key)).await? {
+                Loaded::Live(snapshot) | Loaded::Alias { snapshot, .. } => {
+                    self.state.lock().reloaded(&asked, snapshot);
+                    return Ok(());
+                }
+                // On the heap, because it hardly ever happens.
+                Loaded::Ended(_) if Box::pin(self.has_moved(&asked)).await => {}
+                Loaded::Ended(_) => return Err(SessionError::new(ErrorKind::Gone)),
+                Loaded::Missing => {
+                    return engine.vanished(asked.key, &asked, WriteKind::Awaited).await.map(drop);
+                }
             }
-            Loaded::Ended(_) => Err(SessionError::new(ErrorKind::Gone)),
-            Loaded::Missing => engine.vanished(asked.key, &asked, WriteKind::Awaited).await.map(drop),
         }
     }
 
