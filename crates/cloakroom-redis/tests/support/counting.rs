@@ -58,6 +58,12 @@ impl Counter {
         }
     }
 
+    /// Errors but those that a busy machine makes: who says nothing for a quarter of a second seems to have stood still, and what it answers then
+    /// is not believed where its slot is another one's by now, or nobody can tell. What was made is recognised when it is asked for again.
+    pub fn undisturbed_errors(&self) -> Vec<&String> {
+        self.errors.iter().filter(|error| !error.contains(" stood still")).collect()
+    }
+
     fn acknowledged(&mut self, record: Arc<Record>) {
         self.record = record;
         self.gap = self.gap.max(self.last.elapsed());
