@@ -154,24 +154,37 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8], usize)> {
     Some((key, value, HEAD + key_len + value_len))
 }
 
-/// Writes entries into a payload whose length is known: one allocation, and nothing is copied twice.
-pub(crate) struct PayloadWriter {
-    bytes: Arc<[u8]>,
+impl Payload {
+    /// A payload of exactly this many bytes, in which `write` writes its entries: one allocation, and nothing is copied twice.
+    pub(crate) fn written(len: usize, write: impl FnOnce(&mut PayloadWriter<'_>)) -> Self {
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, len).collect();
+        // Nobody else has it yet. Asked once for all entries, since asking is an exchange of memory.
+        let end = Arc::get_mut(&mut bytes).map_or(0, |all| {
+            let mut writer = PayloadWriter { all, at: 0 };
+            write(&mut writer);
+            writer.at
+        });
+        debug_assert_eq!(end, len, "the length was counted right");
+        if end < len {
+            return Payload(bytes.get(..end).filter(|b| !b.is_empty()).map(Arc::from));
+        }
+        Payload((end > 0).then_some(bytes))
+    }
+}
+
+/// Writes entries into a payload whose length is known: see [`Payload::written`].
+pub(crate) struct PayloadWriter<'a> {
+    all: &'a mut [u8],
     at: usize,
 }
 
-impl PayloadWriter {
-    /// A payload of exactly this many bytes.
-    pub(crate) fn new(len: usize) -> Self {
-        PayloadWriter { bytes: std::iter::repeat_n(0, len).collect(), at: 0 }
-    }
-
+impl PayloadWriter<'_> {
     /// Writes the next entry. `false`, and nothing is written, when it does not fit.
     pub(crate) fn push(&mut self, key: &str, value: &[u8]) -> bool {
         let (Ok(key_len), Ok(value_len)) = (u16::try_from(key.len()), u32::try_from(value.len())) else {
             return false;
         };
-        let place = Arc::get_mut(&mut self.bytes).and_then(|all| all.get_mut(self.at..));
+        let place = self.all.get_mut(self.at..);
         let Some(place) = place.filter(|place| entry_len(key, value) <= place.len()) else { return false };
         let (head, place) = place.split_at_mut(HEAD);
         let (len_of_key, len_of_value) = head.split_at_mut(2);
@@ -187,20 +200,10 @@ impl PayloadWriter {
     /// Copies entries of another payload as they are. Whoever asks has counted them in.
     pub(crate) fn copy(&mut self, from: &Payload, place: Range<usize>) {
         let end = self.at + place.len();
-        let to = Arc::get_mut(&mut self.bytes).and_then(|all| all.get_mut(self.at..end));
-        if let (Some(to), Some(entries)) = (to, from.as_bytes().get(place)) {
+        if let (Some(to), Some(entries)) = (self.all.get_mut(self.at..end), from.as_bytes().get(place)) {
             to.copy_from_slice(entries);
             self.at = end;
         }
-    }
-
-    /// The payload, which is full now.
-    pub(crate) fn finish(self) -> Payload {
-        debug_assert_eq!(self.at, self.bytes.len(), "the length was counted right");
-        if self.at < self.bytes.len() {
-            return Payload(self.bytes.get(..self.at).filter(|b| !b.is_empty()).map(Arc::from));
-        }
-        Payload((self.at > 0).then_some(self.bytes))
     }
 }
 

@@ -443,21 +443,21 @@ impl Changes {
         }
         stored.sort_unstable_by_key(|(place, _)| place.start);
         let gone: usize = stored.iter().map(|(place, _)| place.len()).sum();
-        let mut out = PayloadWriter::new(current.len() - gone + self.added());
-        let mut at = 0;
-        for (place, change) in &stored {
-            out.copy(current, at..place.start);
-            at = place.end;
-            push(&mut out, change);
-        }
-        out.copy(current, at..current.len());
-        new.into_iter().for_each(|change| push(&mut out, change));
-        out.finish()
+        Payload::written(current.len() - gone + self.added(), |out| {
+            let mut at = 0;
+            for (place, change) in &stored {
+                out.copy(current, at..place.start);
+                at = place.end;
+                push(out, change);
+            }
+            out.copy(current, at..current.len());
+            new.into_iter().for_each(|change| push(out, change));
+        })
     }
 }
 
 /// Keys and sizes are within the session's limits, which are far below those of the format. A removal writes nothing.
-fn push(out: &mut PayloadWriter, change: &Change) {
+fn push(out: &mut PayloadWriter<'_>, change: &Change) {
     if let Some(value) = &change.value {
         let fits = out.push(&change.key, value);
         debug_assert!(fits, "limits are checked before values are buffered");
