@@ -115,6 +115,7 @@ async fn commit(store: &SqliteStore, key: StoreKey, expected: Version) -> Versio
         epoch: 0,
         payload: payload(2),
         slide: Some(HOUR),
+        unless_seen_within: Duration::ZERO,
     };
     match store.commit(commit).await.expect("stored") {
         Committed::Committed(snapshot) => snapshot.record.version,

@@ -1,8 +1,8 @@
 //! The client library alone: `GET`, and for an increment the write behind it. Nothing is checked or decoded, and what is
 //! written is what was read with another number in it.
 //!
-//! The write is one of two: the very script by which `cloakroom-redis` replaces a session, given what that gives it; or a plain
-//! `SET`, which compares nothing. Names and values are as long as those that `cloakroom-redis` has in the same run.
+//! The write is one of two: the very script by which `cloakroom-redis` replaces a session, given what that gives it where the deadline has slid
+//! a moment ago, as it nearly always has here; or a plain `SET`, which compares nothing. Both leave the key its expiry. Names and values are as long as those that `cloakroom-redis` has in the same run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -81,12 +81,12 @@ impl Raw {
             Some(sha) => {
                 let mut replace = redis::cmd("EVALSHA");
                 replace.arg(sha).arg(1).arg(name).arg(before.get(..COMPARED).expect("a head"));
-                replace.arg(after).arg("PXAT").arg(self.ends);
+                replace.arg(after);
                 replace.query_async(&mut self.connection).await.expect("an answer")
             }
             None => {
                 let mut set = redis::cmd("SET");
-                set.arg(name).arg(after).arg("PXAT").arg(self.ends);
+                set.arg(name).arg(after).arg("KEEPTTL");
                 set.query_async(&mut self.connection).await.expect("an answer")
             }
         };

@@ -2,7 +2,8 @@
 //!
 //! The rules are applied here, to the record that the caller still has, and the server only compares and sets. Where it has
 //! `SET … IFEQ`, that is one command, and it compares all of the session. Else it is a script, which takes the server more than
-//! twice as long, and less than half as long as one that applies the rules itself. What the script compares says everything that matters:
+//! twice as long, and less than half as long as one that applies the rules itself. The key keeps its expiry where the write slides no
+//! deadline. What the script compares says everything that matters:
 //! the version, by which all that comes with it is known, that there is no lease, not even one that has run out, and the times by which
 //! reads slide. The session is alive, for Redis removes it at its deadline.
 //!
@@ -40,6 +41,14 @@ struct Replaced {
     instead: Option<Option<Vec<u8>>>,
     by: Arc<Node>,
     kept: Kept,
+}
+
+/// When a session ends that takes the place of another one.
+enum End {
+    /// When that one would have.
+    Same,
+    /// As an option of `SET` and its number.
+    Other(&'static str, u64),
 }
 
 /// A session that takes the place of another one.
@@ -97,7 +106,14 @@ impl Shared {
             true => layout::unheld(&replacement.key, replacement.base),
             false => layout::beginning(replacement.base),
         };
-        let mut command = Packed::new(8, name.len() + before.len() + after.len() + 64);
+        let ends = self.end_of(replacement);
+        let words = match (all, &ends) {
+            (true, End::Same) => 7,
+            (true, End::Other(..)) => 8,
+            (false, End::Same) => 6,
+            (false, End::Other(..)) => 8,
+        };
+        let mut command = Packed::new(words, name.len() + before.len() + after.len() + 64);
         match all {
             true => command
                 .word(b"SET")
@@ -114,8 +130,12 @@ impl Shared {
                 .word(&before)
                 .word(&after),
         };
-        let (option, ends) = self.end_of(&replacement.after.record);
-        command.word(option.as_bytes()).number(ends);
+        match ends {
+            End::Other(option, ends) => _ = command.word(option.as_bytes()).number(ends),
+            // The script needs no word for it.
+            End::Same if all => _ = command.word(b"KEEPTTL"),
+            End::Same => {}
+        }
         let told = self.ask(deadline, Effect::Writes, spot, &Asking::Packed(command.as_bytes())).await?;
         let instead = match told.value {
             Value::ServerError(_) => return Ok(None),
@@ -136,8 +156,9 @@ impl Shared {
     ) -> Result<Replaced, StoreError> {
         let mut script = Invocation::new(&scripts::REPLACE, &[self.names.entry(&replacement.key)]);
         script.waits(Write::Data).arg(layout::beginning(replacement.base)).arg(replacement.encoded());
-        let (option, ends) = self.end_of(&replacement.after.record);
-        script.arg(option).number(ends);
+        if let End::Other(option, ends) = self.end_of(replacement) {
+            script.arg(option).number(ends);
+        }
         let Evaluated { told, kept } = self.evaluate(deadline, Effect::Writes, &script).await?;
         let instead = match told.value {
             Value::Int(1) => None,
@@ -148,13 +169,17 @@ impl Shared {
         Ok(Replaced { instead, by: told.by, kept })
     }
 
-    /// When a session ends, as an option of `SET` and its number.
-    fn end_of(&self, record: &Record) -> (&'static str, u64) {
-        let ends = layout::millis(record.deadline());
+    fn end_of(&self, replacement: &Replacement<'_>) -> End {
+        let deadline = replacement.after.record.deadline();
+        // The key has the expiry that goes with the record that is replaced, for that is what is compared.
+        if deadline == replacement.base.deadline() {
+            return End::Same;
+        }
+        let ends = layout::millis(deadline);
         match self.given() {
             // The server's own time is another one: what is left is told, not until when.
-            Some(now) => ("PX", ends.saturating_sub(layout::millis(now)).max(1)),
-            None => ("PXAT", ends),
+            Some(now) => End::Other("PX", ends.saturating_sub(layout::millis(now)).max(1)),
+            None => End::Other("PXAT", ends),
         }
     }
 

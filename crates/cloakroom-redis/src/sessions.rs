@@ -234,6 +234,7 @@ impl Shared {
             Some(idle) => script.number(span(idle)),
             None => script.arg(""),
         };
+        script.number(span(request.unless_seen_within));
         // Whom to tell, where the lease is given back.
         match (request.release, request.lease) {
             (true, Some(_)) => script.arg(self.names.channel(&key)),

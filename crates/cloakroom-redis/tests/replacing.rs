@@ -19,10 +19,12 @@ use support::{Kind, Server, on_both};
 enum By {
     OneCommand,
     OneScript,
-    /// The script that judges by the server's clock, behind one of the others.
+    /// The script that judges by the server's clock.
+    TheRules,
+    /// The same behind one of the others.
     TheRulesBehind(Box<By>),
 }
-use By::{OneCommand, OneScript, TheRulesBehind};
+use By::{OneCommand, OneScript, TheRules, TheRulesBehind};
 
 fn by(server: &Server) -> By {
     let scripts = server.calls("evalsha") + server.calls("eval");
@@ -30,6 +32,7 @@ fn by(server: &Server) -> By {
     match (scripts, server.calls("set"), server.calls("time")) {
         (0, 1, 0) => OneCommand,
         (1, 0 | 1, 0) => OneScript,
+        (1, 1, 1) if server.calls("get") == 0 => TheRules,
         (1, 1 | 2, 1) => TheRulesBehind(Box::new(OneCommand)),
         (2, 0 | 1, 1) => TheRulesBehind(Box::new(OneScript)),
         counts => panic!("scripts, SET, TIME: {counts:?}"),
@@ -178,6 +181,30 @@ async fn a_large_session_is_replaced_by_script_and_has_the_same_life(kind: Kind)
     }
 }
 
+async fn what_does_not_slide_leaves_the_key_the_expiry_that_it_has(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.store();
+    warm(&store).await;
+    let (key, mut base) = begin(&store).await;
+    let expires = || server.raw(&format!("PEXPIRETIME {}", support::name_of(&key)));
+    let (before, idle_deadline) = (expires(), base.idle_deadline);
+    let mut write = async |mut request: Commit, how: By| {
+        request.unless_seen_within = requests::IDLE;
+        server.forget_calls();
+        base = committed(&store, request).await;
+        assert_eq!(by(&server), how);
+        assert_eq!((base.idle_deadline, expires()), (idle_deadline, before.clone()));
+        assert_eq!(live(&store, key).await, base);
+        base.clone()
+    };
+    let base = write(commit(key, &live(&store, key).await, b"2"), usual(kind)).await;
+    let base = write(commit(key, &base, &[7; 5_000]), OneScript).await;
+    let base = write(commit(key, &base, b"3"), OneScript).await;
+    // By the rules alone.
+    let by_version = requests::commit(key, base.version, requests::data(&[("n", b"4")]));
+    write(by_version, TheRules).await;
+}
+
 async fn what_is_waited_for_is_a_script(kind: Kind) {
     let server = Server::start(kind);
     let nobody = Durability::replicas(1).within(Duration::from_millis(50));
@@ -217,6 +244,7 @@ on_both! {
     c2_a_conflict_and_an_end_are_told_in_the_same_answer
     what_only_the_servers_clock_can_judge_is_left_to_it
     a_large_session_is_replaced_by_script_and_has_the_same_life
+    what_does_not_slide_leaves_the_key_the_expiry_that_it_has
     what_is_waited_for_is_a_script
     c1_an_outdated_copy_overwrites_nothing
 }

@@ -103,6 +103,7 @@ pub fn commit(key: StoreKey, expected: Version, payload: Payload) -> Commit {
         epoch: 0,
         payload,
         slide: Some(IDLE),
+        unless_seen_within: Duration::ZERO,
     }
 }
 

@@ -160,4 +160,10 @@ impl Settings {
         // The largest of durations is rounded up to more than a duration can be.
         Duration::try_from_secs_f64(seconds).unwrap_or(self.lifetime.idle)
     }
+
+    /// The idle time that must have passed before a write slides the deadline: a tenth of what a read waits for, because it is written
+    /// anyway.
+    pub(crate) fn seen_threshold(&self) -> Duration {
+        self.touch_threshold() / 10
+    }
 }

@@ -154,6 +154,7 @@ fn apply(store: &dyn Store, step: &Step, expected: Option<Version>) -> String {
                 epoch: 1,
                 payload: payload(&vec![7; size.into()]),
                 slide: Some(Duration::from_secs(30)),
+                unless_seen_within: Duration::ZERO,
             }))
         ),
         Step::Rename { from, to, op: o, user, cap, lease, old, restart } => {

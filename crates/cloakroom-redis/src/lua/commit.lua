@@ -1,13 +1,13 @@
 -- Replaces a version of a session.
--- KEYS: the session. ARGV: time, what is compared and written as it is, idle time to slide by (or ''), channel (to give the
--- lease back, else ''), payload.
+-- KEYS: the session. ARGV: time, what is compared and written as it is, idle time to slide by (or ''), how long ago it must have been
+-- seen for that, channel (to give the lease back, else ''), payload.
 --
 -- As compared and written: next counter (8), operation (8), version that is replaced (16), epoch and checksum (8), then
 -- under a lease owner (16) and hold (8).
 --
 -- The way of nearly every write, so it makes few strings.
 local now = clock(ARGV[1])
-local fixed, channel = ARGV[2], ARGV[4]
+local fixed, channel = ARGV[2], ARGV[5]
 local head = redis.call('GETRANGE', KEYS[1], '0', '139')
 local session = alive(head, now)
 
@@ -36,13 +36,22 @@ elseif shown ~= '' then
 end
 if head:sub(35, 50) ~= fixed:sub(17, 32) then return refused() end
 
-if ARGV[3] ~= '' then slide(session, now, ARGV[3]) end
+-- Where nothing slides the times stay as they are, and the key has its expiry already.
+local times = head:sub(75, 130)
+local slides = ARGV[3] ~= '' and math.max(now - session.seen, 0) >= tonumber(ARGV[4])
+if slides then
+  slide(session, now, ARGV[3])
+  times = struct.pack('>I8I8', session.seen, session.idle) .. head:sub(91, 130)
+end
 local length = struct.unpack('>I2', head, 139)
 local identity = ''
 if length > 0 then identity = redis.call('GETRANGE', KEYS[1], '140', 139 + length) end
-local around = head:sub(1, 2) .. lease .. fixed:sub(1, 16) .. head:sub(43, 66)
-  .. struct.pack('>I8I8', session.seen, session.idle) .. head:sub(91, 130) .. fixed:sub(33, 40) .. head:sub(139, 140)
-  .. identity
-redis.call('SET', KEYS[1], around .. ARGV[5], 'PX', life_of(session, now))
+local around = head:sub(1, 2) .. lease .. fixed:sub(1, 16) .. head:sub(43, 66) .. times .. fixed:sub(33, 40)
+  .. head:sub(139, 140) .. identity
+if slides then
+  redis.call('SET', KEYS[1], around .. ARGV[6], 'PX', life_of(session, now))
+else
+  redis.call('SET', KEYS[1], around .. ARGV[6], 'KEEPTTL')
+end
 if session.held and channel ~= '' then tell(channel) end
 return answer('+', now, around)

@@ -48,6 +48,7 @@ macro_rules! __conformance_cases {
                 a_commit_repeated_even_later_changes_nothing needs Nothing;
                 versions_are_never_reused needs Nothing;
                 a_commit_in_the_background_slides_nothing needs Nothing;
+                a_commit_slides_nothing_where_the_session_was_seen_a_moment_ago needs Nothing;
                 a_commit_slides_forward_only_and_never_past_the_absolute_deadline needs Nothing;
                 a_commit_to_nothing_is_told_what_became_of_it needs Nothing;
                 the_end_is_told_before_everything_else needs Nothing;

@@ -65,6 +65,8 @@ bugs! {
     CommitForgetsItsOperation => [a_repeated_commit_has_one_effect, an_answer_that_nobody_waits_for_tears_nothing];
     OnlyTheLastOperationIsKnown => [a_commit_repeated_even_later_changes_nothing, a_commit_over_another_version_conflicts_and_changes_nothing];
     RepeatedCommitAppliesAgain => [a_commit_repeated_even_later_changes_nothing, a_repeated_commit_is_recognised_after_three_others];
+    EveryWriteSlides => [a_commit_slides_nothing_where_the_session_was_seen_a_moment_ago];
+    NoWriteSlidesThatMayNotHaveTo => [a_commit_slides_nothing_where_the_session_was_seen_a_moment_ago];
     BackgroundSlides => [a_commit_in_the_background_slides_nothing];
     CommitToMissingCreates => [a_commit_to_nothing_is_told_what_became_of_it, random_histories_get_the_answers_of_the_reference_store];
     CommitRevives => [the_end_is_told_before_everything_else, no_commit_is_acknowledged_after_the_end];

@@ -199,6 +199,10 @@ pub fn commit(data: &mut Data, now: Timestamp, mut request: Commit) -> Result<Co
             request.expected = record.version;
             data.edit(&key, |record| record.recent = RecentOps::default());
         }
+        (Bug::EveryWriteSlides, _) => request.unless_seen_within = Duration::ZERO,
+        (Bug::NoWriteSlidesThatMayNotHaveTo, _) if request.unless_seen_within > Duration::ZERO => {
+            request.slide = None;
+        }
         (Bug::BackgroundSlides, _) => request.slide = request.slide.or(Some(requests::IDLE)),
         (Bug::CommitToMissingCreates, None) if !data.entries.contains_key(&key) => {
             create(data, now, requests::create(key, request.payload.clone()))?;

@@ -119,6 +119,7 @@ impl Engine {
             epoch: merged.epoch,
             payload,
             slide,
+            unless_seen_within: self.seen_threshold,
         };
         let answer = match self.store.commit(request(merged.payload.clone())).try_ready() {
             Ok(Ok(Committed::Committed(snapshot))) => {
@@ -247,6 +248,7 @@ impl Engine {
                         epoch: merged.epoch,
                         payload: merged.payload,
                         slide,
+                        unless_seen_within: self.seen_threshold,
                     };
                     (request, merged.overwritten, None)
                 }

@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     /// The idle time that must have passed before a read touches the record.
     pub(crate) touch_threshold: Duration,
+    pub(crate) seen_threshold: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Events,
     pub(crate) tasks: Arc<Tasks>,
@@ -96,6 +97,7 @@ impl Engine {
         let metrics: Arc<Metrics> = Arc::default();
         Engine {
             touch_threshold: settings.touch_threshold(),
+            seen_threshold: settings.seen_threshold(),
             tasks: Arc::new(Tasks::new(&settings, Arc::clone(&metrics))),
             store,
             settings,

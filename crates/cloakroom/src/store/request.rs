@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::ids::{OpId, RecordId, StoreKey, UserId};
 use crate::payload::Payload;
 use crate::record::{Device, Lifetime, Record, Version};
@@ -77,6 +78,17 @@ pub struct Commit {
     pub payload: Payload,
     /// Slide the idle deadline to the store's now plus this; `None` for background requests.
     pub slide: Option<Duration>,
+    /// Slide nothing where the session was seen less than this ago: of several writes in a row the first one slides, and a store that keeps a
+    /// deadline apart from the record has that to change once only.
+    pub unless_seen_within: Duration,
+}
+
+impl Commit {
+    /// By how much the idle deadline of a session slides that was last seen then.
+    #[must_use]
+    pub fn slides(&self, last_seen: Timestamp, now: Timestamp) -> Option<Duration> {
+        self.slide.filter(|_| last_seen.until(now) >= self.unless_seen_within)
+    }
 }
 
 /// What a change of id does to the deadlines.

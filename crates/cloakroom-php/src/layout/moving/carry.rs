@@ -233,6 +233,7 @@ impl<G: Ground> Parts<G> {
             epoch,
             payload,
             slide: None,
+            unless_seen_within: Duration::ZERO,
         };
         Ok(match made(self.new.commit(commit).await)? {
             Committed::Committed(snapshot) => Some(snapshot.record),

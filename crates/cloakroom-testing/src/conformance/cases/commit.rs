@@ -114,6 +114,24 @@ pub(crate) async fn a_commit_in_the_background_slides_nothing(bed: Bed) -> Verdi
     Ok(())
 }
 
+pub(crate) async fn a_commit_slides_nothing_where_the_session_was_seen_a_moment_ago(bed: Bed) -> Verdict {
+    let (key, before) = bed.session().await?;
+    bed.pass(1).await;
+    let mut request = requests::commit(key, before.version, requests::data(&[("n", b"1")]));
+    request.unless_seen_within = requests::IDLE / 2;
+    let soon = bed.commit(request).await?;
+    ensure_eq!(soon.idle_deadline, before.idle_deadline, "the idle deadline after a write soon after");
+    ensure_eq!(soon.last_seen, before.last_seen, "when it was last seen");
+    ensure_eq!(bed.live(key).await?, soon, "the record as loaded");
+    let mut request = requests::commit(key, soon.version, requests::data(&[("n", b"2")]));
+    request.unless_seen_within = bed.ticks(1);
+    let later = bed.commit(request).await?;
+    ensure!(later.idle_deadline > before.idle_deadline, "a write that came later slid nothing");
+    ensure!(later.last_seen > before.last_seen, "being seen was not noted");
+    ensure_eq!(bed.live(key).await?, later, "the record as loaded");
+    Ok(())
+}
+
 pub(crate) async fn a_commit_slides_forward_only_and_never_past_the_absolute_deadline(bed: Bed) -> Verdict {
     let (key, before) = bed.session().await?;
     let mut request = requests::commit(key, before.version, requests::data(&[]));

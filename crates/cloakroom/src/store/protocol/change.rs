@@ -34,11 +34,12 @@ pub fn commit<T: Table>(table: &mut T, now: Timestamp, request: Commit) -> Resul
     if record.version != request.expected {
         return Ok(Committed::Conflict(Snapshot { record, now }));
     }
+    let slides = request.slides(record.last_seen, now);
     let next = Arc::make_mut(&mut record);
     next.advance(request.op);
     next.epoch = request.epoch;
     next.payload = request.payload;
-    slide(next, now, request.slide);
+    slide(next, now, slides);
     let lease = lease.filter(|_| !request.release);
     table.put(&request.key, Entry::Live { record: Arc::clone(&record), lease })?;
     Ok(Committed::Committed(Snapshot { record, now }))
