@@ -1,13 +1,12 @@
 //! A cluster of three primaries and three replicas, of one test: started in folders of its own, gone when dropped.
 
-use std::net::TcpListener;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom_redis::{RedisBuilder, RedisStore};
 
 use super::proxy::Proxy;
-use super::{Kind, Server};
+use super::{Kind, Server, free_port};
 
 /// Slots of a cluster.
 const SLOTS: u16 = 16_384;
@@ -51,7 +50,7 @@ impl Cluster {
 
     /// The nodes begin as if they had known each other for long: they read it from the file in which they keep that.
     fn try_start(kind: Kind, wired: bool, tls: Option<&[&str]>) -> Option<Self> {
-        let ports = free_ports(6 * PRIMARIES);
+        let ports: Vec<u16> = (0..6 * PRIMARIES).map(|_| free_port()).collect();
         let (ports, others) = ports.split_at(2 * PRIMARIES);
         let (bus, over_tls) = others.split_at(2 * PRIMARIES);
         let wires: Vec<Proxy> = ports.iter().filter(|_| wired).map(|port| Proxy::to(*port)).collect();
@@ -215,10 +214,4 @@ fn slots_of(primary: usize) -> (u16, u16) {
     let share = SLOTS / PRIMARIES as u16;
     let first = share * primary as u16;
     (first, if primary + 1 == PRIMARIES { SLOTS - 1 } else { first + share - 1 })
-}
-
-/// All of them at once, so that none is given out twice.
-fn free_ports(many: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..many).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
-    held.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
 }

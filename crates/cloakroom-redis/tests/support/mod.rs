@@ -10,10 +10,12 @@ pub mod sentinels;
 pub mod undisturbed;
 pub mod waiting;
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
@@ -261,8 +263,19 @@ fn try_raw(port: u16, lines: &str, end: bool) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
+/// A free port, given out once, and none of those that the kernel gives to outgoing connections: a server that is away for a moment
+/// would find its own taken when it comes back.
 pub fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+    const FIRST: u16 = 10_000;
+    const LAST: u16 = 32_000;
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(0)));
+    loop {
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % u64::from(LAST - FIRST);
+        let port = FIRST + u16::try_from(next).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Under which name the default prefix keeps a session, written anew: it is what other programs see.
