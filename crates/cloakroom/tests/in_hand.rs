@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use cloakroom::{ErrorKind, Session, SessionConfig, SessionError, SessionHandle};
+use cloakroom::{ErrorKind, Mode, Session, SessionConfig, SessionError, SessionHandle};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::{House, quiet};
 use http::StatusCode;
@@ -285,5 +285,29 @@ async fn c9_what_a_call_had_in_hand_that_nobody_awaits_goes_with_the_response_an
                 task.save().await.unwrap();
             }
         }
+    }
+}
+
+/// It was buffered, and is being stored, under the same lock.
+#[tokio::test(start_paused = true)]
+async fn c1_a_guards_commit_is_not_overwritten_by_what_was_buffered_before_it() {
+    for mode in [Mode::Merge, Mode::Exclusive] {
+        let house = House::new(SessionConfig::new().mode(mode));
+        let id = house.newcomer().await;
+        let session = house.arrive(&[&id]).open().await.unwrap();
+        let mut guard = session.lock().await.unwrap();
+        session.set("order", 1).unwrap();
+        let gate = Gate::new();
+        house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+        let saving = begin(&session, "save").await;
+        gate.arrived().await;
+        guard.set("order", 2).unwrap();
+        let committing = tokio::spawn(guard.commit());
+        quiet().await;
+        gate.open();
+        assert_eq!(kind(committing).await, None, "{mode:?}");
+        assert_eq!(kind(saving).await, None, "{mode:?}");
+        let now = house.arrive(&[&id]).read_only().await.unwrap();
+        assert_eq!(now.get::<u32>("order").unwrap(), Some(2), "{mode:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
-use super::hands::{Keys, Patience, Wanted};
+use super::hands::{Patience, Wanted};
 use super::id_changes::{Before, UnderWay};
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
@@ -89,13 +89,14 @@ impl Shared {
     /// after.
     pub(super) async fn aim<T>(
         self: &Arc<Self>,
-        after: Option<Wanted>,
+        after: Option<Wanted<'_>>,
         take: impl FnOnce(&mut State) -> T,
     ) -> Result<(Aim, T), SessionError> {
         let mut patience = Patience::default();
         loop {
             let before = {
                 let mut state = self.state.lock();
+                state.check_writable()?;
                 match after.and_then(|wanted| state.hands.watch(wanted)) {
                     Some(watched) => Before::InHand(watched),
                     None => match self.aim_now(&mut state)? {
@@ -115,7 +116,7 @@ impl Shared {
         key: &str,
         take: impl FnOnce(&mut State) -> T,
     ) -> Result<(Aim, T), SessionError> {
-        self.aim(Some(Wanted::Of(Keys::one(key))), take).await
+        self.aim(Some(Wanted::Key(key)), take).await
     }
 
     /// Where everything goes that is buffered, once nothing is in hand that would have to be stored with it.
@@ -158,8 +159,8 @@ impl Shared {
         })
     }
 
+    /// Of one that can be written to.
     fn aim_now(self: &Arc<Self>, state: &mut State) -> Result<Result<Aim, Before>, SessionError> {
-        state.check_writable()?;
         Ok(match state.write_target(&self.engine().settings)? {
             Some(target) => Ok(Aim::At(target)),
             None => UnderWay::alone(self, state).map(Aim::Start),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::aim::Target;
 use super::given_up::Finishing;
-use super::hands::came;
+use super::hands::{Wanted, came};
 use super::leased::{Shown, Then};
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
@@ -304,7 +304,7 @@ impl Shared {
             state.committing = state.hands.take_up(&changes);
             (existed, changes, state.view.epoch(), renew, then)
         };
-        let (existed, changes, epoch, renew, then) = self.with_empty_hands(take).await?;
+        let (existed, changes, epoch, renew, then) = self.after_hands(Wanted::All, take).await?;
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {
             return Ok(());

@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::aim::Target;
+use super::hands::Wanted;
 use super::leased::Shown;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::reading::Encoded;
-use super::shared::Phase;
+use super::shared::{Phase, State};
 use super::view::{Changes, View};
 use super::{Session, Shared};
 use crate::engine::{HeldLease, Known, Landed, Write, WriteKind};
@@ -39,6 +40,8 @@ impl Session {
     /// Takes the session's lock, waiting for it, and reads the data anew. What is buffered is committed under it, before this
     /// returns: a second step, between which nobody else can write, though the session may end or be read. Where either fails the lock is
     /// given back and the changes stay buffered. For what [`update`](Session::update) cannot do: deciding on one key and writing another.
+    ///
+    /// What another call of the request is storing of what was buffered is waited for, and answered for as well.
     ///
     /// Before a session exists there is nobody to exclude: the guard then holds nothing until its commit. One store
     /// call when nobody holds it, one more where something is buffered; one more for the commit.
@@ -228,14 +231,15 @@ impl LockGuard {
             return Ok(());
         }
         let shared = Arc::clone(&self.shared);
-        let target = {
-            let state = shared.state.lock();
+        let target = |state: &mut State| {
             if self.over.as_ref().is_some_and(|over| !state.is_at(over)) {
                 // This request has ended it since: what was decided on it goes into no other one.
                 return Err(SessionError::new(ErrorKind::Gone));
             }
-            state.target(&shared.engine().settings)?
+            state.target(&shared.engine().settings)
         };
+        // What the request has in hand of the same keys is under this lock as well, and would land over it.
+        let target = shared.after_hands(Wanted::KeysOf(&changes), target).await??;
         let Some(target) = target else {
             self.finish(false);
             return shared.commit_taken(WriteKind::Awaited, None, |_| (changes, epoch)).await;

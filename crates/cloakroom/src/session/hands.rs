@@ -45,7 +45,8 @@ struct Open {
 }
 
 struct Waiting {
-    wanted: Wanted,
+    /// For what becomes of it, and not until it is no longer in hand.
+    answers: bool,
     told: oneshot::Sender<Came>,
 }
 
@@ -60,28 +61,34 @@ pub(super) fn came(committed: &Result<(), SessionError>) -> Came {
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Wanted {
+pub(super) enum Wanted<'a> {
     /// Until it is known what becomes of all that is in hand.
     Answers,
     /// Until nothing is in hand.
     All,
-    /// Until nothing is in hand that changes one of these keys.
-    Of(Keys),
+    /// Until nothing is in hand that changes this key.
+    Key(&'a str),
+    /// Until nothing is in hand that changes a key that these change.
+    KeysOf(&'a Changes),
 }
 
 /// A set of keys, as bits: it may seem to hold one that it does not.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Keys(u64);
+struct Keys(u64);
 
 impl Keys {
-    pub(super) fn one(key: &str) -> Self {
+    fn one(key: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
         Keys(1 << (hasher.finish() % 64))
     }
 
+    fn meets(self, others: Keys) -> bool {
+        self.0 & others.0 != 0
+    }
+
     /// Those that these changes change.
-    pub(super) fn changed_by(changes: &Changes) -> Self {
+    fn changed_by(changes: &Changes) -> Self {
         if changes.is_cleared() {
             return Keys(u64::MAX);
         }
@@ -89,11 +96,12 @@ impl Keys {
     }
 }
 
-impl Wanted {
+impl Wanted<'_> {
     fn concerns(self, open: &Open) -> bool {
         match self {
             Wanted::Answers | Wanted::All => true,
-            Wanted::Of(keys) => open.keys.0 & keys.0 != 0,
+            Wanted::Key(key) => open.keys.meets(Keys::one(key)),
+            Wanted::KeysOf(changes) => open.keys.meets(Keys::changed_by(changes)),
         }
     }
 }
@@ -145,9 +153,8 @@ impl Hands {
             return Telling::default();
         };
         open.refused = Some(kind);
-        let (told, waiting) = std::mem::take(&mut open.waiting)
-            .into_iter()
-            .partition(|waiting| matches!(waiting.wanted, Wanted::Answers));
+        let (told, waiting) =
+            std::mem::take(&mut open.waiting).into_iter().partition(|waiting| waiting.answers);
         open.waiting = waiting;
         Telling { waiting: told, came: Some(kind) }
     }
@@ -161,16 +168,17 @@ impl Hands {
     }
 
     /// What to wait for, if there is anything.
-    pub(super) fn watch(&mut self, wanted: Wanted) -> Option<Watched> {
+    pub(super) fn watch(&mut self, wanted: Wanted<'_>) -> Option<Watched> {
         let mut watched = Watched::new();
         for open in self.open.iter_mut().filter(|open| wanted.concerns(open)) {
             let (told, came) = oneshot::channel();
             watched.push(came);
-            match (wanted, open.refused) {
-                (Wanted::Answers, Some(kind)) => drop(told.send(Err(kind))),
+            let answers = matches!(wanted, Wanted::Answers);
+            match open.refused {
+                Some(kind) if answers => drop(told.send(Err(kind))),
                 _ => {
                     open.waiting.retain(|waiting| !waiting.told.is_closed());
-                    open.waiting.push(Waiting { wanted, told });
+                    open.waiting.push(Waiting { answers, told });
                 }
             }
         }
@@ -202,16 +210,17 @@ impl Telling {
 pub(super) struct Patience(Option<Instant>);
 
 impl Shared {
-    /// What `take` takes out of the state, once nothing is in hand.
-    pub(super) async fn with_empty_hands<T>(
+    /// What `take` takes out of the state, once nothing is in hand that has to come before.
+    pub(super) async fn after_hands<T>(
         &self,
+        wanted: Wanted<'_>,
         take: impl FnOnce(&mut State) -> T,
     ) -> Result<T, SessionError> {
         let mut patience = Patience::default();
         loop {
             let watched = {
                 let mut state = self.state.lock();
-                match state.hands.watch(Wanted::All) {
+                match state.hands.watch(wanted) {
                     Some(watched) => watched,
                     None => return Ok(take(&mut state)),
                 }

@@ -21,7 +21,8 @@ use crate::store::{EndCause, Ended};
 
 impl Session {
     /// Gives the session a new id and keeps its data. The old id is dead when this returns. What is buffered is
-    /// committed in the same step, and stays buffered where that fails. Call it whenever privileges change;
+    /// committed in the same step, and stays buffered where that fails; what another call of the request is storing of it is waited
+    /// for first, and answered for as well. Call it whenever privileges change;
     /// [`login`](Session::login) does it by itself.
     ///
     /// Without a session there is nothing to do: the first write makes a new id anyway. One store call.

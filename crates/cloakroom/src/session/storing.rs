@@ -184,7 +184,7 @@ impl Shared {
     pub(super) async fn commit_taken(
         self: &Arc<Self>,
         kind: WriteKind,
-        after: Option<Wanted>,
+        after: Option<Wanted<'_>>,
         take: impl FnOnce(&mut State) -> (Changes, u32),
     ) -> Result<(), SessionError> {
         let (aim, (beside, (changes, epoch))) =
