@@ -83,8 +83,8 @@ fn options() -> Result<Options, String> {
 fn one() -> Option<ExitCode> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let taken = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        [locks::serve::COMMAND, url] => {
-            let served = locks::serve::serve(url);
+        [locks::serve::COMMAND, url, socket] => {
+            let served = locks::serve::serve(url, socket);
             return Some(served.map_or_else(
                 |error| {
                     eprintln!("{error}");

@@ -1,16 +1,15 @@
 //! One request over a connection of its own, by HTTP or by FastCGI.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 
 /// Where requests go in.
 #[derive(Clone)]
 pub enum Door {
-    /// A server of HTTP.
-    Http(SocketAddr),
+    /// A server of HTTP, by its socket.
+    Http(PathBuf),
     /// PHP-FPM without a web server before it: a hop less, which is in its favour.
     FastCgi {
         /// Its socket.
@@ -44,12 +43,12 @@ impl Door {
     /// Asks.
     pub async fn ask(&self, work: Work, cookie: &str) -> Result<Answer, String> {
         let whole = match self {
-            Door::Http(address) => {
+            Door::Http(socket) => {
                 let path = match work {
                     Work::Lock(ms) => format!("/lock?ms={ms}"),
                     Work::Read => "/read".to_owned(),
                 };
-                http(*address, &path, cookie).await.map_err(|error| error.to_string())?
+                http(socket, &path, cookie).await.map_err(|error| error.to_string())?
             }
             Door::FastCgi { socket, script } => {
                 let query = match work {
@@ -66,11 +65,10 @@ impl Door {
 }
 
 /// The whole response.
-pub async fn http(address: SocketAddr, path: &str, cookie: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
+pub async fn http(socket: &Path, path: &str, cookie: &str) -> std::io::Result<String> {
+    let mut stream = UnixStream::connect(socket).await?;
     let request =
-        format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n");
+        format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut response = Vec::new();
     stream.read_to_end(&mut response).await?;

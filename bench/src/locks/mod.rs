@@ -1,8 +1,8 @@
 //! Locks, beside PHP: many requests of one visitor at the same time, each of which holds the session's lock for a while.
 //!
-//! Over sockets, because PHP has no other way in: Cloakroom behind axum over TCP, in one process and in two; PHP-FPM straight
-//! by FastCGI over a socket in the file system, without a web server's hop before it, which is in its favour. A connection for
-//! each request. All on the same Redis server, in turns.
+//! Over sockets in the file system, because PHP has no other way in: Cloakroom behind axum, in one process and in two; PHP-FPM straight
+//! by FastCGI, without a web server's hop before it, which is in its favour. A connection for each request. All on the same Redis server,
+//! in turns.
 
 mod door;
 mod load;

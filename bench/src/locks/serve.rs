@@ -1,5 +1,6 @@
 //! A process that serves sessions on a socket: this program again, started by itself.
 
+use std::future::IntoFuture;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -18,8 +19,8 @@ struct Asked {
     ms: u64,
 }
 
-/// Serves until it is killed, and says where.
-pub fn serve(url: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// Serves on this socket until it is killed, and says when it does.
+pub fn serve(url: &str, socket: &str) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let app = Router::new()
@@ -27,9 +28,10 @@ pub fn serve(url: &str) -> Result<(), Box<dyn std::error::Error>> {
             .route("/read", get(read))
             .route("/new", get(new))
             .layer(SessionLayer::new(RedisStore::new(url)?));
-        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
-        println!("{}", listener.local_addr()?);
-        axum::serve(listener, app).await?;
+        let listener = tokio::net::UnixListener::bind(socket)?;
+        println!("ready");
+        // By one of the two threads that serve: a third one would be woken for each connection.
+        tokio::spawn(axum::serve(listener, app).into_future()).await??;
         Ok(())
     })
 }

@@ -1,7 +1,7 @@
 //! What is measured: processes that serve sessions on the same Redis server.
 
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::door::{self, Door};
@@ -20,6 +20,8 @@ pub struct Site {
     /// What was counted so far.
     pub counted: u64,
     _processes: Vec<Process>,
+    /// Of their sockets, if they are ours.
+    _folder: Option<tempfile::TempDir>,
 }
 
 /// Killed with this.
@@ -36,25 +38,33 @@ impl Site {
     /// So many processes of ours.
     pub async fn ours(name: &'static str, processes: usize, url: &str) -> Result<Self, String> {
         let mut started = Vec::new();
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        for _ in 0..processes {
+        let folder = tempfile::tempdir().map_err(|error| format!("no folder for sockets: {error}"))?;
+        let mut sockets: Vec<PathBuf> = Vec::new();
+        for number in 0..processes {
             let program = std::env::current_exe().map_err(|error| error.to_string())?;
-            let child = Command::new(program).args([serve::COMMAND, url]).stdout(Stdio::piped()).spawn();
+            let socket = folder.path().join(number.to_string());
+            let mut command = Command::new(program);
+            command.args([serve::COMMAND, url]).arg(&socket);
+            let child = command.stdout(Stdio::piped()).spawn();
             let mut process = Process(child.map_err(|error| error.to_string())?);
             let mut line = String::new();
             let told = process.0.stdout.as_mut().ok_or("no output")?;
             BufReader::new(told).read_line(&mut line).map_err(|error| error.to_string())?;
-            addresses.push(line.trim().parse().map_err(|_| format!("a server says {line:?}"))?);
+            if line.trim() != "ready" {
+                return Err(format!("a server says {line:?}"));
+            }
+            sockets.push(socket);
             started.push(process);
         }
-        let first = *addresses.first().ok_or("no process")?;
+        let first = sockets.first().ok_or("no process")?;
         Ok(Site {
             name,
-            doors: addresses.into_iter().map(Door::Http).collect(),
             cookie: new_session(first).await?,
             bystander: new_session(first).await?,
+            doors: sockets.into_iter().map(Door::Http).collect(),
             counted: 0,
             _processes: started,
+            _folder: Some(folder),
         })
     }
 
@@ -67,6 +77,7 @@ impl Site {
             bystander: "PHPSESSID=whoever0passes0by00000".to_owned(),
             counted: 0,
             _processes: Vec::new(),
+            _folder: None,
         }
     }
 
@@ -76,8 +87,8 @@ impl Site {
     }
 }
 
-async fn new_session(address: SocketAddr) -> Result<String, String> {
-    let response = door::http(address, "/new", "").await.map_err(|error| error.to_string())?;
+async fn new_session(socket: &Path) -> Result<String, String> {
+    let response = door::http(socket, "/new", "").await.map_err(|error| error.to_string())?;
     let cookie = response.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
     cookie.map(str::to_owned).ok_or_else(|| format!("no session: {response}"))
 }
