@@ -6,7 +6,7 @@ mod house;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{ErrorKind, Locking, ReadOnlySession, SessionConfig};
+use cloakroom::{ErrorKind, ReadOnlySession, SessionConfig};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::{House, quiet};
 use http::StatusCode;
@@ -380,78 +380,4 @@ async fn c9_what_is_set_while_a_save_fails_stays_buffered() {
     });
     assert_eq!(answer.await.status, StatusCode::OK);
     assert_eq!(stored(&house, &id).await.keys(), ["n", "later"]);
-}
-
-/// The lock is the request's own: to wait for it would be to wait until both are given up.
-#[tokio::test]
-async fn c5_a_write_beside_the_lock_of_its_own_request_goes_under_it() {
-    for call in ["put", "update", "save", "regenerate"] {
-        for lock_first in [false, true] {
-            let house = House::new(SessionConfig::new());
-            let id = house.newcomer().await;
-            let session = house.arrive(&[&id]).open().await.unwrap();
-            // It is aimed before the lock is granted, and comes to the store after that.
-            for op in [Op::Commit, Op::Rename] {
-                house.faults.at_op(op, 1, Fault::Delay(Duration::from_millis(20)));
-            }
-            house.faults.at_op(Op::Acquire, 1, Fault::DelayAnswer(Duration::from_millis(5)));
-            let write = async {
-                match call {
-                    "put" => session.put("k", 1).await,
-                    "update" => session.increment("k", 1).await.map(drop),
-                    "save" => {
-                        session.set("k", 1).unwrap();
-                        session.save().await
-                    }
-                    _ => session.regenerate().await,
-                }
-            };
-            let began = std::time::Instant::now();
-            let (written, guard) = match lock_first {
-                false => tokio::join!(write, session.lock()),
-                true => {
-                    let (guard, written) = tokio::join!(session.lock(), write);
-                    (written, guard)
-                }
-            };
-            written.unwrap_or_else(|error| panic!("{call}, the lock first: {lock_first}: {error}"));
-            assert!(began.elapsed() < Locking::default().wait / 2, "{call}, the lock first: {lock_first}");
-            let mut guard = guard.unwrap();
-            guard.set("by_guard", true).unwrap();
-            guard.commit().await.unwrap();
-            let now = house.arrive(&[session.id().unwrap().expose()]).read_only().await.unwrap();
-            assert!(now.has("by_guard"));
-            assert_eq!(now.has("k"), call != "regenerate");
-            // Given back: another request does not wait until it has run out.
-            let other = house.arrive(&[session.id().unwrap().expose()]).open().await.unwrap();
-            drop(other.lock().await.unwrap());
-        }
-    }
-}
-
-/// As above, where another request has renewed the id since this one opened its session: the lock is on the new one.
-#[tokio::test]
-async fn c5_also_where_the_id_was_renewed_meanwhile() {
-    let config = SessionConfig::new().renewal(Duration::from_secs(300), Duration::from_secs(60));
-    let house =
-        House::new(config.locking(Locking { wait: Duration::from_millis(400), ..Locking::default() }));
-    let id = house.newcomer().await;
-    let session = house.arrive(&[&id]).open().await.unwrap();
-    house.pass(301);
-    assert!(house.visit(Some(&id), |_| async { Ok(()) }).await.id().is_some(), "it was renewed");
-
-    let (written, locked) = (Gate::new(), Gate::new());
-    house.faults.at_op(Op::Commit, 1, Fault::Hold(written.clone()));
-    house.faults.at_op(Op::Acquire, 2, Fault::HoldAnswer(locked.clone()));
-    let order = async {
-        locked.arrived().await;
-        written.arrived().await;
-        written.open();
-        quiet().await;
-        locked.open();
-    };
-    let (put, guard, ()) = tokio::join!(session.put("k", 1), session.lock(), order);
-    put.unwrap();
-    guard.unwrap().commit().await.unwrap();
-    assert!(stored(&house, &id).await.has("k"));
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use cloakroom::{ErrorKind, Mode, Session, SessionConfig, SessionError, SessionHandle};
+use cloakroom::{ErrorKind, Locking, Mode, Session, SessionConfig, SessionError, SessionHandle};
 use cloakroom_testing::{Fault, Gate, Op};
 use house::{House, quiet};
 use http::StatusCode;
@@ -35,6 +35,10 @@ async fn begin(session: &Session, which: &'static str) -> JoinHandle<Result<(), 
     let begun = tokio::spawn(async move { call(&session, which).await });
     quiet().await;
     begun
+}
+
+async fn stored(house: &House, id: &str, key: &str) -> Option<i64> {
+    house.arrive(&[id]).read_only().await.unwrap().get(key).unwrap()
 }
 
 async fn kind(call: JoinHandle<Result<(), SessionError>>) -> Option<ErrorKind> {
@@ -310,4 +314,94 @@ async fn c1_a_guards_commit_is_not_overwritten_by_what_was_buffered_before_it() 
         let now = house.arrive(&[&id]).read_only().await.unwrap();
         assert_eq!(now.get::<u32>("order").unwrap(), Some(2), "{mode:?}");
     }
+}
+
+/// A refused `save` that nobody looks at any more, and nobody drops: the response waits for it for ever.
+#[tokio::test(start_paused = true)]
+async fn c9_a_response_does_not_wait_for_ever_for_a_save_that_is_kept_unpolled() {
+    for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
+        let house = House::new(SessionConfig::new());
+        let id = house.newcomer().await;
+        let handle = house.arrive(&[&id]);
+        let session = handle.open().await.unwrap();
+        assert_eq!(session.get::<u32>("n").unwrap(), Some(1));
+        session.set("n", 2).unwrap();
+        let gate = Gate::new();
+        house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+        let mut save = Box::pin(session.save());
+        assert!(tokio::time::timeout(Duration::ZERO, save.as_mut()).await.is_err());
+        gate.arrived().await;
+        house.visit(Some(&id), |s| async move { s.set("n", 100) }).await;
+        gate.open();
+        quiet().await;
+        let left = tokio::time::timeout(Duration::from_secs(60), house.leave(&handle, status)).await;
+        let left = left.expect("the response waits for ever");
+        assert!(left.status.is_server_error(), "{}", left.status);
+        assert_eq!(save.await.unwrap_err().kind(), ErrorKind::Conflict);
+    }
+}
+
+/// A task's `save` comes when the response is being put together and a session is being started: it is refused, and takes what the
+/// handler has buffered with it; the response says 200.
+#[tokio::test(start_paused = true)]
+async fn c1_a_save_of_a_task_that_comes_too_late_takes_nothing_from_the_response() {
+    let house = Arc::new(House::new(SessionConfig::new()));
+    let handle = house.arrive(&[]);
+    let session = handle.open().await.unwrap();
+    let gate = Gate::new();
+    house.faults.at_op(Op::Create, 1, Fault::Hold(gate.clone()));
+    let put = tokio::spawn({
+        let session = session.clone();
+        async move { session.put("beside", 1).await }
+    });
+    gate.arrived().await;
+    session.set("order", 7).unwrap();
+    let leaving = tokio::spawn({
+        let (house, handle) = (Arc::clone(&house), handle.clone());
+        async move { house.leave(&handle, StatusCode::OK).await }
+    });
+    quiet().await;
+    let saved = session.save().await;
+    gate.open();
+    put.await.unwrap().unwrap();
+    let answer = leaving.await.unwrap();
+    assert_eq!(answer.status, StatusCode::OK);
+    let id = answer.id().unwrap();
+    assert_eq!(stored(&house, &id, "beside").await, Some(1));
+    assert_eq!(stored(&house, &id, "order").await, Some(7), "acknowledged by the response; save: {saved:?}");
+}
+
+/// What was decided under a lost lease and is in hand is buffered again, and stored under the next lease.
+#[tokio::test]
+async fn c5_what_was_in_hand_under_a_lost_lease_is_not_stored_under_another_one() {
+    let locking = || Locking { wait: Duration::from_millis(50), ..Locking::default() };
+    let (here, there) = House::two(|| SessionConfig::new().mode(Mode::Exclusive).locking(locking()));
+    let id = here.newcomer().await;
+    here.visit(Some(&id), |s| async move { s.put("credit", 10).await }).await;
+    let handle = here.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    assert_eq!(session.get::<i64>("credit").unwrap(), Some(10));
+    here.pass(11);
+    there.visit(Some(&id), |s| async move { s.put("credit", 0).await }).await;
+    assert_eq!(session.put("log", 1).await.unwrap_err().kind(), ErrorKind::LeaseLost);
+    session.set("ticket", 1).unwrap();
+    // As it is: refused.
+    assert_eq!(session.lock().await.unwrap_err().kind(), ErrorKind::LeaseLost);
+    let gate = Gate::new();
+    here.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+    let put = tokio::spawn({
+        let session = session.clone();
+        async move { session.put("ticket", 2).await }
+    });
+    gate.arrived().await;
+    let lock = tokio::spawn({
+        let session = session.clone();
+        async move { session.lock().await.map(drop) }
+    });
+    quiet().await;
+    gate.open();
+    let refused = [put.await.unwrap(), lock.await.unwrap()].map(|came| came.unwrap_err().kind());
+    assert_eq!(refused, [ErrorKind::LeaseLost; 2]);
+    here.leave(&handle, StatusCode::OK).await;
+    assert_eq!(stored(&there, &id, "ticket").await, None, "a ticket for a visitor without credit");
 }

@@ -317,17 +317,25 @@ impl Engine {
                     record = snapshot.record;
                     races += 1;
                     if races >= RACES && kind == WriteKind::Awaited && request.lease.is_none() {
-                        own = self.queue_for(key, &mut record).await?;
+                        // As below: another call of this request may hold it by now.
+                        match of_request.of(key).await? {
+                            Some(proof) => lease = Some(proof),
+                            None => own = self.queue_for(key, &mut record).await?,
+                        }
                     }
                 }
                 Committed::Locked { .. } => {
                     asks = 0;
                     // Before it is queued for: this request may be its own holder.
                     drop(own.take());
-                    // What is in doubt is settled by a look at the record, which comes with a lease that is queued for.
-                    let may_have_one = request.lease.is_none() && doubt.is_none();
-                    match if may_have_one { of_request.of(key).await? } else { None } {
-                        Some(proof) => lease = Some(proof),
+                    match if request.lease.is_none() { of_request.of(key).await? } else { None } {
+                        Some(proof) => {
+                            lease = Some(proof);
+                            // The same operation, which is done once whatever it shows.
+                            if let Some((asked, _)) = doubt.as_mut() {
+                                asked.lease = lease;
+                            }
+                        }
                         None => own = self.queue_for(key, &mut record).await?,
                     }
                 }

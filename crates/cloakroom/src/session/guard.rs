@@ -141,8 +141,10 @@ impl Shared {
             | LeaseState::GuardOnly
             | LeaseState::GuardInMode(_) => return Err(SessionError::new(ErrorKind::AlreadyLocked)),
         }
-        if state.lease.held().is_some_and(HeldLease::is_lost) && state.view.has_changes() {
-            // Decided under the lease that was lost, they must not be stored under another one.
+        if state.lease.held().is_some_and(HeldLease::is_lost)
+            && (state.view.has_changes() || !state.hands.are_empty())
+        {
+            // Decided under the lease that was lost, they must not be stored under another one; what is in hand may be buffered again.
             return Err(SessionError::new(ErrorKind::LeaseLost));
         }
         state.awaited = true;

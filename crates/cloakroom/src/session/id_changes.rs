@@ -51,14 +51,6 @@ impl UnderWay {
         Ok(Self::begin(shared, state, Some(room), true))
     }
 
-    /// The id is issued, or none is. The next one may go on, and the response still waits.
-    pub(super) fn ends_turn(&mut self) {
-        if std::mem::take(&mut self.alone) {
-            self.shared.state.lock().issuing_id = false;
-            self.tell();
-        }
-    }
-
     /// Who has not begun to wait by now sees it in the state.
     fn tell(&self) {
         if let Some(waiting) = self.shared.waiting.get() {
@@ -87,27 +79,19 @@ impl Drop for UnderWay {
 impl Shared {
     /// Runs a change that the client may have to be told of to its end, whatever becomes of the handler; the
     /// response waits for it. It is on the heap from the start, so that handlers stay small.
-    pub(super) fn detached_id_change<F>(self: &Arc<Self>, under_way: UnderWay, change: F) -> Detached<()>
-    where
-        F: Future<Output = Result<(), SessionError>> + Send + 'static,
-    {
-        self.detached_with(under_way, |under_way| async move {
-            let _under_way = under_way;
-            change.await
-        })
-    }
-
-    /// As [`detached_id_change`](Self::detached_id_change), for a change that has in hand for itself what says that it is under way.
-    pub(super) fn detached_with<T, F>(
+    pub(super) fn detached_id_change<T, F>(
         self: &Arc<Self>,
         mut under_way: UnderWay,
-        change: impl FnOnce(UnderWay) -> F,
+        change: F,
     ) -> Detached<T>
     where
         F: Future<Output = Result<T, SessionError>> + Send + 'static,
     {
         let room = under_way.room.take();
-        let change = change(under_way);
+        let change = async move {
+            let _under_way = under_way;
+            change.await
+        };
         match room {
             Some(room) => self.engine().tasks.detach_into(room, change),
             None => self.engine().tasks.detach(change),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::hands::{Came, Ticket};
-use super::id_changes::UnderWay;
 use super::shared::State;
 use super::view::{Changes, Taken};
 use crate::error::{ErrorKind, SessionError};
@@ -76,15 +75,13 @@ impl InHand {
 /// where that one is gone it is buffered again, before the response is committed.
 pub(super) struct Untold {
     error: SessionError,
-    // Dropped in this order.
     in_hand: InHand,
-    _under_way: UnderWay,
 }
 
 impl Untold {
-    pub(super) fn new(error: SessionError, in_hand: InHand, under_way: UnderWay) -> Box<Self> {
+    pub(super) fn new(error: SessionError, in_hand: InHand) -> Box<Self> {
         in_hand.refused(error.kind());
-        Box::new(Untold { error, in_hand, _under_way: under_way })
+        Box::new(Untold { error, in_hand })
     }
 
     pub(super) fn told(self) -> SessionError {

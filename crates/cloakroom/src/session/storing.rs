@@ -12,7 +12,7 @@ use super::hands::Wanted;
 use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
 use super::leased::{Shown, Then};
-use super::shared::State;
+use super::shared::{Phase, State};
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
@@ -151,15 +151,12 @@ impl Shared {
             let Buffered { aimed, others } = self.aim_buffered().await?;
             let Some((target, under_way, in_hand)) = aimed else { return Ok(Ok(others)) };
             let shared = Arc::clone(self);
-            let saving = self.detached_with(under_way, |mut under_way| async move {
+            let saving = self.detached_id_change(under_way, async move {
                 let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
                 let kind = WriteKind::Awaited;
                 let saved = shared.commit_changes(target, changes, epoch, kind, Then::KeepsIt, None).await;
-                under_way.ends_turn();
                 Ok(match saved {
-                    Err(error) if error.kind() != ErrorKind::Undurable => {
-                        Err(Untold::new(error, in_hand, under_way))
-                    }
+                    Err(error) if error.kind() != ErrorKind::Undurable => Err(Untold::new(error, in_hand)),
                     durable => {
                         in_hand.stored_if(&durable);
                         Ok(durable)
@@ -172,8 +169,12 @@ impl Shared {
             Ok(Ok(durable)) => durable,
             Ok(Err(untold)) => Err(untold.told()),
             Err(error) => {
-                // It came to nothing before that: what is not stored is not readable.
-                self.state.lock().view.discard_changes();
+                let mut state = self.state.lock();
+                // It came to nothing before that: what is not stored is not readable. The response that is being put together
+                // stores what is left to it, or is refused.
+                if !(state.finishing && state.phase == Phase::Handling) {
+                    state.view.discard_changes();
+                }
                 Err(error)
             }
         }
