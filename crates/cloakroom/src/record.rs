@@ -86,7 +86,8 @@ pub struct Record {
     pub epoch: u32,
     /// When the session began.
     pub created: Timestamp,
-    /// The last commit or touch.
+    /// The last commit or touch that slid the idle deadline. A commit soon after it
+    /// ([`Commit::unless_seen_within`](crate::store::Commit::unless_seen_within)), or of a background request, is not noted.
     pub last_seen: Timestamp,
     /// Ends here unless somebody comes.
     pub idle_deadline: Timestamp,

@@ -162,8 +162,8 @@ impl Settings {
     }
 
     /// The idle time that must have passed before a write slides the deadline: a tenth of what a read waits for, because it is written
-    /// anyway.
+    /// anyway, and no more than a second, as exact as a cookie is about its own.
     pub(crate) fn seen_threshold(&self) -> Duration {
-        self.touch_threshold() / 10
+        (self.touch_threshold() / 10).min(Duration::from_secs(1))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
@@ -131,6 +132,8 @@ impl<G: Ground> Store for PhpSessions<G> {
 
     fn commit(&self, request: Commit) -> StoreFuture<Committed> {
         self.ask(|inner| async move {
+            // PHP gives a session its time anew with each write, whenever that was read.
+            let request = Commit { unless_seen_within: Duration::ZERO, ..request };
             // PHP's lock is waited for here, and not by taking it: PHP gives up on a lock after 22 ms.
             let about = About { patient: request.lease.is_none(), ..about(request.key, Matter::Data) };
             let answer = inner.step(

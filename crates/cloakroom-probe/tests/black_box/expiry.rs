@@ -69,9 +69,10 @@ async fn s37_a_busy_session_ends_at_its_absolute_deadline(place: Place) {
 async fn s38_login_restarts_both_deadlines_and_activity_the_idle_one(place: Place) {
     let probe = place.start(&["--idle", "50", "--absolute", "100"]);
     let visitor = probe.visitor_with_session().await;
-    sleep_ms(300).await;
-    assert!(left(&visitor, "idle_left").await < 49.75, "looking does not write while it need not");
-    // What was restarted since then has that much left, and what was not at least 300 ms less.
+    // Longer than two writes in a row may be one from the other to be one visit.
+    sleep_ms(1_000).await;
+    assert!(left(&visitor, "idle_left").await < 49.05, "looking does not write while it need not");
+    // What was restarted since then has that much left, and what was not at least a second less.
     let restarted = async |which: &str, of: f64, since: Since| {
         let left = left(&visitor, which).await;
         let least = of - since.seconds() - 0.05;
@@ -80,10 +81,10 @@ async fn s38_login_restarts_both_deadlines_and_activity_the_idle_one(place: Plac
     let since = Since::now();
     visitor.get("/incr/n").await.ok();
     restarted("idle_left", 50.0, since).await;
-    assert!(left(&visitor, "absolute_left").await < 99.75);
+    assert!(left(&visitor, "absolute_left").await < 99.05);
     visitor.get("/regenerate").await.ok();
     visitor.get("/bind/ada").await.ok();
-    assert!(left(&visitor, "absolute_left").await < 99.75);
+    assert!(left(&visitor, "absolute_left").await < 99.05);
     let since = Since::now();
     visitor.get("/login/ada").await.ok();
     restarted("absolute_left", 100.0, since).await;

@@ -45,7 +45,7 @@ pub struct SessionSettings {
     pub renewal: Option<Duration>,
     /// How long the old id still leads to the session after an automatic renewal.
     pub grace: Duration,
-    /// A read slides the idle deadline once this percentage of the idle time has passed, a write once a tenth of it has.
+    /// A read slides the idle deadline once this percentage of the idle time has passed, a write once a tenth of it has, or a second.
     pub touch_after_percent: u8,
     /// A session's data, encoded, in bytes.
     pub max_size: usize,

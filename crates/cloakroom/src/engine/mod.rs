@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     /// The idle time that must have passed before a read touches the record.
     pub(crate) touch_threshold: Duration,
+    /// The idle time that must have passed before a write slides the deadline.
     pub(crate) seen_threshold: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) events: Events,

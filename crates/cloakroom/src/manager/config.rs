@@ -88,7 +88,7 @@ impl SessionConfig {
     }
 
     /// The part of the idle time, 0 to 1, after which a mere read slides the idle deadline, in a store call of its own
-    /// that no response waits for. 0: with every request. 0.1. A write slides it once a tenth of this part has passed, in the call that
+    /// that no response waits for. 0: with every request. 0.1. A write slides it once a tenth of this part has passed, or a second, in the call that
     /// it is.
     #[must_use]
     pub fn touch_after(mut self, fraction: f64) -> Self {

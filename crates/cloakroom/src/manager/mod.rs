@@ -80,7 +80,7 @@ pub(crate) struct HttpPolicy {
     pub(crate) proxies: TrustedProxies,
     pub(crate) csrf: Option<CsrfConfig>,
     pub(crate) clear_site_data: bool,
-    /// The cookie outlives the browser session: it is sent anew whenever the idle deadline slides.
+    /// The cookie outlives the browser session: it is sent anew with each write, and whenever a read slides the idle deadline.
     pub(crate) persistent: bool,
     pub(crate) on_failure: Option<FailureHook>,
 }

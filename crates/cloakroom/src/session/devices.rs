@@ -58,7 +58,8 @@ pub struct DeviceSession {
     pub handle: DeviceHandle,
     /// When the session began.
     pub created: Timestamp,
-    /// The last write or touch.
+    /// When it was last seen, as far as noted: up to a second late after writes, a tenth of the idle time after reads
+    /// ([`touch_after`](crate::SessionConfig::touch_after)).
     pub last_seen: Timestamp,
     /// The address the user logged in from, as far as known.
     pub address: Option<String>,

@@ -73,7 +73,7 @@ pub(crate) struct State {
     pub(super) id_changes: usize,
     /// One of them issues an id: it starts the session, or gives it another one.
     pub(super) issuing_id: bool,
-    /// A commit of this request has slid the idle deadline.
+    /// A commit of this request has slid the idle deadline, or did not have to, as the session was seen a moment ago.
     pub(crate) slid: bool,
     /// The id to be told was learned from a grace, not issued by this request: another one may have replaced it since.
     pub(crate) learned: bool,

@@ -215,7 +215,8 @@ pub struct Summary {
     pub device: Option<Arc<Device>>,
     /// When it began.
     pub created: Timestamp,
-    /// The last commit or touch.
+    /// The last commit or touch that slid the idle deadline. A commit soon after it
+    /// ([`Commit::unless_seen_within`](crate::store::Commit::unless_seen_within)), or of a background request, is not noted.
     pub last_seen: Timestamp,
     /// The earlier of its deadlines.
     pub deadline: Timestamp,

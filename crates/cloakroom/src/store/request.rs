@@ -78,13 +78,14 @@ pub struct Commit {
     pub payload: Payload,
     /// Slide the idle deadline to the store's now plus this; `None` for background requests.
     pub slide: Option<Duration>,
-    /// Slide nothing where the session was seen less than this ago: of several writes in a row the first one slides, and a store that keeps a
-    /// deadline apart from the record has that to change once only.
+    /// Slide nothing where the session was seen less than this ago: of several writes in a row the first one slides, and
+    /// a store that keeps an expiry beside the record changes that once only. Zero: every commit slides.
     pub unless_seen_within: Duration,
 }
 
 impl Commit {
-    /// By how much the idle deadline of a session slides that was last seen then.
+    /// By how much this commit slides the idle deadline of a session that was last seen at `last_seen`; `None`: both stay
+    /// as they are. For stores that have the rules in their own words; [`protocol::commit`](super::protocol::commit) asks it.
     #[must_use]
     pub fn slides(&self, last_seen: Timestamp, now: Timestamp) -> Option<Duration> {
         self.slide.filter(|_| last_seen.until(now) >= self.unless_seen_within)
