@@ -1,8 +1,9 @@
 //! The client library alone: `GET`, and for an increment the write behind it. Nothing is checked or decoded, and what is
 //! written is what was read with another number in it.
 //!
-//! The write is one of two: the very script by which `cloakroom-redis` replaces a session, given what that gives it where the deadline has slid
-//! a moment ago, as it nearly always has here; or a plain `SET`, which compares nothing. Both leave the key its expiry. Names and values are as long as those that `cloakroom-redis` has in the same run.
+//! The write is one of two: the very script by which `cloakroom-redis` replaces a session, given what that gives it where
+//! the deadline has slid a moment ago, as it nearly always has here; or a plain `SET`, which compares nothing. Both leave
+//! the key its expiry. Names and values are as long as those that `cloakroom-redis` has in the same run.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -21,6 +21,8 @@ use support::{Kind, Server};
 
 const SESSIONS: usize = 3;
 const WRITERS: usize = 4;
+/// The sentinels': nobody is replaced because the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 fn store(group: &Group) -> RedisStore {
     group.builder().durability(Durability::replicas(2).within(WITHIN)).build().unwrap()
@@ -146,7 +148,7 @@ fn follows(old: &Server, new: &Server) {
 }
 
 async fn c8_what_replicas_confirmed_outlives_a_primary_that_is_killed_under_load(kind: Kind) {
-    let group = Group::start(kind);
+    let group = Group::start_patiently(kind, PATIENCE);
     let store = store(&group);
     let load = Load::on(&store).await;
     load.goes_on(50).await;
@@ -171,7 +173,7 @@ async fn c8_what_replicas_confirmed_outlives_a_primary_that_is_killed_under_load
 }
 
 async fn c8_what_replicas_confirmed_outlives_a_primary_that_is_replaced_and_goes_on(kind: Kind) {
-    let group = Group::start(kind);
+    let group = Group::start_patiently(kind, PATIENCE);
     let store = store(&group);
     let load = Load::on(&store).await;
     load.goes_on(50).await;
@@ -192,7 +194,7 @@ async fn c8_what_replicas_confirmed_outlives_a_primary_that_is_replaced_and_goes
 }
 
 async fn c8_a_primary_that_stood_still_until_it_was_replaced_acknowledges_nothing_any_more(kind: Kind) {
-    let group = Group::start(kind);
+    let group = Group::start_patiently(kind, PATIENCE);
     let store = store(&group);
     let load = Load::on(&store).await;
     load.goes_on(50).await;
@@ -214,7 +216,7 @@ async fn c8_a_primary_that_stood_still_until_it_was_replaced_acknowledges_nothin
 
 /// The condition, and what it is worth: what a failover takes back nobody was told to have.
 async fn c8_what_a_failover_takes_back_was_told_as_made_and_not_kept(kind: Kind) {
-    let group = Group::start(kind);
+    let group = Group::start_patiently(kind, PATIENCE);
     let (waiting, plain) = (store(&group), group.store());
     let key = new_counter(&plain).await;
     let mut record = live(&plain, key).await;

@@ -141,9 +141,9 @@ async fn c9_nor_does_a_read_that_fails_while_finding_out() {
     assert_eq!(writing.await.unwrap().unwrap_err().kind(), ErrorKind::Unknown);
 }
 
-/// The write was made, gave its lease back in the same step, and others
-/// have written so often since that the record has forgotten it. That nothing was written would be a lie.
-#[tokio::test]
+/// The write was made, gave its lease back in the same step, and others have written so often since that the record has
+/// forgotten it. That nothing was written would be a lie.
+#[tokio::test(start_paused = true)]
 async fn c1_c9_a_write_under_a_lease_that_was_made_and_forgotten_is_not_told_as_not_made() {
     let config = || SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(150));
     // More of them than a record remembers.
@@ -176,7 +176,7 @@ async fn c1_c9_a_write_under_a_lease_that_was_made_and_forgotten_is_not_told_as_
 
 /// A `put` was made, its answer got lost, and the session has another id before it is asked about. Its request goes on, and starts no
 /// other session over the one that the visitor has by now.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn c4_a_request_whose_write_was_made_before_a_new_id_starts_no_second_session() {
     for login in [false, true] {
         let house =

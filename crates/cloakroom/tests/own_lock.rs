@@ -18,7 +18,7 @@ async fn stored(house: &House, id: &str) -> ReadOnlySession {
 }
 
 /// The lock is the request's own: to wait for it would be to wait until both are given up.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn c5_a_write_beside_the_lock_of_its_own_request_goes_under_it() {
     for call in ["put", "update", "save", "regenerate"] {
         for lock_first in [false, true] {
@@ -41,7 +41,7 @@ async fn c5_a_write_beside_the_lock_of_its_own_request_goes_under_it() {
                     _ => session.regenerate().await,
                 }
             };
-            let began = std::time::Instant::now();
+            let began = tokio::time::Instant::now();
             let (written, guard) = match lock_first {
                 false => tokio::join!(write, session.lock()),
                 true => {
@@ -65,7 +65,7 @@ async fn c5_a_write_beside_the_lock_of_its_own_request_goes_under_it() {
 }
 
 /// As above, where another request has renewed the id since this one opened its session: the lock is on the new one.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn c5_also_where_the_id_was_renewed_meanwhile() {
     let config = SessionConfig::new().renewal(Duration::from_secs(300), Duration::from_secs(60));
     let house =
@@ -91,8 +91,8 @@ async fn c5_also_where_the_id_was_renewed_meanwhile() {
     assert!(stored(&house, &id).await.has("k"));
 }
 
-/// `put` lost three races while a `lock` of the same request was being asked for: it queues for the lease, behind that lock,
-/// and the lock (or the handler's `join!`) waits for it.
+/// `put` lost three races while a `lock` of the same request was being asked for. To queue for the lease then would be to
+/// wait behind that lock, which (or the handler's `join!`) waits for the `put`.
 #[tokio::test(start_paused = true)]
 async fn c5_a_put_that_lost_its_races_does_not_wait_for_a_lock_of_its_own_request() {
     for in_hand in [false, true] {

@@ -57,7 +57,7 @@ const PURGE_TIME: Duration = Duration::from_millis(2);
 /// visitors when it restarts. Clones are handles on the same data.
 ///
 /// - **Fast**: every operation is answered at once ([`StoreFuture::ready`]); reading a session shares its data
-///   instead of copying it, and allocates nothing where it was read or written just before.
+///   instead of copying it, and allocates nothing where it was read, or changed in place, just before.
 /// - **Bounded**: by [`max_sessions`](MemoryStoreBuilder::max_sessions) and
 ///   [`max_bytes`](MemoryStoreBuilder::max_bytes). When full, *new* sessions are refused with
 ///   [`StoreErrorKind::Full`](crate::store::StoreErrorKind::Full) and nothing that was acknowledged is thrown
