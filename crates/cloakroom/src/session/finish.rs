@@ -8,6 +8,7 @@ use super::aim::Target;
 use super::given_up::Finishing;
 use super::hands::{Wanted, came};
 use super::leased::{Shown, Then};
+use super::lent::TakenOut;
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
 use super::view::{Changes, KeyConflict, Merged};
@@ -41,7 +42,7 @@ pub(crate) enum Left {
 
 /// A commit point that was begun and not answered at once.
 pub(crate) struct Begun {
-    changes: Changes,
+    changes: TakenOut,
     epoch: u32,
     first: First,
 }
@@ -63,7 +64,7 @@ enum AtOnce {
 
 impl AtOnce {
     fn begun(changes: Changes, epoch: u32, first: First) -> Self {
-        AtOnce::Begun(Begun { changes, epoch, first })
+        AtOnce::Begun(Begun { changes: TakenOut::Unseen(changes), epoch, first })
     }
 }
 
@@ -87,8 +88,8 @@ impl Shared {
             state.finishing = true;
             match self.try_commit(&mut state) {
                 AtOnce::Done(keys) => overwritten = keys,
-                AtOnce::Begun(begun) => {
-                    state.committing = state.hands.take_up(&begun.changes);
+                AtOnce::Begun(mut begun) => {
+                    begun.changes = self.take_up_last(&mut state, begun.changes.into_changes());
                     return Left::Finish(Some(begun));
                 }
                 AtOnce::Failed(error) => {
@@ -301,7 +302,7 @@ impl Shared {
             };
             let existed = state.known().is_some();
             let changes = state.view.take_changes();
-            state.committing = state.hands.take_up(&changes);
+            let changes = self.take_up_last(state, changes);
             (existed, changes, state.view.epoch(), renew, then)
         };
         let (existed, changes, epoch, renew, then) = self.after_hands(Wanted::All, take).await?;

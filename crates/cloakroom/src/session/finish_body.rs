@@ -38,7 +38,7 @@ impl Shared {
         let take = |state: &mut State| {
             state.phase = Phase::Over;
             let changes = state.view.take_changes();
-            state.committing = state.hands.take_up(&changes);
+            let changes = self.take_up_last(state, changes);
             (changes, state.view.epoch())
         };
         self.commit_taken(WriteKind::Buffered, Some(Wanted::All), take).await

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::aim::Target;
 use super::hands::Wanted;
 use super::leased::Shown;
+use super::lent::TakenOut;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::reading::Encoded;
 use super::shared::{Phase, State};
@@ -244,7 +245,9 @@ impl LockGuard {
         let target = shared.after_hands(Wanted::KeysOf(&changes), target).await??;
         let Some(target) = target else {
             self.finish(false);
-            return shared.commit_taken(WriteKind::Awaited, None, |_| (changes, epoch)).await;
+            return shared
+                .commit_taken(WriteKind::Awaited, None, |_| (TakenOut::Unseen(changes), epoch))
+                .await;
         };
         let tasks = Arc::clone(&shared.engine().tasks);
         // The guard travels with the write, so that the lock outlives a dropped request until the write is settled.

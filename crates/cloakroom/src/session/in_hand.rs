@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::hands::{Came, Ticket};
+use super::lent::{Goes, TakenOut};
 use super::shared::State;
 use super::view::{Changes, Taken};
 use crate::error::{ErrorKind, SessionError};
@@ -24,18 +25,20 @@ impl InHand {
     /// Everything that is buffered.
     pub(super) fn all(shared: &Arc<Shared>, state: &mut State) -> Self {
         let taken = state.view.take();
-        Self::new(shared, state, taken)
+        Self::new(shared, state, taken, Goes::AsTheyAre)
     }
 
     /// The buffered change of this key, if there is one. On the heap: hardly a write comes upon one, and the futures of
     /// handlers carry it.
     pub(super) fn change(shared: &Arc<Shared>, state: &mut State, key: &str) -> Option<Box<Self>> {
         let taken = state.view.take_change(key)?;
-        Some(Box::new(Self::new(shared, state, taken)))
+        Some(Box::new(Self::new(shared, state, taken, Goes::UnderAnother)))
     }
 
-    fn new(shared: &Arc<Shared>, state: &mut State, taken: Taken) -> Self {
-        let ticket = state.hands.take_up(&taken.changes);
+    fn new(shared: &Arc<Shared>, state: &mut State, mut taken: Taken, goes: Goes) -> Self {
+        let changes = std::mem::take(&mut taken.changes).into_changes();
+        let ticket;
+        (taken.changes, ticket) = state.take_up(changes, goes);
         InHand { shared: Arc::clone(shared), taken, ticket, came: None }
     }
 
@@ -93,6 +96,7 @@ impl Untold {
 impl Drop for InHand {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
+        state.view.lent.end(self.ticket);
         if self.came.is_none() {
             state.view.give_back(std::mem::take(&mut self.taken));
             if state.hands.goes_with_response(self.ticket) {
@@ -102,5 +106,30 @@ impl Drop for InHand {
         let telling = state.hands.put_down(self.ticket, self.came.unwrap_or(Ok(())));
         drop(state);
         telling.tell();
+    }
+}
+
+impl State {
+    /// Takes these changes in hand, if there are any, and lets the request go on seeing them.
+    fn take_up(&mut self, changes: Changes, goes: Goes) -> (TakenOut, Option<Ticket>) {
+        let Some(ticket) = self.hands.take_up(&changes) else { return (TakenOut::Unseen(changes), None) };
+        let changes = Arc::new(changes);
+        self.view.lent.lend(ticket, &changes, goes);
+        (TakenOut::Lent(changes), Some(ticket))
+    }
+}
+
+impl Shared {
+    /// Takes these changes in hand, if there are any, for a commit of the request's own.
+    pub(super) fn take_up_last(self: &Arc<Self>, state: &mut State, changes: Changes) -> TakenOut {
+        let taken;
+        (taken, state.committing) = if Arc::strong_count(self) == 1 {
+            // Nobody else has a handle: nobody looks at them meanwhile.
+            let ticket = state.hands.take_up(&changes);
+            (TakenOut::Unseen(changes), ticket)
+        } else {
+            state.take_up(changes, Goes::AsTheyAre)
+        };
+        taken
     }
 }

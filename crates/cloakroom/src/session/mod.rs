@@ -15,6 +15,7 @@ mod id_changes;
 mod identity;
 mod in_hand;
 mod leased;
+mod lent;
 mod loading;
 mod opening;
 mod own_lease;

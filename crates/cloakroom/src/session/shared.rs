@@ -287,7 +287,7 @@ impl State {
         self.identity = Identity::Nobody;
         // Whatever id was to be told leads nowhere now.
         (self.tell, self.learned) = (Tell::Nothing, false);
-        self.view.reset(Payload::empty(), 0);
+        self.view.emptied();
         if let Some(held) = self.lease.held_mut() {
             held.nothing_to_release();
         }

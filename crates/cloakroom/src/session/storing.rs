@@ -12,6 +12,7 @@ use super::hands::Wanted;
 use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
 use super::leased::{Shown, Then};
+use super::lent::TakenOut;
 use super::shared::{Phase, State};
 use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
@@ -186,7 +187,7 @@ impl Shared {
         self: &Arc<Self>,
         kind: WriteKind,
         after: Option<Wanted<'_>>,
-        take: impl FnOnce(&mut State) -> (Changes, u32),
+        take: impl FnOnce(&mut State) -> (TakenOut, u32),
     ) -> Result<(), SessionError> {
         let (aim, (beside, (changes, epoch))) =
             self.aim(after, |state| (UnderWay::beside(self, state), take(state))).await?;

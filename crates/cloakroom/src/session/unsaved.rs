@@ -38,6 +38,7 @@ impl State {
             self.unsaved = Some(kind);
         }
         let committing = self.committing.take();
+        self.view.lent.end(committing);
         self.hands.put_down(committing, came)
     }
 

@@ -9,6 +9,7 @@ use std::ops::Range;
 use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 
+use super::lent::{Lent, TakenOut};
 use crate::key::is_reserved;
 use crate::payload::{Payload, PayloadWriter, entry_len};
 
@@ -23,6 +24,8 @@ pub(crate) struct View {
     discards: u32,
     /// Keys that were read, each with where it was read. Kept until `reload`.
     reads: SmallVec<[(CompactString, ReadIn); 1]>,
+    /// What is being stored of what was buffered, under what was buffered since.
+    pub(super) lent: Lent,
     changes: Changes,
 }
 
@@ -56,7 +59,7 @@ pub(crate) struct Changes {
 /// Changes that were taken out of the buffer to be stored, and that go back into it unless they were.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
-    pub(crate) changes: Changes,
+    pub(crate) changes: TakenOut,
     /// The epoch they were decided at.
     pub(crate) epoch: u32,
     discards: u32,
@@ -103,7 +106,14 @@ pub(crate) struct Merged {
 
 impl View {
     pub(crate) fn new(payload: Payload, epoch: u32) -> Self {
-        View { payload, epoch, discards: 0, reads: SmallVec::new(), changes: Changes::default() }
+        View {
+            payload,
+            epoch,
+            discards: 0,
+            reads: SmallVec::new(),
+            lent: Lent::default(),
+            changes: Changes::default(),
+        }
     }
 
     pub(crate) fn payload(&self) -> &Payload {
@@ -114,10 +124,28 @@ impl View {
     pub(crate) fn read(&mut self, key: &str) -> Option<&[u8]> {
         let stored = self.changes.of(key).is_none() && self.changes.cleared.is_none();
         if stored && !self.reads.iter().any(|(k, _)| k == key) {
-            self.reads.push((CompactString::from(key), ReadIn::Newest));
-            return self.payload.get(key);
+            // What is in hand rests on an earlier one, perhaps, and whoever read it does so too, until it is stored.
+            let read = self.lent.of(key).map_or(ReadIn::Newest, |lent| ReadIn::Earlier(lent.seen.clone()));
+            self.reads.push((CompactString::from(key), read));
+            if self.lent.is_empty() {
+                return self.payload.get(key);
+            }
         }
         self.peek(key)
+    }
+
+    /// What this request has made of `key`, if it has changed it.
+    fn own(&self, key: &str) -> Option<Option<&[u8]>> {
+        if let Some(change) = self.changes.of(key) {
+            return Some(change.value.as_deref());
+        }
+        if self.changes.cleared.is_some() {
+            return Some(None);
+        }
+        match self.lent.of(key) {
+            Some(change) => Some(change.value.as_deref()),
+            None => self.lent.is_cleared().then_some(None),
+        }
     }
 
     /// The payload that `key` was read in, if it was.
@@ -128,7 +156,11 @@ impl View {
 
     /// What a change of `key` made now rests on, and whether that was read.
     fn ground(&self, key: &str) -> (Payload, bool) {
-        match self.read_in(key) {
+        let read_in = self.read_in(key);
+        if let Some(lent) = self.lent.of(key) {
+            return (lent.seen.clone(), lent.read || read_in.is_some());
+        }
+        match read_in {
             Some(payload) => (payload.clone(), true),
             None => (self.payload.clone(), false),
         }
@@ -136,13 +168,10 @@ impl View {
 
     /// The encoded value of `key` without noting a read.
     pub(crate) fn peek(&self, key: &str) -> Option<&[u8]> {
-        if let Some(change) = self.changes.of(key) {
-            return change.value.as_deref();
+        match self.own(key) {
+            Some(own) => own,
+            None => self.read_in(key).unwrap_or(&self.payload).get(key),
         }
-        if self.changes.cleared.is_some() {
-            return None;
-        }
-        self.read_in(key).unwrap_or(&self.payload).get(key)
     }
 
     pub(crate) fn set(&mut self, key: &str, value: Vec<u8>) {
@@ -161,7 +190,7 @@ impl View {
             self.changes.list.push(Change {
                 key: key.clone(),
                 value: None,
-                seen: read.payload(&self.payload).clone(),
+                seen: self.lent.of(key).map_or(read.payload(&self.payload), |lent| &lent.seen).clone(),
                 read: true,
             });
         }
@@ -179,32 +208,37 @@ impl View {
 
     /// Keys in order of insertion, this request's own at the end.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        let stored = self.changes.cleared.is_none();
-        let kept = self
-            .payload
-            .iter()
-            .map(|(k, _)| k)
-            .filter(move |k| stored && !matches!(self.changes.of(k), Some(Change { value: None, .. })));
-        let added = self.changes.list.iter().filter(|c| c.value.is_some()).map(|c| c.key.as_str());
-        kept.chain(added.filter(move |k| !stored || self.payload.get(k).is_none()))
+        let stored = !self.nothing_left();
+        let kept = self.payload.iter().map(|(k, _)| k).filter(move |k| stored && self.own(k) != Some(None));
+        let lent = self.lent.each().flat_map(Changes::keys).filter(|k| self.changes.of(k).is_none());
+        let own = lent.chain(self.changes.keys()).filter(|k| matches!(self.own(k), Some(Some(_))));
+        kept.chain(own.filter(move |k| !stored || self.payload.get(k).is_none()))
+    }
+
+    /// Whether this request has cleared all that is in the payload.
+    fn nothing_left(&self) -> bool {
+        self.changes.cleared.is_some() || self.lent.is_cleared()
     }
 
     /// Bytes the session would take with `key` set to `value`; exact only where the cheap upper bound is over `limit`.
     pub(crate) fn size_with(&self, key: &str, value: &[u8], limit: usize) -> usize {
-        let stored = if self.changes.cleared.is_some() { 0 } else { self.payload.len() };
-        let bound = stored + self.changes.added() + entry_len(key, value);
+        let stored = if self.nothing_left() { 0 } else { self.payload.len() };
+        let lent: usize = self.lent.each().map(Changes::added).sum();
+        let bound = stored + lent + self.changes.added() + entry_len(key, value);
         if bound <= limit {
             return bound;
         }
         // What was read of the key may be longer than what is there by now, or be gone.
-        let others = self.changes.apply(&self.payload);
+        let below = self.lent.each().fold(self.payload.clone(), |below, lent| lent.apply(&below));
+        let others = self.changes.apply(&below);
         others.len() - others.get(key).map_or(0, |old| entry_len(key, old)) + entry_len(key, value)
     }
 
     /// Whether there are `n` keys of the application's or more.
     pub(crate) fn count_at_least(&self, n: usize) -> bool {
         // An entry takes more than six bytes: small sessions need not be counted.
-        (self.payload.len() / 7 + self.changes.list.len()) >= n
+        let lent: usize = self.lent.each().map(|lent| lent.list.len()).sum();
+        (self.payload.len() / 7 + lent + self.changes.list.len()) >= n
             && self.keys().filter(|k| !is_reserved(k)).count() >= n
     }
 
@@ -219,7 +253,7 @@ impl View {
 
     /// Takes everything that is buffered out, for a write that gives it back where it fails.
     pub(crate) fn take(&mut self) -> Taken {
-        let changes = self.take_changes();
+        let changes = TakenOut::Unseen(self.take_changes());
         Taken { changes, epoch: self.epoch, discards: self.discards }
     }
 
@@ -227,7 +261,7 @@ impl View {
     pub(crate) fn take_change(&mut self, key: &str) -> Option<Taken> {
         let at = self.changes.list.iter().position(|c| c.key == key)?;
         let changes = Changes { cleared: None, list: smallvec![self.changes.list.remove(at)] };
-        Some(Taken { changes, epoch: self.epoch, discards: self.discards })
+        Some(Taken { changes: TakenOut::Unseen(changes), epoch: self.epoch, discards: self.discards })
     }
 
     /// Buffers again what was taken out and not stored: under what was buffered since, and not where everything was
@@ -238,7 +272,7 @@ impl View {
         }
         // Another request may have cleared the session since: what was decided before that must not pass.
         self.epoch = taken.epoch;
-        let newer = std::mem::replace(&mut self.changes, taken.changes);
+        let newer = std::mem::replace(&mut self.changes, taken.changes.into_changes());
         for mut change in newer.list {
             match self.changes.list.iter_mut().find(|c| c.key == change.key) {
                 Some(older) => {
@@ -280,6 +314,7 @@ impl View {
         if written.cleared.is_some() {
             self.reads.clear();
         }
+        self.over_stored(written, &payload);
         self.replace(payload, written);
         // What was buffered over this request's own clear is of the epoch that the clear began.
         if written.cleared.is_some() || !self.has_changes() {
@@ -289,6 +324,10 @@ impl View {
 
     /// A record that this request has just made: no other one can have changed a key that was read before.
     pub(crate) fn began(&mut self, payload: Payload, epoch: u32) {
+        let started = self.lent.started();
+        for change in self.changes.list.iter_mut().filter(|c| started.of(&c.key).is_some()) {
+            change.seen = payload.clone();
+        }
         (self.payload, self.epoch) = (payload, epoch);
         for (_, read) in &mut self.reads {
             *read = ReadIn::Newest;
@@ -297,10 +336,22 @@ impl View {
 
     /// This was written, and a newer payload is known already.
     pub(crate) fn was_written(&mut self, written: &Changes, payload: &Payload) {
+        self.over_stored(written, payload);
         for (key, read) in &mut self.reads {
             if written.of(key).is_some() {
                 *read = ReadIn::Earlier(payload.clone());
             }
+        }
+    }
+
+    /// What was in hand is stored: what was buffered over it rests on that now.
+    fn over_stored(&mut self, written: &Changes, payload: &Payload) {
+        if !self.lent.stored(written) {
+            return;
+        }
+        let cleared = written.cleared.is_some();
+        for change in self.changes.list.iter_mut().filter(|c| cleared || written.of(&c.key).is_some()) {
+            change.seen = payload.clone();
         }
     }
 
@@ -321,9 +372,16 @@ impl View {
         }
     }
 
-    /// Forgets reads and changes: `reload`, or a fresh record under a lease.
+    /// Forgets reads and what is buffered: `reload`, or a fresh record under a lease. What is in hand may be stored yet.
     pub(crate) fn reset(&mut self, payload: Payload, epoch: u32) {
-        *self = View { discards: self.discards.wrapping_add(1), ..View::new(payload, epoch) };
+        let lent = std::mem::take(&mut self.lent);
+        *self = View { discards: self.discards.wrapping_add(1), lent, ..View::new(payload, epoch) };
+    }
+
+    /// There is no session any more that any of this is of.
+    pub(crate) fn emptied(&mut self) {
+        self.lent = Lent::default();
+        self.reset(Payload::empty(), 0);
     }
 
     pub(crate) fn epoch(&self) -> u32 {

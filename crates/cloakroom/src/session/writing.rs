@@ -62,7 +62,7 @@ impl Session {
     pub fn clear(&self) -> Result<(), SessionError> {
         let mut state = self.0.state.lock();
         state.check_writable_or_nothing()?;
-        if state.known().is_some() {
+        if state.known().is_some() || !state.view.lent.is_empty() {
             state.view.clear();
         } else {
             state.view.discard_changes();
