@@ -184,6 +184,9 @@ async fn opened_again(meanwhile: impl AsyncFnOnce(&House, &str)) -> (House, Opti
     meanwhile(&house, &id).await;
     let refused = handle.open().await.err().map(|error| error.kind());
     assert_eq!(session.has("order"), refused.is_some(), "buffered as long as it may yet be stored");
+    if refused.is_none() {
+        assert_eq!(session.save().await.unwrap_err().kind(), ErrorKind::Gone, "it was not stored");
+    }
     let answer = house.leave(&handle, StatusCode::OK).await;
     (house, refused, answer)
 }

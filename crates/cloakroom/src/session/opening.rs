@@ -149,6 +149,9 @@ impl Shared {
                 }
                 let mut state = self.state.lock();
                 if state.is_at(&asked) {
+                    if state.view.has_changes() {
+                        state.unsaved = Some(ErrorKind::Gone);
+                    }
                     state.become_nobody();
                     if matches!(why, NoLease::Ended(Ending::Moved { .. })) {
                         state.moved = Some(asked.key);
