@@ -1,4 +1,5 @@
-//! What a failover may take back is explained: the last writes, in one piece, once, and not before it began. Nothing else is.
+//! What a failover may take back is explained: the last writes before it began and what the old server took after that, in
+//! one piece. Nothing else is.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use cloakroom_testing::history::failover::{self, Failover, LAST_WRITES};

@@ -316,7 +316,7 @@ async fn c1_a_guards_commit_is_not_overwritten_by_what_was_buffered_before_it() 
     }
 }
 
-/// A refused `save` that nobody looks at any more, and nobody drops: the response waits for it for ever.
+/// A refused `save` that nobody looks at any more, and nobody drops, is still in hand: the response waits for it, with a deadline.
 #[tokio::test(start_paused = true)]
 async fn c9_a_response_does_not_wait_for_ever_for_a_save_that_is_kept_unpolled() {
     for status in [StatusCode::OK, StatusCode::INTERNAL_SERVER_ERROR] {
@@ -341,8 +341,8 @@ async fn c9_a_response_does_not_wait_for_ever_for_a_save_that_is_kept_unpolled()
     }
 }
 
-/// A task's `save` comes when the response is being put together and a session is being started: it is refused, and takes what the
-/// handler has buffered with it; the response says 200.
+/// A task's `save` comes when the response is being put together and a session is being started. It is refused; what the
+/// handler has buffered is the response's to store.
 #[tokio::test(start_paused = true)]
 async fn c1_a_save_of_a_task_that_comes_too_late_takes_nothing_from_the_response() {
     let house = Arc::new(House::new(SessionConfig::new()));
@@ -371,7 +371,8 @@ async fn c1_a_save_of_a_task_that_comes_too_late_takes_nothing_from_the_response
     assert_eq!(stored(&house, &id, "order").await, Some(7), "acknowledged by the response; save: {saved:?}");
 }
 
-/// What was decided under a lost lease and is in hand is buffered again, and stored under the next lease.
+/// What was decided under a lost lease and is in hand would be buffered again: no lock is granted beside it, or it would be
+/// stored under that.
 #[tokio::test]
 async fn c5_what_was_in_hand_under_a_lost_lease_is_not_stored_under_another_one() {
     let locking = || Locking { wait: Duration::from_millis(50), ..Locking::default() };

@@ -203,7 +203,8 @@ macro_rules! __conformance_tests {
 /// Writes one `#[test]` for each case of the [conformance suite](crate::conformance).
 ///
 /// Takes a function (or a closure) without arguments that makes a [`Subject`](crate::conformance::Subject), in a
-/// future; it is called once for each case, and again where the machine was too busy for it, inside a tokio runtime of several threads that the test brings along.
+/// future; it is called once for each case, and again where the machine was too busy for it, inside a tokio runtime of
+/// several threads that the test brings along.
 /// The tests' names are the sentences they check; give the call a module of its own.
 ///
 /// ```

@@ -129,7 +129,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs every case, each on a subject of its own, a few at a time; as [`run_case_in_time`] those for which the machine was too late.
+/// Runs every case, each on a subject of its own, a few at a time. A case that failed while the machine was too late for it is
+/// run again, as by [`run_case_in_time`].
 ///
 /// Needs a tokio runtime of several threads with timers: concurrent cases are worth little on one.
 pub async fn run_all<F>(subject: impl Fn() -> F) -> Report

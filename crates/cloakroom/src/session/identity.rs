@@ -54,7 +54,9 @@ impl Session {
     }
 
     /// Signs `user` in: a new id, and both deadlines start again. An anonymous visitor's data is kept; a different
-    /// user's is not. Starts a session if there is none. What is buffered is committed in the same step. One store call.
+    /// user's is not. Starts a session if there is none. What is buffered is committed in the same step; what another call of
+    /// the request is storing of it is waited for first, and answered for as well, as by [`regenerate`](Session::regenerate).
+    /// One store call.
     ///
     /// ```
     /// # use cloakroom::{Session, SessionError};

@@ -12,7 +12,8 @@ use super::shared::State;
 use super::view::{Changes, Taken};
 use crate::error::{ErrorKind, SessionError};
 
-/// What was taken out of the buffer; it goes back there when this is dropped, unless it was [`stored`](InHand::stored).
+/// What was taken out of the buffer; it goes back there when this is dropped, unless the store has it
+/// ([`stored_if`](InHand::stored_if)) or its caller was told that it is discarded ([`Untold::told`]).
 pub(super) struct InHand {
     shared: Arc<Shared>,
     taken: Taken,
