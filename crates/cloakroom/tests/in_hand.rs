@@ -183,6 +183,9 @@ async fn c9_who_waits_for_what_stands_still_is_told_in_the_end() {
             assert_eq!(left.expect("it waits for ever").status, StatusCode::SERVICE_UNAVAILABLE);
         }
         drop(stands_still);
+        // It may have been stored, for all that the head knew.
+        let told = session.save().await.err().map(|error| error.kind());
+        assert_eq!(told, (waits == "the head").then_some(ErrorKind::Unknown));
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Shared;
 use super::aim::Target;
 use super::given_up::Finishing;
-use super::hands::{Wanted, came};
+use super::hands::came;
 use super::leased::{Shown, Then};
 use super::lent::TakenOut;
 use super::own_lease::LeaseState;
@@ -305,7 +305,7 @@ impl Shared {
             let changes = self.take_up_last(state, changes);
             (existed, changes, state.view.epoch(), renew, then)
         };
-        let (existed, changes, epoch, renew, then) = self.after_hands(Wanted::All, take).await?;
+        let (existed, changes, epoch, renew, then) = self.with_empty_hands(take).await?;
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {
             return Ok(());

@@ -31,7 +31,7 @@ impl Shared {
             }
             over
         };
-        if self.after_hands(Wanted::All, over).await? {
+        if self.with_empty_hands(over).await? {
             return Ok(());
         }
         // Over in one step with what is taken: what comes later is refused, and not buffered for nobody.

@@ -230,6 +230,15 @@ impl Shared {
         }
     }
 
+    /// What `take` takes out of the state for a commit of the request's own, once nothing is in hand: it answers for all of that as well.
+    pub(super) async fn with_empty_hands<T>(
+        &self,
+        take: impl FnOnce(&mut State) -> T,
+    ) -> Result<T, SessionError> {
+        // What is in hand may be stored yet.
+        self.after_hands(Wanted::All, take).await.map_err(SessionError::in_doubt)
+    }
+
     /// Completes when what was watched is known to be stored, or not to be; answers with the first that was refused.
     pub(super) async fn settled(
         &self,
