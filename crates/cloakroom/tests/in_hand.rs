@@ -136,6 +136,27 @@ async fn c1_an_awaited_write_is_not_overwritten_by_what_was_buffered_under_its_k
     }
 }
 
+/// A `put` waits for what changes its key; then another task clears everything and sets the key.
+#[tokio::test(start_paused = true)]
+async fn c1_an_awaited_write_is_not_undone_by_a_clear_that_was_buffered_while_it_waited() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    session.set("later", 0).unwrap();
+    let gate = Gate::new();
+    house.faults.at_op(Op::Commit, 1, Fault::Hold(gate.clone()));
+    let saving = begin(&session, "save").await;
+    gate.arrived().await;
+    let put = begin(&session, "put").await;
+    session.clear().unwrap();
+    session.set("later", 5).unwrap();
+    gate.open();
+    assert_eq!((kind(saving).await, kind(put).await), (None, None));
+    house.leave(&handle, StatusCode::OK).await;
+    assert_eq!((stored(&house, &id, "later").await, stored(&house, &id, "n").await), (Some(1), None));
+}
+
 /// A task of the handler has taken it along into a `put`, which then fails: it is buffered again, and the response stores it.
 #[tokio::test(start_paused = true)]
 async fn c1_a_response_acknowledges_nothing_that_a_task_of_its_handler_has_in_hand() {

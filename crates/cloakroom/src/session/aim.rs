@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// Where a handler's write goes, and what `take` takes out of the state for it, once nothing is in hand that it has to come
-    /// after.
+    /// after. A `clear` touches every key: it is stored before a write of one of them, also when it comes while that waits.
     pub(super) async fn aim<T>(
         self: &Arc<Self>,
         after: Option<Wanted<'_>>,
@@ -97,16 +97,24 @@ impl Shared {
             let before = {
                 let mut state = self.state.lock();
                 state.check_writable()?;
-                match after.and_then(|wanted| state.hands.watch(wanted)) {
-                    Some(watched) => Before::InHand(watched),
-                    None => match self.aim_now(&mut state)? {
-                        Ok(aim) => return Ok((aim, take(&mut state))),
-                        Err(before) => before,
-                    },
+                if matches!(after, Some(Wanted::Key(_))) && (state.view.is_cleared() || state.hands.clear()) {
+                    None
+                } else {
+                    match after.and_then(|wanted| state.hands.watch(wanted)) {
+                        Some(watched) => Some(Before::InHand(watched)),
+                        None => match self.aim_now(&mut state)? {
+                            Ok(aim) => return Ok((aim, take(&mut state))),
+                            Err(before) => Some(before),
+                        },
+                    }
                 }
             };
-            // On the heap, because it hardly ever happens. Whatever became of others' writes, they do not come after this one.
-            let _ = Box::pin(self.after(before, &mut patience)).await?;
+            // On the heap, because it hardly ever happens.
+            match before {
+                // Whatever became of others' writes, they do not come after this one.
+                Some(before) => drop(Box::pin(self.after(before, &mut patience)).await?),
+                None => Box::pin(self.flush()).await?,
+            }
         }
     }
 

@@ -21,15 +21,6 @@ use crate::payload::Payload;
 use crate::record::Record;
 
 impl Shared {
-    /// A buffered `clear` touches every key: it is stored before an awaited write of one of them.
-    pub(super) async fn flush_clear(self: &Arc<Self>) -> Result<(), SessionError> {
-        let cleared = {
-            let state = self.state.lock();
-            state.view.is_cleared() || state.hands.clear()
-        };
-        if cleared { self.flush().await } else { Ok(()) }
-    }
-
     /// Stores changes of an awaited write, with which the buffered change of the same key is consumed.
     pub(super) async fn write(
         self: &Arc<Self>,

@@ -92,7 +92,6 @@ impl Session {
         let key = key.name();
         self.0.check_key(key)?;
         let value = self.0.engine().settings.codec.encode(&value)?;
-        self.0.flush_clear().await?;
         let take = |state: &mut State| {
             let consumed = InHand::change(&self.0, state, key);
             (state.view.awaited(key, Some(value)), consumed)
@@ -138,7 +137,6 @@ impl Session {
     {
         let key = key.name();
         self.0.check_key(key)?;
-        self.0.flush_clear().await?;
         let (aim, consumed) = self.0.aim_at_key(key, |state| InHand::change(&self.0, state, key)).await?;
         self.0.update(aim, key, consumed, f).await
     }
