@@ -218,6 +218,9 @@ impl LockGuard {
     /// (PHP, see `docs/guarantees.md`), and anybody where the guard was taken before there was a session: what those have
     /// stored meanwhile under a key that was read here is not overwritten.
     ///
+    /// Await what the request writes beside its guard before this: the lock is given back in the same step, and a
+    /// [`put`](Session::put) that is still under way then, under the same lock, is [`LeaseLost`](ErrorKind::LeaseLost), nothing written.
+    ///
     /// # Errors
     /// [`Conflict`](ErrorKind::Conflict) when a key that was read and changed here has another value by now, or when this
     /// request has cleared the session or signed a user in since the lock was taken;
