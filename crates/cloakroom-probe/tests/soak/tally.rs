@@ -109,7 +109,7 @@ impl Tally {
         if counts.outages * 10 > sessions {
             wrong.push(format!("{} of {sessions} sessions lost their server for seconds", counts.outages));
         }
-        if counts.undecided * 100 > sessions {
+        if counts.undecided * 20 > sessions {
             wrong.push(format!("{} of {sessions} histories are undecided", counts.undecided));
         }
         // Ten live at a time, and on a busy machine a failover comes with each few of them.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::hands::{Came, Ticket};
-use super::lent::{Goes, TakenOut};
 use super::shared::State;
+use super::underneath::{Goes, TakenOut};
 use super::view::{Changes, Taken};
 use crate::error::{ErrorKind, SessionError};
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 
-use super::lent::{Lent, TakenOut};
+use super::underneath::{TakenOut, Underneath};
 use crate::key::is_reserved;
 use crate::payload::{Payload, PayloadWriter, entry_len};
 
@@ -25,7 +25,7 @@ pub(crate) struct View {
     /// Keys that were read, each with where it was read. Kept until `reload`.
     reads: SmallVec<[(CompactString, ReadIn); 1]>,
     /// What is being stored of what was buffered, under what was buffered since.
-    pub(super) lent: Lent,
+    pub(super) lent: Underneath,
     changes: Changes,
 }
 
@@ -111,7 +111,7 @@ impl View {
             epoch,
             discards: 0,
             reads: SmallVec::new(),
-            lent: Lent::default(),
+            lent: Underneath::default(),
             changes: Changes::default(),
         }
     }
@@ -380,7 +380,7 @@ impl View {
 
     /// There is no session any more that any of this is of.
     pub(crate) fn emptied(&mut self) {
-        self.lent = Lent::default();
+        self.lent = Underneath::default();
         self.reset(Payload::empty(), 0);
     }
 

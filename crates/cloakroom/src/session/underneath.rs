@@ -12,7 +12,7 @@ use super::view::{Change, Changes};
 
 /// What a request has in hand of its own changes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Lent(SmallVec<[One; 1]>);
+pub(super) struct Underneath(SmallVec<[One; 1]>);
 
 #[derive(Debug, Clone)]
 struct One {
@@ -65,7 +65,7 @@ impl TakenOut {
     }
 }
 
-impl Lent {
+impl Underneath {
     pub(super) fn lend(&mut self, ticket: Ticket, changes: &Arc<Changes>, goes: Goes) {
         self.0.push(One { ticket, changes: Arc::clone(changes), goes });
     }
@@ -83,11 +83,11 @@ impl Lent {
     }
 
     /// All that go as they are, which are stored: the session was started with them.
-    pub(super) fn started(&mut self) -> Lent {
+    pub(super) fn started(&mut self) -> Underneath {
         let (stored, left) =
             std::mem::take(&mut self.0).into_iter().partition(|one| one.goes == Goes::AsTheyAre);
         self.0 = left;
-        Lent(stored)
+        Underneath(stored)
     }
 
     pub(super) fn is_empty(&self) -> bool {
