@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::aim::Target;
+use super::changes::{Changes, KeyConflict, Merged};
 use super::given_up::Finishing;
 use super::hands::came;
 use super::leased::{Shown, Then};
 use super::own_lease::LeaseState;
 use super::shared::{Identity, Phase, State, Tell};
 use super::underneath::TakenOut;
-use super::view::{Changes, KeyConflict, Merged};
 use crate::engine::{
     Effect, Engine, FirstCommit, FirstCreate, IdChange, Known, Landed, Moved, Tried, WriteKind,
 };

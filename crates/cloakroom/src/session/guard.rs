@@ -7,13 +7,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::aim::Target;
+use super::changes::Changes;
 use super::hands::Wanted;
 use super::leased::Shown;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::reading::Encoded;
 use super::shared::{Phase, State};
 use super::underneath::TakenOut;
-use super::view::{Changes, View};
+use super::view::View;
 use super::{Session, Shared};
 use crate::engine::{HeldLease, Known, Landed, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};

@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
+use super::changes::Changes;
 use super::shared::State;
-use super::view::Changes;
 use crate::clock::deadline_after;
 use crate::engine::timer;
 use crate::error::{ErrorKind, SessionError};

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use super::Shared;
+use super::changes::Changes;
 use super::hands::{Came, Ticket};
 use super::shared::State;
 use super::underneath::{Goes, TakenOut};
-use super::view::{Changes, Taken};
+use super::view::Taken;
 use crate::error::{ErrorKind, SessionError};
 
 /// What was taken out of the buffer; it goes back there when this is dropped, unless the store has it

@@ -1,6 +1,7 @@
 //! A request's session: handles for handlers, and the state behind them.
 
 mod aim;
+mod changes;
 mod csrf;
 mod devices;
 mod finish;
@@ -34,13 +35,13 @@ pub use handle::{SessionHandle, current};
 pub use read_only::ReadOnlySession;
 pub use value::RawValue;
 
+pub(crate) use changes::{KeyConflict, MergeRule, Merged};
 #[cfg(feature = "tower")]
 pub(crate) use finish::Begun;
 pub(crate) use finish::{HandlerEnd, Left};
 #[cfg(feature = "body")]
 pub(crate) use handle::Lent;
 pub(crate) use shared::{Shared, Tell};
-pub(crate) use view::{KeyConflict, MergeRule, Merged};
 
 use std::sync::Arc;
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
+use super::changes::Changes;
 use super::own_lease::{AskedBy, Asking, LeaseState};
 use super::shared::{Identity, Phase};
-use super::view::Changes;
 use crate::engine::{FirstLoad, Known, NoLease};
 use crate::error::{ErrorKind, SessionError};
 use crate::settings::{Mode, OnUnavailable};

@@ -9,9 +9,10 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::SessionHandle;
+use super::changes::Changes;
 use super::hands::{Hands, Ticket};
 use super::own_lease::LeaseState;
-use super::view::{Changes, View};
+use super::view::View;
 use crate::engine::{Engine, Found, HeldLease, Known};
 use crate::error::{ErrorKind, SessionError};
 use crate::ids::{SessionId, StoreKey};

@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::Shared;
 use super::aim::{Aim, Buffered, Target};
+use super::changes::{Changes, KeyConflict, MergeRule, Merged};
 use super::hands::Wanted;
 use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
 use super::leased::{Shown, Then};
 use super::shared::{Phase, State};
 use super::underneath::TakenOut;
-use super::view::{Changes, KeyConflict, MergeRule, Merged};
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
 use crate::payload::Payload;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::changes::{Change, Changes};
 use super::hands::Ticket;
-use super::view::{Change, Changes};
 
 /// What a request has in hand of its own changes.
 #[derive(Debug, Clone, Default)]

@@ -4,14 +4,13 @@
 //! *blind* write from one that rests on what was read: the first may be applied to any version of the record, the
 //! second only where the value is still the one that was read.
 
-use std::ops::Range;
-
 use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 
+use super::changes::{Change, Changes};
 use super::underneath::{TakenOut, Underneath};
 use crate::key::is_reserved;
-use crate::payload::{Payload, PayloadWriter, entry_len};
+use crate::payload::{Payload, entry_len};
 
 /// Reads and buffered changes over a payload.
 #[derive(Debug, Clone)]
@@ -47,15 +46,6 @@ impl ReadIn {
     }
 }
 
-/// Buffered changes, at most one for each key.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Changes {
-    /// Everything was cleared before the other changes; the payload that was cleared.
-    cleared: Option<Payload>,
-    /// Most requests that write change one key.
-    list: SmallVec<[Change; 1]>,
-}
-
 /// Changes that were taken out of the buffer to be stored, and that go back into it unless they were.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
@@ -63,45 +53,6 @@ pub(crate) struct Taken {
     /// The epoch they were decided at.
     pub(crate) epoch: u32,
     discards: u32,
-}
-
-/// A buffered change of one key.
-#[derive(Debug, Clone)]
-pub(crate) struct Change {
-    pub(crate) key: CompactString,
-    /// The new value; `None` removes.
-    pub(crate) value: Option<Vec<u8>>,
-    /// The payload this change was decided on.
-    seen: Payload,
-    /// Whether the key's value in `seen` was read before it was changed.
-    read: bool,
-}
-
-/// How strictly changes are held against what they were decided on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum MergeRule {
-    /// Read-then-written keys must be unchanged; blind changes apply.
-    CheckRead,
-    /// Every changed key must be unchanged: the record moved to a successor meanwhile.
-    CheckAll,
-    /// Last write wins.
-    Overwrite,
-}
-
-/// A key that was changed by somebody else meanwhile.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct KeyConflict {
-    /// The key, or `None` when the whole session was cleared meanwhile.
-    pub(crate) key: Option<CompactString>,
-}
-
-/// The outcome of a merge.
-#[derive(Debug)]
-pub(crate) struct Merged {
-    pub(crate) payload: Payload,
-    pub(crate) epoch: u32,
-    /// Keys that were overwritten although they had changed ([`MergeRule::Overwrite`]).
-    pub(crate) overwritten: usize,
 }
 
 impl View {
@@ -386,138 +337,5 @@ impl View {
 
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch
-    }
-}
-
-impl Change {
-    /// Whether the key still has the value this change rests on, if it rests on one.
-    pub(crate) fn fits(&self, current: &Payload) -> bool {
-        !self.read || self.is_unchanged(current)
-    }
-
-    fn is_unchanged(&self, current: &Payload) -> bool {
-        self.seen.is_same(current) || self.seen.get(&self.key) == current.get(&self.key)
-    }
-
-    /// Takes over what another change of the same key rests on, which this one replaces.
-    fn rest_on(&mut self, replaced: &Change) {
-        self.seen = replaced.seen.clone();
-        self.read |= replaced.read;
-    }
-
-    pub(crate) fn conflict(&self) -> KeyConflict {
-        KeyConflict { key: Some(self.key.clone()) }
-    }
-}
-
-impl Changes {
-    pub(crate) fn of(&self, key: &str) -> Option<&Change> {
-        self.list.iter().find(|c| c.key == key)
-    }
-
-    /// Whether everything was cleared before the other changes.
-    pub(crate) fn is_cleared(&self) -> bool {
-        self.cleared.is_some()
-    }
-
-    /// The keys that are changed, besides that.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
-        self.list.iter().map(|change| change.key.as_str())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.cleared.is_none() && self.list.is_empty()
-    }
-
-    /// Bytes of the entries that the changes write.
-    fn added(&self) -> usize {
-        self.list.iter().filter_map(|c| c.value.as_ref().map(|v| entry_len(&c.key, v))).sum()
-    }
-
-    /// Changes rest on whatever those rested on that they replace.
-    pub(crate) fn rest_on(&mut self, replaced: &Changes) {
-        for change in &mut self.list {
-            if let Some(replaced) = replaced.of(&change.key) {
-                change.rest_on(replaced);
-            }
-        }
-    }
-
-    /// The epoch of a record at `epoch` once these changes are in it.
-    pub(crate) fn epoch_after(&self, epoch: u32) -> u32 {
-        if self.cleared.is_some() { epoch.wrapping_add(1) } else { epoch }
-    }
-
-    /// A change that rests on nothing.
-    pub(crate) fn blind(key: &str, value: Option<Vec<u8>>) -> Changes {
-        let change = Change { key: CompactString::from(key), value, seen: Payload::empty(), read: false };
-        Changes { cleared: None, list: smallvec![change] }
-    }
-
-    /// Applies the changes to `current`, which is at `current_epoch`; they were decided at `epoch`.
-    pub(crate) fn merge(
-        &self,
-        current: &Payload,
-        current_epoch: u32,
-        epoch: u32,
-        rule: MergeRule,
-    ) -> Result<Merged, KeyConflict> {
-        if current_epoch != epoch {
-            return Err(KeyConflict { key: None });
-        }
-        let mut overwritten = 0;
-        if rule == MergeRule::CheckAll
-            && let Some(seen) = &self.cleared
-            && seen != current
-        {
-            return Err(KeyConflict { key: None });
-        }
-        for change in &self.list {
-            if !(change.read || rule == MergeRule::CheckAll) {
-                continue;
-            }
-            if !change.is_unchanged(current) {
-                if rule != MergeRule::Overwrite {
-                    return Err(KeyConflict { key: Some(change.key.clone()) });
-                }
-                overwritten += 1;
-            }
-        }
-        Ok(Merged { payload: self.apply(current), epoch: self.epoch_after(epoch), overwritten })
-    }
-
-    /// Applies the changes whatever is there: stored entries keep their places, new ones follow. What lies between changed
-    /// entries is copied as it is, without a look at it.
-    pub(crate) fn apply(&self, current: &Payload) -> Payload {
-        let empty = Payload::empty();
-        let current = if self.cleared.is_some() { &empty } else { current };
-        let mut stored: SmallVec<[(Range<usize>, &Change); 4]> = SmallVec::new();
-        let mut new: SmallVec<[&Change; 4]> = SmallVec::new();
-        for change in &self.list {
-            match current.place_of(&change.key) {
-                Some(place) => stored.push((place, change)),
-                None => new.push(change),
-            }
-        }
-        stored.sort_unstable_by_key(|(place, _)| place.start);
-        let gone: usize = stored.iter().map(|(place, _)| place.len()).sum();
-        Payload::written(current.len() - gone + self.added(), |out| {
-            let mut at = 0;
-            for (place, change) in &stored {
-                out.copy(current, at..place.start);
-                at = place.end;
-                push(out, change);
-            }
-            out.copy(current, at..current.len());
-            new.into_iter().for_each(|change| push(out, change));
-        })
-    }
-}
-
-/// Keys and sizes are within the session's limits, which are far below those of the format. A removal writes nothing.
-fn push(out: &mut PayloadWriter<'_>, change: &Change) {
-    if let Some(value) = &change.value {
-        let fits = out.push(&change.key, value);
-        debug_assert!(fits, "limits are checked before values are buffered");
     }
 }
