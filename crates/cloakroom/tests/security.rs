@@ -371,3 +371,16 @@ async fn s68_a_lease_that_another_took_over_is_refused_at_the_commit_and_not_bef
     let seen = house.arrive(&[&id]).open().await.unwrap();
     assert_eq!(seen.get::<u8>("n").unwrap(), Some(3));
 }
+
+/// However long the idle time is: of several writes in a row the store need note one only, and after a second the next visit begins.
+#[tokio::test]
+async fn s38_a_write_restarts_the_idle_deadline_from_a_second_after_the_last_one_on() {
+    const HOURS: u64 = 3 * 60 * 60;
+    let idle = Duration::from_secs(HOURS);
+    let house = House::new(SessionConfig::new().idle(idle));
+    let id = house.newcomer().await;
+    house.pass(2);
+    house.visit(Some(&id), |s| async move { s.set("later", 1) }).await;
+    house.pass(HOURS - 1);
+    assert!(house.arrive(&[&id]).read_only().await.unwrap().has("later"));
+}
