@@ -1,5 +1,6 @@
 //! Everything that runs, and the way from two languages to one.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use crate::nginx::{self, Half};
-use crate::processes::{PATIENCE, Program, free_port, listens, told_to_stop};
+use crate::processes::{PATIENCE, Program, answers_at, free_port, stop_signal};
 use crate::{Trouble, php};
 
 /// Where Debian has what an ordinary user's path may not lead to.
@@ -15,7 +16,6 @@ const SBIN: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
 /// A shop that is open.
 struct House {
-    folder: TempDir,
     port: u16,
     nginx: Program,
     service: Program,
@@ -24,10 +24,22 @@ struct House {
     /// Until PHP is gone.
     php: Option<Program>,
     _redis: Program,
+    /// Goes last: they write into it until they end.
+    folder: TempDir,
 }
 
 /// Opens the shop, and goes a step further with each line on standard input, until it is told to stop.
 pub(crate) async fn open(port: Option<u16>) -> Result<(), Trouble> {
+    // Heard from before anything runs, and by one listener until the end: a signal that arrives between two would be nobody's.
+    let stop = stop_signal()?;
+    tokio::select! {
+        () = stop => Ok(()),
+        ended = walk(port) => ended,
+    }
+}
+
+/// The whole way. At its end, or where nobody can type anything, the shop stays open.
+async fn walk(port: Option<u16>) -> Result<(), Trouble> {
     let mut lines = lines();
     let mut house = House::build(port).await?;
     say(&format!(
@@ -40,19 +52,16 @@ pub(crate) async fn open(port: Option<u16>) -> Result<(), Trouble> {
         house.port,
         house.folder.path().display()
     ));
-    if !go_on(&mut lines).await {
-        return Ok(());
+    if lines.recv().await.is_some() {
+        house.move_in().await?;
+        say("Every route is Rust's, PHP-FPM has ended, sessions move. Who was logged in still is.\n\
+             A day with PHP's gc_maxlifetime later whatever has not moved is over: press Enter for that day.\n");
+        if lines.recv().await.is_some() {
+            house.done().await?;
+            say("PHP is gone, and its sessions are not looked for any more. Ctrl-C stops everything.\n");
+        }
     }
-    house.move_in().await?;
-    say("Every route is Rust's, PHP-FPM has ended, sessions move. Who was logged in still is.\n\
-         A day with PHP's gc_maxlifetime later whatever has not moved is over: press Enter for that day.\n");
-    if !go_on(&mut lines).await {
-        return Ok(());
-    }
-    house.done().await?;
-    say("PHP is gone, and its sessions are not looked for any more. Ctrl-C stops everything.\n");
-    told_to_stop().await;
-    Ok(())
+    std::future::pending().await
 }
 
 /// Nobody may be reading any more; the shop is open all the same.
@@ -75,43 +84,51 @@ fn lines() -> mpsc::UnboundedReceiver<String> {
     told
 }
 
-/// Whether to go on: a line came, and no signal.
-async fn go_on(lines: &mut mpsc::UnboundedReceiver<String>) -> bool {
-    tokio::select! {
-        () = told_to_stop() => false,
-        line = lines.recv() => match line {
-            Some(_) => true,
-            // Nobody can type anything: the shop is open until it is told to close.
-            None => { told_to_stop().await; false }
-        },
-    }
-}
-
 fn program(name: &str) -> PathBuf {
     let found = SBIN.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| PathBuf::from(name))
+}
+
+/// nginx on this port, once it listens: it says so by a file with its process id.
+async fn front(folder: &Path, port: u16, service: &str) -> Result<Program, Trouble> {
+    let path = |name: &str| folder.join(name);
+    std::fs::write(path("nginx.conf"), nginx::configuration(folder, port, service, Half::Php))?;
+    let arguments =
+        ["-p".into(), folder.as_os_str().to_owned(), "-c".into(), path("nginx.conf").into_os_string()];
+    let mut nginx = Program::start("nginx", &program("nginx"), arguments)?;
+    nginx.until(async || path("nginx.pid").exists(), &path("nginx.log")).await?;
+    Ok(nginx)
+}
+
+/// On a port that is free. Somebody else may be quicker: then on another one.
+async fn front_anywhere(folder: &Path, service: &str) -> Result<(Program, u16), Trouble> {
+    const TRIES: u32 = 5;
+    for _ in 1..TRIES {
+        let port = free_port()?;
+        if let Ok(nginx) = front(folder, port, service).await {
+            return Ok((nginx, port));
+        }
+    }
+    let port = free_port()?;
+    Ok((front(folder, port, service).await?, port))
 }
 
 impl House {
     async fn build(port: Option<u16>) -> Result<Self, Trouble> {
         let folder = tempfile::Builder::new().prefix("migration-").tempdir()?;
         let path = |name: &str| folder.path().join(name);
-        let port = match port {
-            Some(port) => port,
-            None => free_port()?,
-        };
-        let redis_port = free_port()?;
         let write = |name: &str, text: &str| std::fs::write(path(name), text);
         write("shop.php", include_str!("../site/shop.php"))?;
         write("shop.css", include_str!("../site/shop.css"))?;
-        write("php.ini", &php::ini(folder.path(), redis_port))?;
+        write("php.ini", &php::ini(folder.path()))?;
         write("php-fpm.conf", &php::pool(folder.path()))?;
         write("cloakroom.toml", &php::service(folder.path()))?;
 
-        let redis =
-            ["--port", &redis_port.to_string(), "--bind", "127.0.0.1", "--save", ""].map(str::to_owned);
-        let mut redis = Program::start("redis-server", Path::new("redis-server"), redis)?;
-        redis.until(async || listens(redis_port).await, &path("redis.log")).await?;
+        let socket = path("redis.sock");
+        let arguments = ["--port", "0", "--save", "", "--unixsocket"].map(OsStr::new);
+        let arguments = arguments.into_iter().chain([socket.as_os_str()]);
+        let mut redis = Program::start("redis-server", Path::new("redis-server"), arguments)?;
+        redis.until(async || answers_at(&socket).await, &path("redis.log")).await?;
 
         let (ini, pool) = (path("php.ini"), path("php-fpm.conf"));
         let mut arguments =
@@ -122,19 +139,13 @@ impl House {
         }
         let mut fpm = Program::start("php8.2-fpm", &program("php-fpm8.2"), arguments)?;
         let socket = path("php.sock");
-        let answers = async || tokio::net::UnixStream::connect(&socket).await.is_ok();
-        fpm.until(answers, &path("php-fpm.log")).await?;
+        fpm.until(async || answers_at(&socket).await, &path("php-fpm.log")).await?;
 
         let (service, address) = Program::service(&path("cloakroom.toml"), "prepare").await?;
-        write("nginx.conf", &nginx::configuration(folder.path(), port, &address, Half::Php))?;
-        let arguments = [
-            "-p".into(),
-            folder.path().as_os_str().to_owned(),
-            "-c".into(),
-            path("nginx.conf").into_os_string(),
-        ];
-        let mut nginx = Program::start("nginx", &program("nginx"), arguments)?;
-        nginx.until(async || listens(port).await, &path("nginx.log")).await?;
+        let (nginx, port) = match port {
+            Some(port) => (front(folder.path(), port, &address).await?, port),
+            None => front_anywhere(folder.path(), &address).await?,
+        };
         Ok(House { port, nginx, service, address, php: Some(fpm), _redis: redis, folder })
     }
 

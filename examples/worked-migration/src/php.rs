@@ -5,10 +5,11 @@ use std::path::Path;
 use crate::nginx::is_root;
 
 /// The application's `php.ini`. What docs/migrating-from-php.md says to change first is changed.
-pub(crate) fn ini(folder: &Path, redis: u16) -> String {
+pub(crate) fn ini(folder: &Path) -> String {
+    let folder = folder.display();
     format!(
         "session.save_handler = redis
-session.save_path = \"tcp://127.0.0.1:{redis}?prefix=shop:\"
+session.save_path = \"unix://{folder}/redis.sock?prefix=shop:\"
 session.serialize_handler = igbinary
 session.name = SHOP
 session.sid_length = 32
@@ -23,9 +24,8 @@ redis.session.lock_retries = 500
 redis.session.lock_wait_time = 20000
 log_errors = On
 display_errors = Off
-error_log = {}/php.log
-",
-        folder.display()
+error_log = {folder}/php.log
+"
     )
 }
 

@@ -55,8 +55,9 @@ pub(crate) async fn serve(configuration: String) -> Result<(), Trouble> {
         .peer_from(|extensions| extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0));
     let app = routes().layer(layer).into_make_service_with_connect_info::<SocketAddr>();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let stop = processes::stop_signal()?;
     println!("listening on {}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(processes::told_to_stop()).await?;
+    axum::serve(listener, app).with_graceful_shutdown(stop).await?;
     sessions.shutdown().await;
     Ok(())
 }

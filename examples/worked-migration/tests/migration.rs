@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -115,4 +116,24 @@ fn c1_c2_sessions_move_under_load_and_none_is_lost_forked_or_revived() {
     visitor.post("/login", "name=Somebody").sees_other("/");
     assert_eq!(visitor.get("/account").user(), Some("Somebody"));
     assert_eq!(house.complaints(), "");
+}
+
+#[test]
+fn told_to_stop_while_it_opens_it_leaves_nothing_behind() {
+    let scratch = tempfile::tempdir().unwrap();
+    let house = House::start(scratch.path());
+    let began = Instant::now();
+    // Redis and PHP-FPM run by now, the service and nginx do not.
+    while !has(scratch.path(), "php.sock") {
+        assert!(began.elapsed() < Duration::from_secs(60), "it does not open");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(house);
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "its folder is still there");
+}
+
+/// Whether there is something of this name in a folder of this one.
+fn has(scratch: &Path, name: &str) -> bool {
+    let mut folders = std::fs::read_dir(scratch).unwrap();
+    folders.any(|folder| folder.is_ok_and(|folder| folder.path().join(name).exists()))
 }

@@ -3,8 +3,12 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long it has to come to its end: four programs have three seconds each.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct House {
     child: Child,
@@ -15,18 +19,24 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn open() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_worked-migration"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let mut house = House { child, out, address: String::new(), folder: String::new() };
+        let mut house = Self::start(&std::env::temp_dir());
         let shop = house.line_with("http://");
         house.address = shop.split("http://").nth(1).unwrap().trim().trim_end_matches('/').to_owned();
         let folder = house.line_with("Everything is in");
         house.folder = folder.split_whitespace().last().unwrap().to_owned();
         house
+    }
+
+    /// Its folder will be in this one. Nothing of it stands yet.
+    pub(crate) fn start(scratch: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_worked-migration"))
+            .env("TMPDIR", scratch)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        House { child, out, address: String::new(), folder: String::new() }
     }
 
     /// What it says next that has this in it.
@@ -61,11 +71,22 @@ impl House {
     }
 }
 
-/// Told to stop, so that nothing of it is left.
+/// Told to stop, so that nothing of it is left. One that does not is killed, and fails its test.
 impl Drop for House {
     fn drop(&mut self) {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+        // Nobody types anything any more, which it may hear of at the same time.
+        drop(self.child.stdin.take());
+        let began = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if began.elapsed() > PATIENCE {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                assert!(std::thread::panicking(), "the migration does not end");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

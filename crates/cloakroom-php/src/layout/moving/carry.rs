@@ -137,6 +137,7 @@ impl<G: Ground> Parts<G> {
     }
 
     async fn carry(&self, key: StoreKey, mut copy: Loaded) -> Result<Option<Loaded>, StoreError> {
+        let mut marked = false;
         for _ in 0..TRIES {
             let theirs = self.php().theirs(key).await?;
             let ours = match &copy {
@@ -145,7 +146,9 @@ impl<G: Ground> Parts<G> {
             };
             match (theirs, ours) {
                 (Theirs::Marked, Some(record)) => self.unflag(key, record).await?,
-                (Theirs::Marked, None) => return Ok(Some(Loaded::Missing)),
+                (Theirs::Marked, None) if marked => return Ok(Some(Loaded::Missing)),
+                // Another request may have moved it after the copy was looked for: it is looked for once more.
+                (Theirs::Marked, None) => marked = true,
                 // PHP ended it after the copy was made.
                 (Theirs::Gone, Some(record)) => {
                     self.drop_copy(key, record).await?;

@@ -164,6 +164,86 @@ pub async fn c1_what_php_writes_while_the_copy_is_made_is_what_moves(application
     assert!(!visitor.php_has(), "{}", service.called);
 }
 
+pub async fn c1_c4_a_request_beside_the_one_that_moves_its_session_finds_it(application: &impl Application) {
+    for stage in [Stage::Prepare, Stage::Move] {
+        for does in ["adds", "locks", "changes its id", "ends it"] {
+            for late in [Fault::Hold, Fault::HoldAnswer] {
+                let mut call = 1;
+                while beside_a_move(application, stage, does, late, call).await {
+                    call += 1;
+                }
+            }
+        }
+    }
+}
+
+/// A request, of which this call of the new place, or its answer, is so late that another one moves the session meanwhile.
+/// False: it asks less often than that.
+async fn beside_a_move(
+    application: &impl Application,
+    stage: Stage,
+    does: &'static str,
+    late: impl Fn(Gate) -> Fault,
+    call: u64,
+) -> bool {
+    let (slow, gate) = (FaultStore::new(application.place().await), Gate::new());
+    let fault = late(gate.clone());
+    let at = format!("{}: {stage:?}, {does}, {} at call {call}", application.layout().name(), fault.name());
+    slow.at(call, fault);
+    let beside = Instance::over(application, stage, Arc::new(slow)).await;
+    let service = Arc::new(Instance::at(application, Stage::Move).await);
+    let visitor = Visitor::new(application, &number(1)).await;
+    let cookie = visitor.cookie.clone();
+    let mut asked = tokio::spawn(async move {
+        let plus = |n: Option<i64>| n.unwrap_or(0) + 1;
+        let handler = async |session: &Session| match does {
+            "adds" => session.update("n", plus).await.map(drop),
+            "locks" => {
+                let mut guard = session.lock().await?;
+                guard.set("n", plus(guard.get("n")?))?;
+                guard.commit().await
+            }
+            "changes its id" => {
+                session.regenerate().await?;
+                session.update("n", plus).await.map(drop)
+            }
+            _ => session.destroy().await,
+        };
+        beside.serve(&cookie, handler).await
+    });
+    tokio::select! {
+        () = gate.arrived() => {}
+        said = &mut asked => {
+            said.unwrap().unwrap();
+            return false;
+        }
+    }
+    let cookie = visitor.cookie.clone();
+    let mut adding = tokio::spawn(async move { service.add(&cookie).await.map(|n| (n, service)) });
+    // Where the lock is taken by then, it waits for that.
+    let first = tokio::time::timeout(Duration::from_millis(100), &mut adding).await;
+    gate.open();
+    let added = match first {
+        Ok(added) => added,
+        Err(_) => adding.await,
+    };
+    let (added, service) = added.unwrap().unwrap();
+    let ((), told) = asked.await.unwrap().unwrap_or_else(|error| panic!("{at}: {error}"));
+    // The other one says 1 where the id was dead already: it began another session.
+    let n = Some(if added == 1 { 2 } else { 3 });
+    let cookie = &visitor.cookie;
+    let (by_it, by_new) = match (does, &told) {
+        ("ends it", _) => (None, None),
+        ("changes its id", Some(new)) => (None, service.n(new).await),
+        ("changes its id", None) => panic!("{at}: there is no new id"),
+        // It may be told its id once more.
+        (_, told) => (n, service.n(told.as_ref().unwrap_or(cookie)).await),
+    };
+    assert_eq!(service.n(cookie).await, by_it, "{at}: the other one said {added}");
+    assert_eq!(by_new, n.filter(|_| does != "ends it"), "{at}: the other one said {added}");
+    true
+}
+
 pub async fn c1_two_hundred_increments_while_the_session_moves_are_two_hundred(
     application: &impl Application,
 ) {

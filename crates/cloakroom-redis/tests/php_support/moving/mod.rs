@@ -183,6 +183,7 @@ macro_rules! moving_suite {
             interleavings: c2_a_copy_that_was_taken_away_is_no_end_of_the_session,
             interleavings: a_session_moves_with_the_request_that_finds_a_copy_of_another_users,
             interleavings: c1_what_php_writes_while_the_copy_is_made_is_what_moves,
+            interleavings: c1_c4_a_request_beside_the_one_that_moves_its_session_finds_it,
             interleavings: c1_two_hundred_increments_while_the_session_moves_are_two_hundred,
             interleavings: c2_a_logout_while_the_session_moves_is_one_on_both_sides,
         }
