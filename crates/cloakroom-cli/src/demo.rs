@@ -12,6 +12,7 @@ use cloakroom::{SessionLayer, SessionManager};
 use crate::admin::{self, Admin, Token};
 use crate::listen::{self, Bound};
 use crate::options::DemoOptions;
+use crate::stop::Stop;
 use crate::storage::Storage;
 use crate::{Trouble, shop, web};
 
@@ -34,12 +35,14 @@ pub(crate) async fn run(options: DemoOptions) -> Result<(), Trouble> {
     let token = Token::of_environment()?;
     let admin = Admin::start(sessions.clone(), storage.staff.clone(), token, instance)?;
 
+    // Whoever has read the announcement may tell it to stop.
+    let stop = Stop::listen()?;
     announce(&bound, &storage, &admin);
     if options.open {
         open_browser(&format!("http://{}/", reachable(bound.address)));
     }
     let app = app(&sessions, &admin).into_make_service_with_connect_info::<SocketAddr>();
-    serve(bound, app).await?;
+    serve(bound, app, stop).await?;
 
     admin.stop().await;
     sessions.shutdown().await;
@@ -61,41 +64,25 @@ fn with_address(sessions: &SessionManager) -> SessionLayer {
 async fn serve(
     bound: Bound,
     app: axum::extract::connect_info::IntoMakeServiceWithConnectInfo<Router, SocketAddr>,
+    mut stop: Stop,
 ) -> Result<(), Trouble> {
-    let (told, stop) = tokio::sync::watch::channel(false);
-    let mut stopping = stop.clone();
+    let (told, mut stopping) = tokio::sync::watch::channel(false);
     let server = axum::serve(bound.listener, app).with_graceful_shutdown(async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     });
     let mut server = std::pin::pin!(server.into_future());
     tokio::select! {
         ended = &mut server => return Ok(ended?),
-        signal = told_to_stop() => signal?,
+        () = stop.told() => {}
     }
     let _ = told.send(true);
     tokio::select! {
         ended = &mut server => ended?,
         // A page that never ends, or a second Ctrl-C.
         () = tokio::time::sleep(PATIENCE) => {}
-        signal = told_to_stop() => signal?,
+        () = stop.told() => {}
     }
     Ok(())
-}
-
-/// Completes at Ctrl-C or `SIGTERM`.
-async fn told_to_stop() -> Result<(), Trouble> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    }
-    #[cfg(not(unix))]
-    Ok(tokio::signal::ctrl_c().await?)
 }
 
 /// The only place where the admin's token is ever written.

@@ -7,6 +7,7 @@ mod listen;
 mod options;
 mod php;
 mod shop;
+mod stop;
 mod storage;
 mod web;
 

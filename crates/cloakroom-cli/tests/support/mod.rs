@@ -7,7 +7,7 @@ pub(crate) mod round_robin;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// A demo that runs for a test, on a free port. Killed when it is dropped.
@@ -102,17 +102,9 @@ impl Demo {
     }
 
     /// `SIGTERM`; answers with the exit status, and what was written to standard error meanwhile.
-    pub(crate) fn terminate(mut self) -> (std::process::ExitStatus, String) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if Instant::now() > deadline => panic!("it does not stop"),
-                None => std::thread::sleep(Duration::from_millis(20)),
-            }
-        };
+    pub(crate) fn terminate(mut self) -> (ExitStatus, String) {
+        terminate(&self.child);
+        let status = end_of(&mut self.child);
         let mut said = String::new();
         self.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         (status, said)
@@ -123,6 +115,28 @@ impl Drop for Demo {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// `SIGTERM`.
+pub(crate) fn terminate(child: &Child) {
+    let told = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(told.unwrap().success());
+}
+
+/// How it ended; one that does not is killed, and fails its test.
+pub(crate) fn end_of(child: &mut Child) -> ExitStatus {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
