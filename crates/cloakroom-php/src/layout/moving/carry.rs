@@ -7,7 +7,9 @@ use cloakroom::clock::Timestamp;
 use cloakroom::payload::Payload;
 use cloakroom::record::{Lifetime, Record};
 use cloakroom::store::protocol::{Entry, Table};
-use cloakroom::store::{BindUser, Commit, Committed, Create, Created, Ending, Loaded, Store, StoreError};
+use cloakroom::store::{
+    BindUser, Commit, Committed, Create, Created, Ending, Loaded, SealedId, Store, StoreError,
+};
 use cloakroom::{OpId, StoreKey};
 
 use super::aside::{self, is_aside};
@@ -37,7 +39,18 @@ enum Theirs {
     Live(Arc<Record>, Option<Payload>),
     /// It has moved.
     Marked,
+    /// It is an old id in its grace, and leads there.
+    Leads(StoreKey, SealedId),
+    /// It ended there, or has another id.
+    Ended,
     Gone,
+}
+
+/// Whether an old id leads to its successor: once, and no further.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Grace {
+    Leads,
+    IsOver,
 }
 
 impl<G: Ground> Inner<G> {
@@ -53,6 +66,12 @@ impl<G: Ground> Inner<G> {
                     Theirs::Live(record, moves)
                 }
                 Some(Entry::Marker { op, until, .. }) if op == mark() && now < until => Theirs::Marked,
+                Some(Entry::Alias { successor, sealed, grace_until, .. }) if now < grace_until => {
+                    Theirs::Leads(successor, sealed)
+                }
+                Some(entry @ (Entry::Marker { .. } | Entry::Alias { .. })) if now < entry.purge_at() => {
+                    Theirs::Ended
+                }
                 _ => Theirs::Gone,
             })
         });
@@ -89,9 +108,19 @@ fn made<A: 'static>(answer: Result<A, StoreError>) -> Result<A, StoreError> {
 fn speaks(loaded: &Loaded) -> bool {
     match loaded {
         Loaded::Live(snapshot) => !is_flagged(&snapshot.record),
+        // A copy may have been left behind, and be past its deadline while the session is used where it is.
+        Loaded::Ended(Ending::Expired) => false,
         Loaded::Ended(ending) => !is_aside(ending),
         Loaded::Alias { .. } => true,
         Loaded::Missing => false,
+    }
+}
+
+/// What the other store says, where it has no word on it and PHP's place has no session either.
+fn nobodys(loaded: Loaded) -> Loaded {
+    match loaded {
+        Loaded::Ended(Ending::Expired) => loaded,
+        _ => Loaded::Missing,
     }
 }
 
@@ -121,8 +150,8 @@ impl<G: Ground> Parts<G> {
             return Ok(Some(loaded));
         }
         match self.stage {
-            _ if !self.may_be_phps(&key) => Ok(Some(Loaded::Missing)),
-            Stage::Move => self.carry(key, loaded).await,
+            _ if !self.may_be_phps(&key) => Ok(Some(nobodys(loaded))),
+            Stage::Move => self.carry(key, loaded, Grace::Leads).await,
             Stage::Prepare | Stage::Done => Ok(None),
         }
     }
@@ -133,10 +162,15 @@ impl<G: Ground> Parts<G> {
         if speaks(&loaded) {
             return Ok(Some(loaded));
         }
-        self.carry(key, loaded).await
+        self.carry(key, loaded, Grace::Leads).await
     }
 
-    async fn carry(&self, key: StoreKey, mut copy: Loaded) -> Result<Option<Loaded>, StoreError> {
+    async fn carry(
+        &self,
+        key: StoreKey,
+        mut copy: Loaded,
+        grace: Grace,
+    ) -> Result<Option<Loaded>, StoreError> {
         let mut marked = false;
         for _ in 0..TRIES {
             let theirs = self.php().theirs(key).await?;
@@ -146,16 +180,26 @@ impl<G: Ground> Parts<G> {
             };
             match (theirs, ours) {
                 (Theirs::Marked, Some(record)) => self.unflag(key, record).await?,
-                (Theirs::Marked, None) if marked => return Ok(Some(Loaded::Missing)),
+                (Theirs::Marked, None) if marked => return Ok(Some(nobodys(copy))),
                 // Another request may have moved it after the copy was looked for: it is looked for once more.
                 (Theirs::Marked, None) => marked = true,
-                // PHP ended it after the copy was made.
-                (Theirs::Gone, Some(record)) => {
+                // It ended, or got another id, after the copy was made.
+                (Theirs::Gone | Theirs::Ended | Theirs::Leads(..), Some(record)) => {
                     self.drop_copy(key, record).await?;
                     return Ok(None);
                 }
-                (Theirs::Gone, None) | (Theirs::Live(_, None), _) => return Ok(None),
+                (Theirs::Gone, None) => {
+                    return Ok(Some(nobodys(copy)).filter(|over| *over != Loaded::Missing));
+                }
+                (Theirs::Leads(successor, sealed), None) if grace == Grace::Leads => {
+                    return self.led(successor, sealed).await;
+                }
+                (Theirs::Ended | Theirs::Leads(..), None) | (Theirs::Live(_, None), _) => return Ok(None),
                 (Theirs::Live(..), _) if self.stage != Stage::Move => return Ok(None),
+                // Its key is free once the store has removed what is under it.
+                (Theirs::Live(..), None) if matches!(copy, Loaded::Ended(Ending::Expired)) => {
+                    return Ok(None);
+                }
                 (Theirs::Live(record, Some(moves)), ours) => {
                     if let Some(copied) = self.copy(key, &record, &moves, ours).await?
                         && self.php().take_out(key, &record).await?
@@ -170,6 +214,25 @@ impl<G: Ground> Parts<G> {
             }
         }
         Ok(None)
+    }
+
+    /// Where an id leads that was renewed in PHP's place, if its successor has moved since.
+    async fn led(&self, successor: StoreKey, sealed: SealedId) -> Result<Option<Loaded>, StoreError> {
+        let mut loaded = self.new.load(successor).await?;
+        if !speaks(&loaded) {
+            let Some(carried) = Box::pin(self.carry(successor, loaded, Grace::IsOver)).await? else {
+                return Ok(None);
+            };
+            loaded = carried;
+        }
+        Ok(Some(match loaded {
+            Loaded::Live(snapshot) => Loaded::Alias { successor, sealed, snapshot },
+            // Another change of its id ended the grace.
+            Loaded::Alias { .. } | Loaded::Missing => {
+                Loaded::Ended(Ending::Moved { to: successor, user_changed: false })
+            }
+            Loaded::Ended(ending) => Loaded::Ended(ending),
+        }))
     }
 
     /// A copy of what PHP has, with the flag, where there may be an older one. `None`: it is somebody else's turn.
@@ -187,7 +250,10 @@ impl<G: Ground> Parts<G> {
                 Ok(None)
             }
             // Even where it says the same: from here on nobody who decided on the older one can take it away.
-            Some(ours) => self.commit(key, ours, OpId::generate(), ours.epoch, payload).await,
+            Some(ours) => {
+                let slide = Some(self.php().layout.lifetime);
+                self.commit(key, ours, (OpId::generate(), ours.epoch), payload, slide).await
+            }
             None => {
                 let user = theirs.user.clone();
                 let create = Create {
@@ -215,16 +281,16 @@ impl<G: Ground> Parts<G> {
     /// It is the session from now on. Its last operation is that of PHP's place: asked again, it is known to be done.
     async fn unflag(&self, key: StoreKey, copy: &Arc<Record>) -> Result<(), StoreError> {
         let Some(Flag { op, epoch }) = Flag::on(copy) else { return Ok(()) };
-        self.commit(key, copy, op, epoch, unflagged(&copy.payload)).await.map(drop)
+        self.commit(key, copy, (op, epoch), unflagged(&copy.payload), None).await.map(drop)
     }
 
     async fn commit(
         &self,
         key: StoreKey,
         ours: &Arc<Record>,
-        op: OpId,
-        epoch: u32,
+        (op, epoch): (OpId, u32),
         payload: Payload,
+        slide: Option<Duration>,
     ) -> Result<Option<Arc<Record>>, StoreError> {
         let commit = Commit {
             key,
@@ -235,7 +301,7 @@ impl<G: Ground> Parts<G> {
             release: false,
             epoch,
             payload,
-            slide: None,
+            slide,
             unless_seen_within: Duration::ZERO,
         };
         Ok(match made(self.new.commit(commit).await)? {

@@ -5,21 +5,26 @@ use cloakroom::store::Ending;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, ExpiryListener, Handover,
     Loaded, Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage,
-    Store, StoreFuture, StoreStats, Summary, Touch, Touched,
+    Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 
 use super::aside::is_aside;
 use super::flag::is_flagged;
-use super::{Moving, Stage};
+use super::{Moving, Parts, Stage};
 use crate::layout::ground::Ground;
 use crate::layout::picture::no_index;
+
+/// Whether an end may be one of a copy, which was taken away, or is past its deadline while the session is used where it is.
+fn is_no_end(ending: &Ending) -> bool {
+    *ending == Ending::Expired || is_aside(ending)
+}
 
 /// Whether an answer of the new place is about a copy that nobody is served, or about nothing.
 fn is_no_word(answer: &Committed) -> bool {
     match answer {
         Committed::Missing => true,
-        Committed::Ended(ending) => is_aside(ending),
+        Committed::Ended(ending) => is_no_end(ending),
         Committed::Conflict(snapshot) => is_flagged(&snapshot.record),
         _ => false,
     }
@@ -28,9 +33,50 @@ fn is_no_word(answer: &Committed) -> bool {
 fn is_no_new_id(answer: &Renamed) -> bool {
     match answer {
         Renamed::Missing => true,
-        Renamed::Ended(ending) => is_aside(ending),
+        Renamed::Ended(ending) => is_no_end(ending),
         Renamed::Conflict(snapshot) => is_flagged(&snapshot.record),
         _ => false,
+    }
+}
+
+impl<G: Ground> Parts<G> {
+    /// The lease of what the new place has. Of nothing but a session is there one: a copy that is over could be held as well.
+    async fn acquire(&self, request: Acquire, found: Loaded) -> Result<Acquired, StoreError> {
+        match found {
+            Loaded::Live(_) => self.new.acquire(request).await,
+            Loaded::Alias { successor, .. } => {
+                Ok(Acquired::Ended(Ending::Moved { to: successor, user_changed: false }))
+            }
+            Loaded::Ended(ending) => Ok(Acquired::Ended(ending)),
+            Loaded::Missing => Ok(Acquired::Missing),
+        }
+    }
+
+    async fn rename(&self, request: Rename) -> Result<Renamed, StoreError> {
+        let payload = self.told(&request.payload, request.bind.as_ref());
+        let ours = Rename { payload, ..request.clone() };
+        let answer = self.new.rename(ours.clone()).await?;
+        let elsewhere = is_no_new_id(&answer) || answer == Renamed::LeaseLost;
+        if !elsewhere || !self.may_be_phps(&request.from) {
+            return Ok(answer);
+        }
+        let theirs = self.php.rename(request).await?;
+        if !matches!(theirs, Renamed::Ended(_)) || self.moved(ours.from).await?.is_none() {
+            return Ok(theirs);
+        }
+        let there = self.new.rename(ours).await?;
+        Ok(if is_no_new_id(&there) { theirs } else { there })
+    }
+
+    /// A change of id that was made before, and was not heard. The place that made it may say that it was another one, where one of the two
+    /// sessions has moved since: the successor itself knows.
+    async fn renamed(&self, request: Rename, answer: Renamed) -> Result<Renamed, StoreError> {
+        match self.load(request.to).await? {
+            Loaded::Live(snapshot) if snapshot.record.knows(request.op) => {
+                Ok(Renamed::Renamed { snapshot, evicted: Vec::new() })
+            }
+            _ => Ok(answer),
+        }
     }
 }
 
@@ -82,19 +128,13 @@ impl<G: Ground> Store for Moving<G> {
 
     fn rename(&self, request: Rename) -> StoreFuture<Renamed> {
         self.ask(move |parts| async move {
-            let payload = parts.told(&request.payload, request.bind.as_ref());
-            let ours = Rename { payload, ..request.clone() };
-            let answer = parts.new.rename(ours.clone()).await?;
-            let elsewhere = is_no_new_id(&answer) || answer == Renamed::LeaseLost;
-            if !elsewhere || !parts.may_be_phps(&request.from) {
-                return Ok(answer);
+            let answer = parts.rename(request.clone()).await?;
+            match answer {
+                Renamed::Ended(Ending::Moved { to, .. }) if to == request.to => {
+                    parts.renamed(request, answer).await
+                }
+                answer => Ok(answer),
             }
-            let theirs = parts.php.rename(request).await?;
-            if !matches!(theirs, Renamed::Ended(_)) || parts.moved(ours.from).await?.is_none() {
-                return Ok(theirs);
-            }
-            let there = parts.new.rename(ours).await?;
-            Ok(if is_no_new_id(&there) { theirs } else { there })
         })
     }
 
@@ -102,9 +142,17 @@ impl<G: Ground> Store for Moving<G> {
         // Asked now, while the request that holds the id is there.
         let theirs = self.0.may_be_phps(&request.key).then(|| self.0.php.touch(request));
         self.ask(|parts| async move {
-            match (parts.new.touch(request).await?, theirs) {
-                (Touched::NotLive, Some(theirs)) => theirs.await,
-                (answer, _) => Ok(answer),
+            // PHP's first: beside a session that is there, what the new place has is a copy that nobody uses.
+            let theirs = match theirs {
+                Some(theirs) => theirs.await,
+                None => Ok(Touched::NotLive),
+            };
+            if let Ok(Touched::Touched { .. }) = theirs {
+                return theirs;
+            }
+            match parts.new.touch(request).await? {
+                Touched::NotLive => theirs,
+                touched => Ok(touched),
             }
         })
     }
@@ -125,7 +173,7 @@ impl<G: Ground> Store for Moving<G> {
                     (ours, _) => return Ok(ours),
                 }
                 // Its id was changed in PHP's place, and its successor has moved since.
-                request.key = match parts.php.load(request.key).await? {
+                request.key = match parts.load(request.key).await? {
                     Loaded::Ended(Ending::Moved { to, .. }) => to,
                     Loaded::Alias { successor, .. } => successor,
                     _ => break,
@@ -137,12 +185,12 @@ impl<G: Ground> Store for Moving<G> {
 
     fn acquire(&self, request: Acquire) -> StoreFuture<Acquired> {
         self.ask(|parts| async move {
-            if parts.settle(request.key).await?.is_some() {
-                return parts.new.acquire(request).await;
+            if let Some(settled) = parts.settle(request.key).await? {
+                return parts.acquire(request, settled).await;
             }
             match parts.php.acquire(request).await? {
                 Acquired::Ended(ending) => match parts.moved(request.key).await? {
-                    Some(_) => parts.new.acquire(request).await,
+                    Some(moved) => parts.acquire(request, moved).await,
                     None => Ok(Acquired::Ended(ending)),
                 },
                 answer => Ok(answer),

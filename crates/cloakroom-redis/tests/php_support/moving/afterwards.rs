@@ -9,7 +9,7 @@ use cloakroom::{Candidate, ErrorKind, Session, SessionConfig, SessionId, Session
 use cloakroom_php::layout::Stage;
 use cloakroom_testing::fault::{Fault, FaultStore};
 
-use super::{Application, Instance, Visitor, basket, config};
+use super::{Application, Instance, Visitor, basket};
 
 /// A service that knows nothing of PHP, on the place that sessions moved to, with the cookie of before.
 async fn native(application: &impl Application) -> Instance {
@@ -167,16 +167,10 @@ pub async fn a_session_that_begins_when_php_is_gone_is_none_of_phps(application:
     }
 }
 
-/// An instance that renews ids by itself, this often.
-async fn renewing(application: &impl Application, stage: Stage, renewal: Duration) -> Instance {
-    let config = config(application).renewal(renewal, renewal / 2);
-    Instance::with(application, stage, application.place().await, config).await
-}
-
 /// Whoever presents the old id in its grace is told the new one.
 pub async fn c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours(application: &impl Application) {
-    let service = renewing(application, Stage::Move, Duration::from_millis(50)).await;
-    let after = renewing(application, Stage::Done, Duration::from_secs(3600)).await;
+    let service = Instance::renewing(application, Stage::Move, Duration::from_millis(50)).await;
+    let after = Instance::renewing(application, Stage::Done, Duration::from_secs(3600)).await;
     let (_, old) = service.serve("other=1", async |session| session.set("n", 1)).await.unwrap();
     let old = old.unwrap();
     tokio::time::sleep(Duration::from_millis(60)).await;
@@ -191,8 +185,8 @@ pub async fn c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours(applicati
 
 /// An instance that is a stage behind makes an id by PHP's rules of one of ours.
 pub async fn c4_an_automatic_renewal_leads_from_an_id_of_ours_back_to_phps(application: &impl Application) {
-    let after = renewing(application, Stage::Done, Duration::from_millis(50)).await;
-    let service = renewing(application, Stage::Move, Duration::from_secs(3600)).await;
+    let after = Instance::renewing(application, Stage::Done, Duration::from_millis(50)).await;
+    let service = Instance::renewing(application, Stage::Move, Duration::from_secs(3600)).await;
     let (_, own) = after.serve("other=1", async |session| session.set("n", 1)).await.unwrap();
     let own = own.unwrap();
     assert!(Candidate::parse(id_in(&own).as_bytes()).is_ok(), "{}", after.called);

@@ -113,9 +113,7 @@ pub async fn c2_a_copy_that_was_taken_away_is_no_end_of_the_session(application:
     let called = service.called;
     let visitor = Visitor::new(application, &basket(7, 1)).await;
     let cookie = visitor.cookie.as_str();
-    let faulty = FaultStore::new(new.clone());
-    faulty.at(2, Fault::LoseAnswer);
-    let _ = Instance::over(application, Stage::Move, Arc::new(faulty)).await.request(cookie).open().await;
+    visitor.breaks_off_into(new.clone()).await;
     visitor.php_writes(&basket(9, 1));
     // It moves once the key is free: by this store's clock that is not yet.
     assert_eq!(service.n(cookie).await, Some(1), "{called}");
@@ -135,10 +133,7 @@ pub async fn a_session_moves_with_the_request_that_finds_a_copy_of_another_users
         let new: Arc<dyn Store> = Arc::new(ReferenceStore::new());
         let service = Instance::over(application, Stage::Move, new.clone()).await;
         let visitor = Visitor::new(application, &basket(7, 1)).await;
-        let faulty = FaultStore::new(new);
-        faulty.at(2, Fault::LoseAnswer);
-        let broken = Instance::over(application, Stage::Move, Arc::new(faulty)).await;
-        let _ = broken.request(&visitor.cookie).open().await;
+        visitor.breaks_off_into(new).await;
         visitor.php_writes(&basket(9, 1));
         assert_eq!(service.n(&visitor.cookie).await, Some(1), "{}", service.called);
         assert!(!visitor.php_has(), "{}: it is where it was", service.called);

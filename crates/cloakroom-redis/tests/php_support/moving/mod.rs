@@ -4,6 +4,8 @@
 
 pub mod afterwards;
 pub mod interleavings;
+pub mod leftovers;
+pub mod lines;
 pub mod visits;
 
 use std::sync::Arc;
@@ -88,11 +90,17 @@ impl<'a, A: Application> Visitor<'a, A> {
 
     /// A move breaks off when its copy is made.
     pub async fn breaks_off(&self) {
-        let faulty = FaultStore::new(self.application.place().await);
+        self.breaks_off_into(self.application.place().await).await;
+    }
+
+    /// So does one into this place.
+    pub async fn breaks_off_into(&self, new: Arc<dyn Store>) {
+        let faulty = FaultStore::new(new.clone());
         faulty.at(2, Fault::LoseAnswer);
         let broken = Instance::over(self.application, Stage::Move, Arc::new(faulty)).await;
         let _ = broken.request(&self.cookie).open().await;
-        assert!(matches!(self.moved().await, Loaded::Live(_)), "{}: there is a copy", broken.called);
+        let copy = new.load(StoreKey::of_plain(self.id.as_bytes())).await.unwrap();
+        assert!(matches!(copy, Loaded::Live(_)), "{}: there is a copy", broken.called);
         assert!(self.php_has(), "{}", broken.called);
     }
 }
@@ -121,6 +129,12 @@ impl Instance {
     ) -> Self {
         let sessions = SessionManager::over(application.moving(stage, new).await, config).unwrap();
         Instance { called: application.layout().name(), sessions }
+    }
+
+    /// One that renews ids by itself, this often.
+    pub async fn renewing(application: &impl Application, stage: Stage, renewal: Duration) -> Self {
+        let config = config(application).renewal(renewal, renewal / 2);
+        Self::with(application, stage, application.place().await, config).await
     }
 
     pub async fn at(application: &impl Application, stage: Stage) -> Self {
@@ -168,7 +182,6 @@ macro_rules! moving_suite {
             visits: a_variable_that_another_one_refers_to_keeps_its_session_where_it_is,
             visits: a_session_without_variables_moves_as_well,
             visits: c2_what_php_writes_after_the_move_is_never_loaded,
-            visits: c4_a_logout_follows_an_id_that_was_changed_in_phps_place_and_has_moved_since,
             visits: c4_nothing_from_before_a_login_is_planted_while_the_session_moves,
             afterwards: a_session_keeps_phps_id_until_it_is_renewed_and_then_nothing_of_it_is_phps,
             afterwards: what_only_php_can_read_stays_as_it_is,
@@ -177,6 +190,12 @@ macro_rules! moving_suite {
             afterwards: c4_an_automatic_renewal_leads_from_phps_id_to_one_of_ours,
             afterwards: c4_an_automatic_renewal_leads_from_an_id_of_ours_back_to_phps,
             afterwards: a_move_that_broke_off_is_gone_on_with_while_there_is_phps_place_to_look_at,
+            leftovers: c2_a_copy_that_is_over_is_not_opened_with_its_lock_either,
+            leftovers: a_session_that_is_used_beside_a_copy_of_it_is_what_lives_on,
+            leftovers: c1_a_copy_past_its_deadline_is_no_end_of_the_session,
+            lines: c4_a_logout_follows_an_id_that_was_changed_in_phps_place_and_has_moved_since,
+            lines: c4_an_id_in_its_grace_leads_to_a_session_that_has_moved_since,
+            lines: c4_a_change_of_id_that_was_not_answered_is_known_once_a_session_has_moved,
             interleavings: c1_c2_a_move_that_breaks_off_anywhere_is_gone_on_with_and_loses_and_doubles_nothing,
             interleavings: c1_c4_what_is_decided_on_phps_session_is_not_done_to_a_copy_of_it,
             interleavings: c1_a_copy_that_is_taken_away_late_is_not_the_session_that_has_moved_since,

@@ -112,21 +112,6 @@ pub async fn c2_what_php_writes_after_the_move_is_never_loaded(application: &imp
     }
 }
 
-pub async fn c4_a_logout_follows_an_id_that_was_changed_in_phps_place_and_has_moved_since(
-    application: &impl Application,
-) {
-    let (before, service) =
-        (Instance::at(application, Stage::Prepare).await, Instance::at(application, Stage::Move).await);
-    let visitor = Visitor::new(application, &basket(7, 1)).await;
-    let handle = before.request(&visitor.cookie);
-    let session = handle.open().await.unwrap();
-    let (_, id) = before.serve(&visitor.cookie, async |session| session.regenerate().await).await.unwrap();
-    let id = id.unwrap();
-    assert_eq!(service.n(&id).await, Some(1), "{}", service.called);
-    session.destroy().await.unwrap();
-    assert_eq!((before.n(&id).await, service.n(&id).await), (None, None), "{}", service.called);
-}
-
 pub async fn c4_nothing_from_before_a_login_is_planted_while_the_session_moves(
     application: &impl Application,
 ) {
