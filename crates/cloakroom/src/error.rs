@@ -44,8 +44,8 @@ pub enum ErrorKind {
     Gone,
     /// The record vanished from the store before its time (evicted, flushed). 503.
     Lost,
-    /// A key that this request read and then wrote was changed by another request in between. Nothing buffered
-    /// was committed. Use `update`, `lock`, exclusive mode, or `OnConflict::Overwrite`. 409.
+    /// A key that this request read and then wrote was changed by another request in between, or by an awaited write of another
+    /// task of this one. Nothing buffered was committed. Use `update`, `lock`, exclusive mode, or `OnConflict::Overwrite`. 409.
     Conflict,
     /// The lease was not to be had in time, or too many requests wait for it. 423.
     LockTimeout,
@@ -120,7 +120,7 @@ impl ErrorKind {
                 "the session vanished from the store before its deadline; check the store's eviction and persistence"
             }
             ErrorKind::Conflict => {
-                "another request changed a key that this request read and then wrote; nothing buffered was \
+                "a key that this request read and then wrote was changed in between; nothing buffered was \
                  committed: use `update`, `lock`, exclusive mode, or OnConflict::Overwrite"
             }
             ErrorKind::LockTimeout => {

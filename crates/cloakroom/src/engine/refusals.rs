@@ -12,7 +12,8 @@ impl Engine {
                 tracing::warn!(
                     target: "cloakroom",
                     key = ?key.as_str(),
-                    "another request changed this key after it was read: use `update`, `lock` or exclusive mode"
+                    "another request changed this key after it was read, or another task of this one: use `update`, \
+                     `lock` or exclusive mode"
                 );
             }
             None => tracing::warn!(

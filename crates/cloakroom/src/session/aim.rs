@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Shared;
+use super::changes::Changes;
 use super::hands::{Patience, Wanted};
 use super::id_changes::{Before, UnderWay};
 use super::in_hand::InHand;
@@ -189,16 +190,16 @@ impl Shared {
         state.is_at(missed) && state.key() != Some(missed.key)
     }
 
-    /// Starts a session with this data, which an awaited write made of what it has in hand.
+    /// Starts a session with these changes, which an awaited write made of what it has in hand.
     pub(super) fn start_with(
         self: &Arc<Self>,
         turn: UnderWay,
-        payload: Payload,
+        changes: Changes,
         consumed: Option<Box<InHand>>,
     ) -> Detached<()> {
         let shared = Arc::clone(self);
         self.detached_id_change(turn, async move {
-            let started = shared.start(payload).await;
+            let started = shared.start(changes.apply(&Payload::empty()), &changes).await;
             consumed.into_iter().for_each(|consumed| consumed.stored_if(&started));
             started
         })

@@ -5,6 +5,7 @@ use std::ops::Range;
 use compact_str::CompactString;
 use smallvec::{SmallVec, smallvec};
 
+use super::reads::Task;
 use crate::payload::{Payload, PayloadWriter, entry_len};
 
 /// Buffered changes, at most one for each key.
@@ -14,6 +15,8 @@ pub(crate) struct Changes {
     pub(super) cleared: Option<Payload>,
     /// Most requests that write change one key.
     pub(super) list: SmallVec<[Change; 1]>,
+    /// The task that awaits their being written, and so knows of it. `None`: they were buffered, and are every task's.
+    pub(super) awaited_by: Option<Task>,
 }
 
 /// A buffered change of one key.
@@ -86,6 +89,11 @@ impl Changes {
         self.cleared.is_some()
     }
 
+    /// Whether this key is among what they change.
+    pub(super) fn touch(&self, key: &str) -> bool {
+        self.is_cleared() || self.of(key).is_some()
+    }
+
     /// The keys that are changed, besides that.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|change| change.key.as_str())
@@ -114,10 +122,15 @@ impl Changes {
         if self.cleared.is_some() { epoch.wrapping_add(1) } else { epoch }
     }
 
-    /// A change that rests on nothing.
+    /// A change that rests on nothing, as an awaited write makes it.
     pub(crate) fn blind(key: &str, value: Option<Vec<u8>>) -> Changes {
         let change = Change { key: CompactString::from(key), value, seen: Payload::empty(), read: false };
-        Changes { cleared: None, list: smallvec![change] }
+        Changes { cleared: None, list: smallvec![change], awaited_by: None }.awaited_here()
+    }
+
+    /// The calling task awaits their being written.
+    pub(super) fn awaited_here(self) -> Self {
+        Changes { awaited_by: Some(Task::current()), ..self }
     }
 
     /// Applies the changes to `current`, which is at `current_epoch`; they were decided at `epoch`.

@@ -6,10 +6,10 @@
 use sha2::{Digest, Sha256};
 
 use super::aim::Aim;
+use super::changes::Changes;
 use super::{Session, Shared};
 use crate::error::{ErrorKind, SessionError};
 use crate::http::csrf;
-use crate::payload::Payload;
 use crate::record::Record;
 
 const PURPOSE: &[u8] = b"cloakroom: csrf secret, v1\0";
@@ -46,7 +46,7 @@ impl Shared {
 
     async fn start_empty(self: &std::sync::Arc<Self>) -> Result<(), SessionError> {
         match self.aim(None, |_| ()).await? {
-            (Aim::Start(turn), ()) => self.start_with(turn, Payload::empty(), None).await,
+            (Aim::Start(turn), ()) => self.start_with(turn, Changes::default(), None).await,
             (Aim::At(_), ()) => Ok(()),
         }
     }

@@ -53,6 +53,7 @@ enum First {
 }
 
 /// What came of a commit point without waiting.
+#[expect(clippy::large_enum_variant, reason = "looked at once, where it was made")]
 enum AtOnce {
     /// It is done, and so many keys were overwritten.
     Done(usize),

@@ -231,7 +231,7 @@ impl LockGuard {
     pub async fn commit(mut self) -> Result<(), SessionError> {
         let (changes, epoch) = {
             let view = self.view.get_mut();
-            (view.take_changes(), view.epoch())
+            (view.take_changes().awaited_here(), view.epoch())
         };
         if changes.is_empty() {
             self.finish(false);

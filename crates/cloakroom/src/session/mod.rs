@@ -21,6 +21,7 @@ mod opening;
 mod own_lease;
 mod read_only;
 mod reading;
+mod reads;
 mod shared;
 mod storing;
 mod underneath;

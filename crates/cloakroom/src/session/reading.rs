@@ -17,7 +17,8 @@ impl Session {
     ///
     /// A `set` of the same key later in this request rests on it: if another request changes the key in between, the
     /// commit is a [`Conflict`](crate::ErrorKind::Conflict). [`update`](Session::update) and [`lock`](Session::lock)
-    /// never conflict.
+    /// never conflict. What this request has stored itself meanwhile, by an awaited call, it knows; only a task of it that read the key
+    /// before, and did not make that call, has to read it again.
     ///
     /// ```
     /// # use cloakroom::{Session, SessionError};

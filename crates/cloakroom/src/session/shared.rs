@@ -170,7 +170,7 @@ impl State {
     /// Takes over the session that was found for the only id that was presented, before anything else happened here.
     #[inline]
     pub(super) fn opened_at(&mut self, known: Known) {
-        self.view.began(known.record.payload.clone(), known.record.epoch);
+        self.view.began(known.record.payload.clone(), known.record.epoch, &Changes::default());
         self.identity = Identity::Known(known);
     }
 
@@ -254,9 +254,14 @@ impl State {
         }
     }
 
-    /// A session was started for this request.
+    /// A session was started for this request, with what was buffered.
     pub(crate) fn started(&mut self, known: Known) {
-        self.view.began(known.record.payload.clone(), known.record.epoch);
+        self.started_with(known, &Changes::default());
+    }
+
+    /// As [`started`](State::started), with these changes.
+    pub(super) fn started_with(&mut self, known: Known, written: &Changes) {
+        self.view.began(known.record.payload.clone(), known.record.epoch, written);
         self.slid = true;
         self.confirmed |= self.finishing;
         self.become_known(known, true);

@@ -31,7 +31,7 @@ impl Shared {
         let target = match aim {
             Aim::At(target) => target,
             Aim::Start(turn) => {
-                return self.start_with(turn, changes.apply(&Payload::empty()), consumed).await;
+                return self.start_with(turn, changes, consumed).await;
             }
         };
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
@@ -118,8 +118,8 @@ impl Shared {
         };
         match aim {
             Aim::Start(turn) => {
-                let payload = apply(&Payload::empty())?.apply(&Payload::empty());
-                self.start_with(turn, payload, consumed).await?;
+                let changes = apply(&Payload::empty())?;
+                self.start_with(turn, changes, consumed).await?;
             }
             Aim::At(target) => {
                 let merge = |record: &Record, rule| {
@@ -220,7 +220,7 @@ impl Shared {
             None => {
                 let payload = changes.apply(&Payload::empty());
                 // Setting and removing again makes no session.
-                if payload.is_empty() { Ok(()) } else { Box::pin(self.start(payload)).await }
+                if payload.is_empty() { Ok(()) } else { Box::pin(self.start(payload, changes)).await }
             }
             Some(mut target) => {
                 let mut first = first;
@@ -269,12 +269,16 @@ impl Shared {
         self.landed(known, landed, changes)
     }
 
-    /// Starts a session with this data.
-    pub(super) async fn start(self: &Arc<Self>, payload: Payload) -> Result<(), SessionError> {
+    /// Starts a session with this data, which is what the changes come to.
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        payload: Payload,
+        written: &Changes,
+    ) -> Result<(), SessionError> {
         self.engine().check_size(&Merged { payload: payload.clone(), epoch: 0, overwritten: 0 })?;
         let mut known = self.engine().create(payload, None).await?;
         let durable = known.take_doubt();
-        self.state.lock().started(known);
+        self.state.lock().started_with(known, written);
         durable
     }
 

@@ -5,9 +5,10 @@
 //! second only where the value is still the one that was read.
 
 use compact_str::CompactString;
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
 use super::changes::{Change, Changes};
+use super::reads::{ReadIn, Reads};
 use super::underneath::{TakenOut, Underneath};
 use crate::key::is_reserved;
 use crate::payload::{Payload, entry_len};
@@ -22,28 +23,10 @@ pub(crate) struct View {
     /// How often what was buffered was discarded: changes that were taken out before do not come back then.
     discards: u32,
     /// Keys that were read, each with where it was read. Kept until `reload`.
-    reads: SmallVec<[(CompactString, ReadIn); 1]>,
+    reads: Reads,
     /// What is being stored of what was buffered, under what was buffered since.
     pub(super) lent: Underneath,
     changes: Changes,
-}
-
-/// The payload that a key was read in.
-#[derive(Debug, Clone)]
-enum ReadIn {
-    /// The newest one. Nearly every read stays there, and takes no reference to it.
-    Newest,
-    /// One that was the newest at that time.
-    Earlier(Payload),
-}
-
-impl ReadIn {
-    fn payload<'a>(&'a self, newest: &'a Payload) -> &'a Payload {
-        match self {
-            ReadIn::Newest => newest,
-            ReadIn::Earlier(payload) => payload,
-        }
-    }
 }
 
 /// Changes that were taken out of the buffer to be stored, and that go back into it unless they were.
@@ -61,7 +44,7 @@ impl View {
             payload,
             epoch,
             discards: 0,
-            reads: SmallVec::new(),
+            reads: Reads::default(),
             lent: Underneath::default(),
             changes: Changes::default(),
         }
@@ -74,11 +57,11 @@ impl View {
     /// The encoded value of `key`, noting the read.
     pub(crate) fn read(&mut self, key: &str) -> Option<&[u8]> {
         let stored = self.changes.of(key).is_none() && self.changes.cleared.is_none();
-        if stored && !self.reads.iter().any(|(k, _)| k == key) {
+        if stored {
             // What is in hand rests on an earlier one, perhaps, and whoever read it does so too, until it is stored.
-            let read = self.lent.of(key).map_or(ReadIn::Newest, |lent| ReadIn::Earlier(lent.seen.clone()));
-            self.reads.push((CompactString::from(key), read));
-            if self.lent.is_empty() {
+            let lent = self.lent.of(key);
+            let there = || lent.map_or(ReadIn::Newest, |lent| ReadIn::Earlier(lent.seen.clone()));
+            if self.reads.note(key, there) && self.lent.is_empty() {
                 return self.payload.get(key);
             }
         }
@@ -99,19 +82,13 @@ impl View {
         }
     }
 
-    /// The payload that `key` was read in, if it was.
-    fn read_in(&self, key: &str) -> Option<&Payload> {
-        let (_, read) = self.reads.iter().find(|(k, _)| k == key)?;
-        Some(read.payload(&self.payload))
-    }
-
     /// What a change of `key` made now rests on, and whether that was read.
     fn ground(&self, key: &str) -> (Payload, bool) {
-        let read_in = self.read_in(key);
+        let known_in = self.reads.known_in(key, &self.payload);
         if let Some(lent) = self.lent.of(key) {
-            return (lent.seen.clone(), lent.read || read_in.is_some());
+            return (lent.seen.clone(), lent.read || known_in.is_some());
         }
-        match read_in {
+        match known_in {
             Some(payload) => (payload.clone(), true),
             None => (self.payload.clone(), false),
         }
@@ -121,7 +98,7 @@ impl View {
     pub(crate) fn peek(&self, key: &str) -> Option<&[u8]> {
         match self.own(key) {
             Some(own) => own,
-            None => self.read_in(key).unwrap_or(&self.payload).get(key),
+            None => self.reads.seen_in(key, &self.payload).unwrap_or(&self.payload).get(key),
         }
     }
 
@@ -137,13 +114,9 @@ impl View {
     pub(crate) fn clear(&mut self) {
         self.discard_changes();
         // A key that was read and is now cleared rests on what was read, like any other removal.
-        for (key, read) in &self.reads {
-            self.changes.list.push(Change {
-                key: key.clone(),
-                value: None,
-                seen: self.lent.of(key).map_or(read.payload(&self.payload), |lent| &lent.seen).clone(),
-                read: true,
-            });
+        for (key, known_in) in self.reads.known(&self.payload) {
+            let seen = self.lent.of(key).map_or(known_in, |lent| &lent.seen).clone();
+            self.changes.list.push(Change { key: key.clone(), value: None, seen, read: true });
         }
         self.changes.cleared = Some(self.payload.clone());
     }
@@ -211,7 +184,7 @@ impl View {
     /// As [`take`](View::take), the change of one key.
     pub(crate) fn take_change(&mut self, key: &str) -> Option<Taken> {
         let at = self.changes.list.iter().position(|c| c.key == key)?;
-        let changes = Changes { cleared: None, list: smallvec![self.changes.list.remove(at)] };
+        let changes = Changes { list: smallvec![self.changes.list.remove(at)], ..Changes::default() };
         Some(Taken { changes: TakenOut::Unseen(changes), epoch: self.epoch, discards: self.discards })
     }
 
@@ -238,10 +211,8 @@ impl View {
     /// A change of `key` to `value` as an awaited write makes it: it counts as resting on what was read.
     pub(crate) fn awaited(&self, key: &str, value: Option<Vec<u8>>) -> Changes {
         let (seen, read) = self.ground(key);
-        Changes {
-            cleared: None,
-            list: smallvec![Change { key: CompactString::from(key), value, seen, read }],
-        }
+        let change = Change { key: CompactString::from(key), value, seen, read };
+        Changes { list: smallvec![change], ..Changes::default() }.awaited_here()
     }
 
     /// Takes buffered removals of keys with this prefix back.
@@ -259,40 +230,36 @@ impl View {
         self.changes.cleared.is_some()
     }
 
-    /// The record as it is now. Keys that were read keep the value they were read at, save those just written; what is
-    /// buffered stays what it was decided at.
+    /// The record as it is now. Keys that were read keep the value they were read at, save those just written, for whoever knows
+    /// that; what is buffered stays what it was decided at.
     pub(crate) fn refresh(&mut self, payload: Payload, epoch: u32, written: &Changes) {
-        if written.cleared.is_some() {
+        if written.cleared.is_some() && written.awaited_by.is_none() {
             self.reads.clear();
         }
         self.over_stored(written, &payload);
-        self.replace(payload, written);
+        let earlier = std::mem::replace(&mut self.payload, payload);
+        self.reads.outdated(written, &earlier);
         // What was buffered over this request's own clear is of the epoch that the clear began.
         if written.cleared.is_some() || !self.has_changes() {
             self.epoch = epoch;
         }
     }
 
-    /// A record that this request has just made: no other one can have changed a key that was read before.
-    pub(crate) fn began(&mut self, payload: Payload, epoch: u32) {
+    /// A record that this request has just made, with these changes: no other one can have changed a key that was read before.
+    pub(crate) fn began(&mut self, payload: Payload, epoch: u32, written: &Changes) {
         let started = self.lent.started();
         for change in self.changes.list.iter_mut().filter(|c| started.of(&c.key).is_some()) {
             change.seen = payload.clone();
         }
-        (self.payload, self.epoch) = (payload, epoch);
-        for (_, read) in &mut self.reads {
-            *read = ReadIn::Newest;
-        }
+        let earlier = std::mem::replace(&mut self.payload, payload);
+        self.epoch = epoch;
+        self.reads.began(written, &earlier);
     }
 
     /// This was written, and a newer payload is known already.
     pub(crate) fn was_written(&mut self, written: &Changes, payload: &Payload) {
         self.over_stored(written, payload);
-        for (key, read) in &mut self.reads {
-            if written.of(key).is_some() {
-                *read = ReadIn::Earlier(payload.clone());
-            }
-        }
+        self.reads.written_before(written, payload, &self.payload);
     }
 
     /// What was in hand is stored: what was buffered over it rests on that now.
@@ -309,18 +276,6 @@ impl View {
     /// Nothing that was read before is comparable any more.
     pub(crate) fn forget_reads(&mut self) {
         self.reads.clear();
-    }
-
-    /// Another payload is the newest one. Keys keep the one that they were read in, save those just written.
-    fn replace(&mut self, payload: Payload, written: &Changes) {
-        let earlier = std::mem::replace(&mut self.payload, payload);
-        for (key, read) in &mut self.reads {
-            if written.of(key).is_some() {
-                *read = ReadIn::Newest;
-            } else if matches!(read, ReadIn::Newest) {
-                *read = ReadIn::Earlier(earlier.clone());
-            }
-        }
     }
 
     /// Forgets reads and what is buffered: `reload`, or a fresh record under a lease. What is in hand may be stored yet.

@@ -85,7 +85,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Gone`](ErrorKind::Gone) when the session ended meanwhile, [`Conflict`](ErrorKind::Conflict) when this request
-    /// read the key before and another one changed it since, [`TooLarge`](ErrorKind::TooLarge),
+    /// read the key before and another one changed it since, or another task of this one, [`TooLarge`](ErrorKind::TooLarge),
     /// [`InvalidKey`](ErrorKind::InvalidKey), [`Encode`](ErrorKind::Encode),
     /// [`LockTimeout`](ErrorKind::LockTimeout) when somebody holds the lock for too long, and what the store can fail with.
     pub async fn put<T: Serialize>(&self, key: impl KeyOf<T>, value: T) -> Result<(), SessionError> {

@@ -1,0 +1,150 @@
+//! The keys that a request has read: where each was read, and by which of the request's tasks.
+//!
+//! What a request writes itself it knows, so it may write over it. But that goes for the task that awaited the write, and for those
+//! that have looked since: one that read the key before knows an older value, and what it decides on that must not replace the newer
+//! one unseen. Futures of one task are not told apart.
+
+use compact_str::CompactString;
+use smallvec::{SmallVec, smallvec};
+use tokio::task;
+
+use super::changes::Changes;
+use crate::payload::Payload;
+
+/// A task of the runtime's. Whatever runs outside of one is one as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Task(Option<task::Id>);
+
+impl Task {
+    /// The one that calls.
+    pub(super) fn current() -> Self {
+        Task(task::try_id())
+    }
+}
+
+/// Keys that were read. Kept until `reload`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reads(SmallVec<[Read; 1]>);
+
+#[derive(Debug, Clone)]
+struct Read {
+    key: CompactString,
+    read_in: ReadIn,
+    by: SmallVec<[Reader; 1]>,
+}
+
+#[derive(Debug, Clone)]
+struct Reader {
+    task: Task,
+    /// Where it read the key, if another task of the request has written it since.
+    missed: Option<Payload>,
+}
+
+/// The payload that a key was read in.
+#[derive(Debug, Clone)]
+pub(super) enum ReadIn {
+    /// The newest one. Nearly every read stays there, and takes no reference to it.
+    Newest,
+    /// One that was the newest at that time.
+    Earlier(Payload),
+}
+
+impl ReadIn {
+    fn payload<'a>(&'a self, newest: &'a Payload) -> &'a Payload {
+        match self {
+            ReadIn::Newest => newest,
+            ReadIn::Earlier(payload) => payload,
+        }
+    }
+}
+
+impl Reads {
+    /// The calling task reads this key. Answers whether it is the first one of its request to do so, which it does `there`.
+    pub(super) fn note(&mut self, key: &str, there: impl FnOnce() -> ReadIn) -> bool {
+        let task = Task::current();
+        match self.0.iter_mut().find(|read| read.key == key) {
+            Some(read) => {
+                match read.by.iter_mut().find(|reader| reader.task == task) {
+                    Some(reader) => reader.missed = None,
+                    None => read.by.push(Reader { task, missed: None }),
+                }
+                false
+            }
+            None => {
+                let by = smallvec![Reader { task, missed: None }];
+                self.0.push(Read { key: CompactString::from(key), read_in: there(), by });
+                true
+            }
+        }
+    }
+
+    /// The payload that this key is seen in, if it was read.
+    pub(super) fn seen_in<'a>(&'a self, key: &str, newest: &'a Payload) -> Option<&'a Payload> {
+        Some(self.0.iter().find(|read| read.key == key)?.read_in.payload(newest))
+    }
+
+    /// The payload in which the calling task knows this key, if it was read.
+    pub(super) fn known_in<'a>(&'a self, key: &str, newest: &'a Payload) -> Option<&'a Payload> {
+        Some(self.0.iter().find(|read| read.key == key)?.known_in(newest))
+    }
+
+    /// Each key, and the payload in which the calling task knows it.
+    pub(super) fn known<'a>(
+        &'a self,
+        newest: &'a Payload,
+    ) -> impl Iterator<Item = (&'a CompactString, &'a Payload)> {
+        self.0.iter().map(|read| (&read.key, read.known_in(newest)))
+    }
+
+    /// The newest payload is another one, with these changes; it was `earlier`. What was not written stays where it was read.
+    pub(super) fn outdated(&mut self, written: &Changes, earlier: &Payload) {
+        for read in &mut self.0 {
+            if written.touch(&read.key) {
+                read.written(written.awaited_by, earlier, ReadIn::Newest);
+            } else if matches!(read.read_in, ReadIn::Newest) {
+                read.read_in = ReadIn::Earlier(earlier.clone());
+            }
+        }
+    }
+
+    /// These changes are in the payload `there`, and a newer one is known already.
+    pub(super) fn written_before(&mut self, written: &Changes, there: &Payload, newest: &Payload) {
+        for read in self.0.iter_mut().filter(|read| written.touch(&read.key)) {
+            read.written(written.awaited_by, newest, ReadIn::Earlier(there.clone()));
+        }
+    }
+
+    /// There was no record before this one, which was made with these changes, and no payload but `earlier`.
+    pub(super) fn began(&mut self, written: &Changes, earlier: &Payload) {
+        for read in &mut self.0 {
+            let writer = written.awaited_by.filter(|_| written.touch(&read.key));
+            read.written(writer, earlier, ReadIn::Newest);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Read {
+    fn known_in<'a>(&'a self, newest: &'a Payload) -> &'a Payload {
+        let missed = self.by.iter().any(|reader| reader.missed.is_some()).then(Task::current);
+        let mine = missed.and_then(|task| self.by.iter().find(|reader| reader.task == task));
+        mine.and_then(|reader| reader.missed.as_ref()).unwrap_or_else(|| self.read_in.payload(newest))
+    }
+
+    /// It was written, and is seen `there` from here on.
+    fn written(&mut self, awaited_by: Option<Task>, newest: &Payload, there: ReadIn) {
+        let read_in = std::mem::replace(&mut self.read_in, there);
+        // What was buffered is every task's.
+        let Some(writer) = awaited_by else { return };
+        for reader in &mut self.by {
+            if reader.task == writer {
+                reader.missed = None;
+            } else if reader.missed.is_none() {
+                reader.missed = Some(read_in.payload(newest).clone());
+            }
+        }
+    }
+}
