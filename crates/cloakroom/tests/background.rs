@@ -7,7 +7,7 @@ mod log;
 use std::time::Duration;
 
 use cloakroom::{ErrorKind, Limits, Mode, OnObsoleteId, SessionConfig, SessionManager};
-use cloakroom_testing::{Fault, Op};
+use cloakroom_testing::{Fault, Gate, Op};
 use house::{House, quiet};
 use http::StatusCode;
 use log::Log;
@@ -160,6 +160,63 @@ async fn c13_a_start_or_a_login_that_waits_for_room_and_is_not_polled_holds_nobo
         assert_eq!(session.get::<u32>("b").unwrap(), Some(2));
         assert_eq!(house.manager.metrics().sessions_created, BOUND as u64 + 1);
     }
+}
+
+/// The response does not wait for what need not be polled, and was not begun.
+#[tokio::test(start_paused = true)]
+async fn c13_a_logout_that_waits_for_room_and_is_not_polled_does_not_hold_up_its_response() {
+    let house = House::new(bounded());
+    let ids = house.newcomers(BOUND + 1).await;
+    house.pass(3600);
+    house.faults.always(Some(Op::Touch), Fault::Hang);
+    for id in &ids[1..] {
+        house.reads(id).await;
+    }
+    let handle = house.arrive(&[&ids[0]]);
+    let session = handle.open().await.unwrap();
+    let mut waits = std::pin::pin!(session.destroy());
+    assert!(tokio::time::timeout(Duration::ZERO, waits.as_mut()).await.is_err(), "there is no room");
+    let left = tokio::time::timeout(Duration::from_secs(60), house.leave(&handle, StatusCode::OK)).await;
+    assert_eq!(left.expect("it is held up").status, StatusCode::OK);
+    house.manager.shutdown().await;
+    waits.await.unwrap();
+    assert_eq!(house.who(&ids[0]).await, None);
+}
+
+/// The same of a guard's commit that was about to start the session, which another call of its request has started by then.
+#[tokio::test(start_paused = true)]
+async fn c13_a_guards_commit_that_waits_for_room_and_is_not_polled_does_not_hold_up_its_response() {
+    let house = House::new(bounded());
+    let ids = house.newcomers(BOUND).await;
+    house.pass(3600);
+    house.faults.always(Some(Op::Touch), Fault::Hang);
+    for id in &ids[1..] {
+        house.reads(id).await;
+    }
+    let handle = house.arrive(&[]);
+    let session = handle.open().await.unwrap();
+    let mut guard = session.lock().await.unwrap();
+    guard.set("g", 1).unwrap();
+    let gate = Gate::new();
+    house.faults.at_op(Op::Create, 1, Fault::Hold(gate.clone()));
+    let put = tokio::spawn({
+        let session = session.clone();
+        async move { session.put("a", 1).await }
+    });
+    gate.arrived().await;
+    let mut waits = std::pin::pin!(guard.commit());
+    let at_once = Duration::ZERO;
+    assert!(tokio::time::timeout(at_once, waits.as_mut()).await.is_err(), "it waits for the start");
+    gate.open();
+    put.await.unwrap().unwrap();
+    house.reads(&ids[0]).await;
+    assert!(tokio::time::timeout(at_once, waits.as_mut()).await.is_err(), "there is no room");
+    let left = tokio::time::timeout(Duration::from_secs(60), house.leave(&handle, StatusCode::OK)).await;
+    let id = left.expect("it is held up").id().unwrap();
+    house.manager.shutdown().await;
+    waits.await.unwrap();
+    let stored = house.arrive(&[&id]).read_only().await.unwrap();
+    assert_eq!(["a", "g"].map(|key| stored.get::<u32>(key).unwrap()), [Some(1); 2]);
 }
 
 /// Who asks goes away at once, and comes again.

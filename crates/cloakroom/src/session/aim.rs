@@ -44,16 +44,6 @@ pub(super) struct Buffered {
     pub(super) others: Result<(), SessionError>,
 }
 
-impl Aim {
-    /// The session, if there is one, and the change of id that is under way in either case.
-    pub(super) fn or_beside(self, beside: UnderWay) -> (Option<Target>, UnderWay) {
-        match self {
-            Aim::At(target) => (Some(target), beside),
-            Aim::Start(turn) => (None, turn),
-        }
-    }
-}
-
 impl State {
     /// The session, if there is one.
     pub(super) fn target(&self, settings: &Settings) -> Result<Option<Target>, SessionError> {

@@ -98,6 +98,19 @@ impl Shared {
         }
     }
 
+    /// As [`detached_id_change`](Self::detached_id_change), of one that goes on beside others: under way once it is begun. A response
+    /// waits for what is under way, and what waits for room need not be polled.
+    pub(super) fn detached_beside<T, F>(self: &Arc<Self>, change: F) -> Detached<T>
+    where
+        F: Future<Output = Result<T, SessionError>> + Send + 'static,
+    {
+        let shared = Arc::clone(self);
+        self.engine().tasks.detach(async move {
+            let _under_way = UnderWay::beside(&shared, &mut shared.state.lock());
+            change.await
+        })
+    }
+
     /// The turn to issue an id, as long as there is a head to tell it in, and what `take` takes along; once nothing is in hand that
     /// would have to be taken along as well. With what became of that, where it was stored.
     pub(super) async fn id_turn<T>(

@@ -98,11 +98,16 @@ impl Session {
     /// ```
     ///
     /// # Errors
-    /// What the store can fail with; the session then lives on.
+    /// What the store can fail with; the session then lives on. A future that is dropped once it was polled ends the session all
+    /// the same, unless it was waiting for room ([`Limits::background`](crate::Limits)).
     pub async fn destroy(&self) -> Result<(), SessionError> {
         let shared = Arc::clone(&self.0);
-        let under_way = self.0.ending().await?;
-        self.0.detached_id_change(under_way, async move { shared.destroy().await }).await
+        let ended = self.0.engine().tasks.detach(async move {
+            // As with `detached_beside`: not before it is begun.
+            let _under_way = shared.ending().await?;
+            shared.destroy().await
+        });
+        ended.await
     }
 
     /// Completes when the session has ended, wherever and however: for long-lived connections, which should close then. A

@@ -10,7 +10,6 @@ use super::Shared;
 use super::aim::{Aim, Buffered, Target};
 use super::changes::{Changes, KeyConflict, MergeRule, Merged};
 use super::hands::Wanted;
-use super::id_changes::UnderWay;
 use super::in_hand::{InHand, Untold};
 use super::leased::{Shown, Then};
 use super::shared::{Phase, State};
@@ -180,14 +179,15 @@ impl Shared {
         after: Option<Wanted<'_>>,
         take: impl FnOnce(&mut State) -> (TakenOut, u32),
     ) -> Result<(), SessionError> {
-        let (aim, (beside, (changes, epoch))) =
-            self.aim(after, |state| (UnderWay::beside(self, state), take(state))).await?;
-        let (target, under_way) = aim.or_beside(beside);
+        let (aim, (changes, epoch)) = self.aim(after, take).await?;
         let shared = Arc::clone(self);
-        self.detached_id_change(under_way, async move {
+        let commit = |target| async move {
             shared.commit_changes(target, &changes, epoch, kind, Then::KeepsIt, None).await
-        })
-        .await
+        };
+        match aim {
+            Aim::At(target) => self.detached_beside(commit(Some(target))).await,
+            Aim::Start(turn) => self.detached_id_change(turn, commit(None)).await,
+        }
     }
 
     /// Commits what is buffered, before an awaited call does what it was asked for; it stays buffered where that fails.
