@@ -218,8 +218,7 @@ async fn c5_while_a_request_of_phps_runs_reads_go_on_and_writes_wait_for_it() {
 /// The process of a holder: this very test program, which takes the lock and waits to be killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_of_the_lock() {
-    let Ok(told) = std::env::var("CLOAKROOM_TEST_HOLDER") else { return };
-    let (dir, id) = told.split_once(' ').unwrap();
+    let Some((id, dir)) = processes::role() else { return };
     let layout = Layout::php_files();
     let config = layout.session_config();
     let files = PhpFiles::open(dir).await.unwrap();
@@ -238,12 +237,8 @@ async fn c5_a_killed_holder_leaves_no_lock_and_a_living_one_is_waited_for() {
     shop.php("do=set&key=n&value=1", &mut id);
     let visitor = id.clone().unwrap();
     for round in 0..5 {
-        let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "a_holder_of_the_lock", "--nocapture"])
-            .env("CLOAKROOM_TEST_HOLDER", format!("{} {visitor}", shop.dir.path().display()))
-            .stdout(std::process::Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut holder =
+            processes::command(&[], "a_holder_of_the_lock", &visitor, shop.dir.path()).spawn().unwrap();
         let mut told = processes::told(&mut holder);
         assert_eq!(told.next().as_deref(), Some("held"));
         let file = shop.file(&id).unwrap();

@@ -4,10 +4,11 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::Stdio;
 
 use cloakroom::store::{Committed, Store, StoreErrorKind};
 use cloakroom_sqlite::{OpenErrorKind, SqliteStore};
+use cloakroom_testing::processes::{command, role};
 use support::*;
 
 /// The refusal, checked to name the file and to leave its bytes alone.
@@ -137,14 +138,10 @@ async fn a_flipped_bit_in_the_log_is_noticed_and_a_plain_crash_is_no_false_alarm
 #[test]
 fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
-    let child = Command::new("sh")
-        // 512-byte blocks in sh: files of at most 1 MiB. SIGXFSZ is ignored, so that writes fail with EFBIG.
-        .args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "fills_the_disk", "--nocapture"])
-        .env("CLOAKROOM_FILL", dir.path())
-        .output()
-        .unwrap();
+    // 512-byte blocks in sh: files of at most 1 MiB. SIGXFSZ is ignored, so that writes fail with EFBIG.
+    let under = ["sh", "-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" \"$@\""];
+    let mut child = command(&under, "fills_the_disk", "fill", &dir.path().join("s.db"));
+    let child = child.stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&child.stdout).into_owned();
     assert!(child.status.success(), "{said}\n{}", String::from_utf8_lossy(&child.stderr));
     let line = said.lines().find_map(|l| l.split_once("acknowledged ")).expect("the child's count").1;
@@ -164,8 +161,8 @@ fn a_full_disk_refuses_writes_loses_nothing_and_recovers() {
 
 #[tokio::test]
 async fn fills_the_disk() {
-    let Some(dir) = std::env::var_os("CLOAKROOM_FILL") else { return };
-    let store = SqliteStore::open(Path::new(&dir).join("s.db")).await.unwrap();
+    let Some((_, path)) = role() else { return };
+    let store = SqliteStore::open(path).await.unwrap();
     let mut acknowledged = 0;
     let error = loop {
         match store.create(create(key(acknowledged), &"x".repeat(4000))).await {

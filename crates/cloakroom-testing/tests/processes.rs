@@ -2,6 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use cloakroom_testing::ReferenceStore;
 use cloakroom_testing::processes::{self, Place};
@@ -41,4 +43,32 @@ fn processes_that_do_not_see_each_other_are_noticed() {
 #[should_panic(expected = "the session is Missing")]
 fn handles_that_do_not_see_each_other_are_noticed() {
     processes::an_end_is_seen_at_once::<Nowhere>();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_child_ends_with_its_parent() {
+    let nowhere = Path::new("");
+    let mut parent = processes::command(&[], "family", "parent", nowhere).spawn().unwrap();
+    let mut told = processes::told(&mut parent);
+    let child = told.next().unwrap();
+    assert!(parent.wait().unwrap().success());
+    let runs = || std::fs::read(format!("/proc/{child}/cmdline")).is_ok_and(|line| !line.is_empty());
+    let began = Instant::now();
+    while runs() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is still there");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// No test by itself: a parent that leaves a child behind, which would be there for ever.
+#[test]
+fn family() {
+    let Some((role, nowhere)) = processes::role() else { return };
+    if role == "parent" {
+        let mut child = processes::command(&[], "family", "child", &nowhere);
+        processes::tell(&child.stdout(Stdio::null()).spawn().unwrap().id().to_string());
+    } else {
+        std::thread::sleep(Duration::MAX);
+    }
 }

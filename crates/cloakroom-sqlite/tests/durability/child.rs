@@ -2,8 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use cloakroom_sqlite::{Durability, SqliteStore};
@@ -11,14 +10,14 @@ use tempfile::TempDir;
 
 use crate::journal::{self, Op};
 use crate::{DATABASE, LINES, disk};
-use cloakroom_testing::processes::{FileLayer, Line};
+use cloakroom_testing::processes::{FileLayer, Line, command, role};
 
 /// Acknowledgements are written to this file beside the database, and so stand in the same journal.
 pub const ACKS: &str = "acks";
 
-/// In the child: where to work. Unset everywhere else.
-const DIR: &str = "CLOAKROOM_CHILD_DIR";
-const DURABILITY: &str = "CLOAKROOM_CHILD_DURABILITY";
+/// What the child is to do: to write with this durability.
+const FULL: &str = "full";
+const PROCESS_CRASH: &str = "process crash";
 
 /// Steps that each line takes, between opening the store and closing it again.
 const STEPS: [std::ops::Range<u64>; 2] = [1..41, 41..LAST_STEP + 1];
@@ -39,18 +38,12 @@ impl Run {
         let dir = TempDir::new().unwrap();
         let inside = dir.path().canonicalize().unwrap();
         let journal = outside.path().join("journal");
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .args(["child::load_in_a_child", "--exact", "--nocapture"])
-            .env("CLOAKROOM_SHIM_DIR", &inside)
-            .env("CLOAKROOM_SHIM_JOURNAL", &journal)
-            .env(DIR, &inside)
-            .stdout(Stdio::null());
+        let role = if self.durability == Durability::Full { FULL } else { PROCESS_CRASH };
+        let mut command = command(&[], "child::load_in_a_child", role, &inside);
+        command.env("CLOAKROOM_SHIM_DIR", &inside).env("CLOAKROOM_SHIM_JOURNAL", &journal);
+        command.stdout(Stdio::null());
         if let Some(names) = self.lie {
             command.env("CLOAKROOM_SHIM_LIE", names);
-        }
-        if self.durability == Durability::ProcessCrash {
-            command.env(DURABILITY, "process crash");
         }
         let layer = FileLayer::of(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/durability/shim.c"));
         assert!(layer.under(&mut command).status().unwrap().success(), "the child failed");
@@ -65,11 +58,8 @@ impl Run {
 /// No test by itself: what `Run::record` starts.
 #[test]
 fn load_in_a_child() {
-    let Some(dir) = std::env::var_os(DIR).map(PathBuf::from) else { return };
-    let durability = match std::env::var_os(DURABILITY) {
-        None => Durability::Full,
-        Some(_) => Durability::ProcessCrash,
-    };
+    let Some((durability, dir)) = role() else { return };
+    let durability = if durability == FULL { Durability::Full } else { Durability::ProcessCrash };
     let acks = OpenOptions::new().append(true).create(true).open(dir.join(ACKS)).unwrap();
     let acks = Arc::new(Mutex::new(acks));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();

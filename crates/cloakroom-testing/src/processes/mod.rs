@@ -54,7 +54,7 @@ pub use counting::{an_end_is_seen_at_once, count_by_commit, count_under_lease};
 pub use file_layer::{FileLayer, Switch};
 pub use killing::{one_is_killed, one_of_two_is_killed};
 pub use lines::{Line, Progress, acknowledged};
-pub use program::{command, role, tell, told};
+pub use program::{command, end, role, tell, told};
 
 /// A store that keeps its sessions under a path.
 pub trait Place: 'static {

@@ -2,10 +2,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 const ROLE: &str = "CLOAKROOM_TEST_ROLE";
 const FILE: &str = "CLOAKROOM_TEST_FILE";
+
+/// No child takes so long, however busy the machine is.
+const LIFETIME: Duration = Duration::from_secs(300);
+/// Nor does any program that was asked to end.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The command that runs the test `entry` of this program with a role. `under`: by way of a program that starts the one it is given.
 /// What it prints is piped.
@@ -29,8 +35,46 @@ pub fn command(under: &[&str], entry: &str, role: &str, path: &Path) -> Command 
 }
 
 /// In the child: what it is to do, and under which path. `None` in the parent.
+///
+/// A child that has a role ends with its parent, and after five minutes in any case: whoever waits for it, or for what it tells, does not do
+/// so for ever.
 pub fn role() -> Option<(String, PathBuf)> {
-    Some((std::env::var(ROLE).ok()?, std::env::var_os(FILE)?.into()))
+    let role = (std::env::var(ROLE).ok()?, std::env::var_os(FILE)?.into());
+    std::thread::spawn(end_some_time);
+    Some(role)
+}
+
+fn end_some_time() {
+    #[cfg(unix)]
+    let has_parent = {
+        let parent = std::os::unix::process::parent_id();
+        move || std::os::unix::process::parent_id() == parent
+    };
+    #[cfg(not(unix))]
+    let has_parent = || true;
+    let began = Instant::now();
+    while has_parent() && began.elapsed() < LIFETIME {
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    if has_parent() {
+        eprintln!("the child did not come to its end within {LIFETIME:?}");
+    }
+    std::process::abort();
+}
+
+/// Asks a process to end, as a supervisor does (`SIGTERM`), and waits until it has. One that does not within half a minute is killed, which its
+/// status tells.
+pub fn end(process: &mut Child) -> ExitStatus {
+    let _ = Command::new("kill").arg(process.id().to_string()).status();
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        if let Some(status) = process.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let _ = process.kill();
+    process.wait().unwrap()
 }
 
 /// In the child: tells the parent something, at once.
