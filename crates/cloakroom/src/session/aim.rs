@@ -12,7 +12,7 @@ use super::hands::{Patience, Wanted};
 use super::id_changes::{Before, UnderWay};
 use super::in_hand::InHand;
 use super::shared::{Identity, State};
-use crate::engine::{Detached, Known};
+use crate::engine::Known;
 use crate::error::{ErrorKind, SessionError};
 use crate::payload::Payload;
 use crate::settings::Settings;
@@ -127,13 +127,16 @@ impl Shared {
                 match state.hands.watch(Wanted::Answers) {
                     Some(watched) => Before::InHand(watched),
                     None if !state.view.has_changes() => {
-                        return state
-                            .check_kept()
-                            .and(others)
+                        state.check_kept()?;
+                        return others
+                            .and(state.hands.tell_untold())
                             .map(|()| Buffered { aimed: None, others: Ok(()) });
                     }
                     None => match self.aim_buffered_now(&mut state)? {
-                        Ok(aimed) => return Ok(Buffered { aimed: Some(aimed), others }),
+                        Ok(aimed) => {
+                            let others = others.and(state.hands.tell_untold());
+                            return Ok(Buffered { aimed: Some(aimed), others });
+                        }
                         Err(before) => before,
                     },
                 }
@@ -181,17 +184,19 @@ impl Shared {
     }
 
     /// Starts a session with these changes, which an awaited write made of what it has in hand.
-    pub(super) fn start_with(
+    pub(super) async fn start_with(
         self: &Arc<Self>,
         turn: UnderWay,
         changes: Changes,
         consumed: Option<Box<InHand>>,
-    ) -> Detached<()> {
+    ) -> Result<(), SessionError> {
         let shared = Arc::clone(self);
-        self.detached_id_change(turn, async move {
+        let ticket = consumed.as_ref().and_then(|consumed| consumed.ticket());
+        let started = self.detached_id_change(turn, async move {
             let started = shared.start(changes.apply(&Payload::empty()), &changes).await;
             consumed.into_iter().for_each(|consumed| consumed.stored_if(&started));
             started
-        })
+        });
+        self.told(ticket, started.await)
     }
 }

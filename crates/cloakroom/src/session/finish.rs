@@ -78,7 +78,7 @@ impl Shared {
         if state.id_changes > 0
             || state.learned
             || state.lease.held().is_some()
-            || !state.hands.are_empty()
+            || !state.hands.owe_nothing()
             || (completed && (self.renewal_due(state.known()) || self.cookie_slides(&state)))
         {
             return Left::Finish(None);
@@ -306,20 +306,20 @@ impl Shared {
             let changes = self.take_up_last(state, changes);
             (existed, changes, state.view.epoch(), renew, then)
         };
-        let (existed, changes, epoch, renew, then) = self.with_empty_hands(take).await?;
+        let ((existed, changes, epoch, renew, then), others) = self.with_empty_hands(take).await?;
         // On the heap, because it is large and hardly ever due.
         if renew && Box::pin(self.renew(&changes, epoch)).await? {
-            return Ok(());
+            return others;
         }
         if changes.is_empty() {
-            return Ok(());
+            return others;
         }
         let target = self.write_target()?;
         if existed && target.is_none() {
-            return Ok(());
+            return others;
         }
         let kind = WriteKind::Buffered;
-        self.commit_changes(target, &changes, epoch, kind, then, None).await
+        self.commit_changes(target, &changes, epoch, kind, then, None).await.and(others)
     }
 
     /// Replaces an id that is due, together with the changes. `true` when the changes are stored with it.

@@ -31,8 +31,9 @@ impl Shared {
             }
             over
         };
-        if self.with_empty_hands(over).await? {
-            return Ok(());
+        let (over, others) = self.with_empty_hands(over).await?;
+        if over {
+            return others;
         }
         // Over in one step with what is taken: what comes later is refused, and not buffered for nobody.
         let take = |state: &mut State| {
@@ -41,12 +42,12 @@ impl Shared {
             let changes = self.take_up_last(state, changes);
             (changes, state.view.epoch())
         };
-        self.commit_taken(WriteKind::Buffered, Some(Wanted::All), take).await
+        self.commit_taken(WriteKind::Buffered, Some(Wanted::All), take).await.and(others)
     }
 
     /// Whether there is something that the end of the body has to wait for.
     pub(crate) fn has_changes(&self) -> bool {
         let state = self.state.lock();
-        state.view.has_changes() || !state.hands.are_empty()
+        state.view.has_changes() || !state.hands.owe_nothing()
     }
 }

@@ -43,7 +43,7 @@ impl Shared {
     /// The request was dropped, or its body cut: what is buffered is discarded, its lease given back.
     pub(crate) fn abandon(&self) {
         let state = self.state.lock();
-        if state.finishing && state.phase == Phase::Handling {
+        if state.is_closing() {
             // Its commit is under way, needs the lease, and gives it back.
             return;
         }

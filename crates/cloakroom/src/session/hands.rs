@@ -26,6 +26,8 @@ use crate::error::{ErrorKind, SessionError};
 pub(super) struct Hands {
     last: Ticket,
     open: SmallVec<[Open; 1]>,
+    /// These are stored and may yet be undone, of which nobody was told.
+    untold: SmallVec<[Ticket; 1]>,
 }
 
 /// Names what is in hand.
@@ -72,6 +74,14 @@ pub(super) enum Wanted<'a> {
     KeysOf(&'a Changes),
 }
 
+/// What a call is told whose changes another one of its request had taken along.
+pub(super) fn taken_along(kind: ErrorKind) -> SessionError {
+    SessionError::because(
+        kind,
+        "that is what another call of the same request came to, and it had taken along what was buffered",
+    )
+}
+
 /// A set of keys, as bits: it may seem to hold one that it does not.
 #[derive(Debug, Clone, Copy, Default)]
 struct Keys(u64);
@@ -109,6 +119,11 @@ impl Wanted<'_> {
 impl Hands {
     pub(super) fn are_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Whether nothing is or was in hand that a response has to answer for.
+    pub(super) fn owe_nothing(&self) -> bool {
+        self.are_empty() && self.untold.is_empty()
     }
 
     /// Whether everything is being cleared.
@@ -157,6 +172,30 @@ impl Hands {
             std::mem::take(&mut open.waiting).into_iter().partition(|waiting| waiting.answers);
         open.waiting = waiting;
         Telling { waiting: told, came: Some(kind) }
+    }
+
+    /// It is stored and may yet be undone, as whoever awaits it will be told, if that one is still there.
+    pub(super) fn undurable(&mut self, ticket: Option<Ticket>) {
+        self.untold.extend(ticket);
+    }
+
+    /// Whoever awaited it was told.
+    pub(super) fn told(&mut self, ticket: Option<Ticket>) {
+        self.untold.retain(|untold| Some(*untold) != ticket);
+    }
+
+    /// It is no matter any more.
+    pub(super) fn forget_untold(&mut self) {
+        self.untold.clear();
+    }
+
+    /// Tells whoever asks, and nobody after that, whether what was stored may yet be undone.
+    pub(super) fn tell_untold(&mut self) -> Result<(), SessionError> {
+        if self.untold.is_empty() {
+            return Ok(());
+        }
+        self.untold.clear();
+        Err(taken_along(ErrorKind::Undurable))
     }
 
     /// It is not in hand any more.
@@ -210,33 +249,39 @@ impl Telling {
 pub(super) struct Patience(Option<Instant>);
 
 impl Shared {
-    /// What `take` takes out of the state, once nothing is in hand that has to come before.
+    /// What `take` takes out of the state, once nothing is in hand that has to come before; with what became of that.
     pub(super) async fn after_hands<T>(
         &self,
         wanted: Wanted<'_>,
         take: impl FnOnce(&mut State) -> T,
-    ) -> Result<T, SessionError> {
-        let mut patience = Patience::default();
+    ) -> Result<(T, Came), SessionError> {
+        let (mut patience, mut all) = (Patience::default(), Ok(()));
         loop {
             let watched = {
                 let mut state = self.state.lock();
                 match state.hands.watch(wanted) {
                     Some(watched) => watched,
-                    None => return Ok(take(&mut state)),
+                    None => return Ok((take(&mut state), all)),
                 }
             };
-            // Whatever became of it: where it was buffered again, it is there to be taken.
-            let _ = Box::pin(self.settled(watched, &mut patience)).await?;
+            // Where it was buffered again, it is there to be taken.
+            all = all.and(Box::pin(self.settled(watched, &mut patience)).await?);
         }
     }
 
-    /// What `take` takes out of the state for a commit of the request's own, once nothing is in hand: it answers for all of that as well.
+    /// What `take` takes out of the state for a commit of the request's own, once nothing is in hand: it answers for all of that as
+    /// well. With what became of that, where it was stored.
     pub(super) async fn with_empty_hands<T>(
         &self,
         take: impl FnOnce(&mut State) -> T,
-    ) -> Result<T, SessionError> {
+    ) -> Result<(T, Result<(), SessionError>), SessionError> {
+        let take = |state: &mut State| (take(state), state.hands.tell_untold());
         // What is in hand may be stored yet.
-        self.after_hands(Wanted::All, take).await.map_err(SessionError::in_doubt)
+        let taken = self.after_hands(Wanted::All, take).await.map_err(SessionError::in_doubt);
+        let ((taken, untold), came) = taken?;
+        // What was refused is buffered again, or whoever awaited it was told.
+        let undurable = came.is_err_and(|kind| kind == ErrorKind::Undurable);
+        Ok((taken, if undurable { Err(taken_along(ErrorKind::Undurable)) } else { untold }))
     }
 
     /// Completes when what was watched is known to be stored, or not to be; answers with the first that was refused.

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::Shared;
-use super::hands::{Came, Patience, Wanted, Watched};
+use super::hands::{Came, Patience, Wanted, Watched, taken_along};
 use super::shared::State;
 use crate::engine::{Detached, Room};
 use crate::error::{ErrorKind, SessionError};
@@ -125,7 +125,9 @@ impl Shared {
                 match state.hands.watch(Wanted::Answers) {
                     Some(watched) => Before::InHand(watched),
                     None => match UnderWay::alone(self, &mut state) {
-                        Ok(turn) => return Ok((turn, take(&mut state), others)),
+                        Ok(turn) => {
+                            return Ok((turn, take(&mut state), others.and(state.hands.tell_untold())));
+                        }
                         Err(before) => before,
                     },
                 }
@@ -156,10 +158,7 @@ impl Shared {
         // What is in hand may be stored yet.
         let came = came.map_err(|error| if in_hand { error.in_doubt() } else { error })?;
         let Err(kind) = came else { return Ok(Ok(())) };
-        let error = SessionError::because(
-            kind,
-            "that is what another call of the same request came to, and it had taken along what was buffered",
-        );
+        let error = taken_along(kind);
         if kind == ErrorKind::Undurable { Ok(Err(error)) } else { Err(error) }
     }
 

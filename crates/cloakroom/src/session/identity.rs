@@ -147,10 +147,10 @@ impl Shared {
         let take = |state: &mut State| (state.write_target(settings), InHand::all(self, state));
         let (turn, (target, taken), others) = self.id_turn(take).await?;
         let target = target?;
-        let shared = Arc::clone(self);
+        let (shared, ticket) = (Arc::clone(self), taken.ticket());
         let changed =
             self.detached_id_change(turn, async move { shared.change_id_now(change, target, taken).await });
-        changed.await.and(others)
+        self.told(ticket, changed.await).and(others)
     }
 
     async fn change_id_now(

@@ -53,13 +53,19 @@ impl InHand {
         self.taken.epoch
     }
 
-    /// Where that is what came out, the store has them, or what replaces them. Made and not confirmed by replicas is made.
+    /// For [`Shared::told`].
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        self.ticket
+    }
+
+    /// Where that is what came out, the store has them, or what replaces them. Made and not confirmed by replicas is made: whoever
+    /// awaits that is told by [`Shared::told`], or somebody else where that one is gone.
     pub(super) fn stored_if(mut self, outcome: &Result<(), SessionError>) {
-        match outcome {
-            Ok(()) => self.came = Some(Ok(())),
-            Err(error) if error.kind() == ErrorKind::Undurable => self.came = Some(Err(error.kind())),
-            Err(_) => {}
-        }
+        self.came = match outcome {
+            Ok(()) => Some(Ok(())),
+            Err(error) if error.kind() == ErrorKind::Undurable => Some(Err(error.kind())),
+            Err(_) => None,
+        };
     }
 
     /// They come to nothing, and are discarded as soon as somebody was told.
@@ -105,6 +111,9 @@ impl Drop for InHand {
                 state.went_with_response();
             }
         }
+        if matches!(self.came, Some(Err(ErrorKind::Undurable))) {
+            state.hands.undurable(self.ticket);
+        }
         let telling = state.hands.put_down(self.ticket, self.came.unwrap_or(Ok(())));
         drop(state);
         telling.tell();
@@ -122,6 +131,22 @@ impl State {
 }
 
 impl Shared {
+    /// Passes on what a call came to that had this in hand: whoever awaits it is told, and the response as well if it is being put
+    /// together already.
+    pub(super) fn told(
+        &self,
+        ticket: Option<Ticket>,
+        outcome: Result<(), SessionError>,
+    ) -> Result<(), SessionError> {
+        if outcome.as_ref().is_err_and(|error| error.kind() == ErrorKind::Undurable) {
+            let mut state = self.state.lock();
+            if !state.is_closing() {
+                state.hands.told(ticket);
+            }
+        }
+        outcome
+    }
+
     /// Takes these changes in hand, if there are any, for a commit of the request's own.
     pub(super) fn take_up_last(self: &Arc<Self>, state: &mut State, changes: Changes) -> TakenOut {
         let taken;

@@ -160,6 +160,11 @@ impl State {
         self.known().map(|k| k.key)
     }
 
+    /// Whether the handler is done, and its response is being put together.
+    pub(super) fn is_closing(&self) -> bool {
+        self.finishing && self.phase == Phase::Handling
+    }
+
     /// From here on the session goes on in merge mode.
     pub(super) fn end_handling(&mut self) {
         if self.phase == Phase::Handling {
@@ -294,6 +299,7 @@ impl State {
         // Whatever id was to be told leads nowhere now.
         (self.tell, self.learned) = (Tell::Nothing, false);
         self.view.emptied();
+        self.hands.forget_untold();
         if let Some(held) = self.lease.held_mut() {
             held.nothing_to_release();
         }

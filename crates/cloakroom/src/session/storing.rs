@@ -12,7 +12,7 @@ use super::changes::{Changes, KeyConflict, MergeRule, Merged};
 use super::hands::Wanted;
 use super::in_hand::{InHand, Untold};
 use super::leased::{Shown, Then};
-use super::shared::{Phase, State};
+use super::shared::State;
 use super::underneath::TakenOut;
 use crate::engine::{FirstCommit, HeldLease, Known, Landed, Tried, Write, WriteKind};
 use crate::error::{ErrorKind, SessionError};
@@ -36,8 +36,18 @@ impl Shared {
         let merge = |record: &Record, rule| self.merged(&changes, record, record.epoch, rule);
         let (known, landed) = self.commit_awaited(target, merge).await?;
         let durable = self.landed(&known, landed, &changes);
+        self.stored(consumed, durable)
+    }
+
+    /// Passes on what a write came to that is stored, with what it had in hand.
+    fn stored(
+        &self,
+        consumed: Option<Box<InHand>>,
+        durable: Result<(), SessionError>,
+    ) -> Result<(), SessionError> {
+        let ticket = consumed.as_ref().and_then(|consumed| consumed.ticket());
         consumed.into_iter().for_each(|consumed| consumed.stored_if(&durable));
-        durable
+        self.told(ticket, durable)
     }
 
     /// Commits an awaited write, and tells what it was aimed at in the end. Where another call of this request gives the session a
@@ -129,8 +139,7 @@ impl Shared {
                 };
                 let (known, landed) = self.commit_awaited(target, merge).await?;
                 let durable = self.landed(&known, landed, &written);
-                consumed.into_iter().for_each(|consumed| consumed.stored_if(&durable));
-                durable?;
+                self.stored(consumed, durable)?;
             }
         }
         result.ok_or_else(|| SessionError::new(ErrorKind::Unknown))
@@ -141,7 +150,7 @@ impl Shared {
         let saved = async {
             let Buffered { aimed, others } = self.aim_buffered().await?;
             let Some((target, under_way, in_hand)) = aimed else { return Ok(Ok(others)) };
-            let shared = Arc::clone(self);
+            let (shared, ticket) = (Arc::clone(self), in_hand.ticket());
             let saving = self.detached_id_change(under_way, async move {
                 let (changes, epoch) = (in_hand.changes(), in_hand.epoch());
                 let kind = WriteKind::Awaited;
@@ -154,7 +163,7 @@ impl Shared {
                     }
                 })
             });
-            Ok(saving.await?.map(|durable| durable.and(others)))
+            Ok(saving.await?.map(|durable| self.told(ticket, durable).and(others)))
         };
         match saved.await {
             Ok(Ok(durable)) => durable,
@@ -163,7 +172,7 @@ impl Shared {
                 let mut state = self.state.lock();
                 // It came to nothing before that: what is not stored is not readable. The response that is being put together
                 // stores what is left to it, or is refused.
-                if !(state.finishing && state.phase == Phase::Handling) {
+                if !state.is_closing() {
                     state.view.discard_changes();
                 }
                 Err(error)
@@ -194,7 +203,7 @@ impl Shared {
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), SessionError> {
         let Buffered { aimed, others } = self.aim_buffered().await?;
         let Some((target, under_way, taken)) = aimed else { return others };
-        let shared = Arc::clone(self);
+        let (shared, ticket) = (Arc::clone(self), taken.ticket());
         let flushed = self.detached_id_change(under_way, async move {
             let (changes, epoch) = (taken.changes(), taken.epoch());
             let kind = WriteKind::Awaited;
@@ -202,7 +211,7 @@ impl Shared {
             taken.stored_if(&flushed);
             flushed
         });
-        flushed.await.and(others)
+        self.told(ticket, flushed.await).and(others)
     }
 
     /// Stores a set of changes in this session, or in one that they start. An awaited write is ordered behind a change of id, as in

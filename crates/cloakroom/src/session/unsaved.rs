@@ -12,8 +12,9 @@ impl State {
             self.went_with_response();
         }
         self.view.discard_changes();
-        // What is on its way to the store may get there.
+        // What is on its way to the store may get there, and who asks for nothing is told nothing of what did.
         self.hands.go_with_response(true);
+        self.hands.forget_untold();
     }
 
     /// Something that was buffered is discarded with the response.
@@ -25,6 +26,7 @@ impl State {
     pub(super) fn start_anew(&mut self) {
         self.view.discard_changes();
         self.hands.go_with_response(false);
+        self.hands.forget_untold();
         self.unsaved = None;
     }
 

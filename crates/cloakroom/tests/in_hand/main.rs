@@ -6,6 +6,7 @@ mod answers;
 #[path = "../house/mod.rs"]
 mod house;
 mod seen;
+mod undurable;
 
 use std::future::poll_fn;
 use std::sync::Arc;
