@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use cloakroom::clock::{Clock, Timestamp};
 use cloakroom::store::{
-    Acquired, Committed, Created, Ending, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind,
+    Acquired, Committed, Created, Ending, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind, Touched,
 };
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
@@ -230,6 +230,9 @@ async fn a_full_server_takes_no_new_sessions_and_says_so() {
     let error = store.create(requests::create(requests::key(), requests::data(&[]))).await.unwrap_err();
     assert_eq!(error.kind(), StoreErrorKind::Full, "{error}");
     assert!(matches!(store.load(key).await.unwrap(), Loaded::Live(_)));
+    // Who only reads stays logged in.
+    let touched = store.touch(requests::touch(key)).await.unwrap();
+    assert!(matches!(touched, Touched::Touched { .. }), "{touched:?}");
     // A logout logs out all the same, and so does a revocation.
     store.end(requests::end(key)).await.unwrap();
     assert!(matches!(store.load(key).await.unwrap(), Loaded::Ended(_)));

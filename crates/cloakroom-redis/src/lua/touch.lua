@@ -6,6 +6,7 @@ local session = alive(head, now)
 if not session then return answer('-', now, head:sub(1, 2)) end
 slide(session, now, ARGV[2])
 local idle = bytes(session.idle)
-redis.call('SETRANGE', KEYS[1], '74', bytes(session.seen) .. idle)
+-- The expiry first: a server that is full refuses a script whose first write could take memory, and lets one go on that has begun.
 redis.call('PEXPIRE', KEYS[1], life_of(session, now))
+redis.call('SETRANGE', KEYS[1], '74', bytes(session.seen) .. idle)
 return answer('+', now, idle)
