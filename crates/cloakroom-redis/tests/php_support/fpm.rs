@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use cloakroom_testing::processes;
+
 /// A pool that serves one page.
 pub struct Fpm {
     process: Child,
@@ -133,8 +135,7 @@ impl Fpm {
 impl Drop for Fpm {
     fn drop(&mut self) {
         // The master ends its children when it is asked to; killed, it would leave them.
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let _ = self.process.wait();
+        processes::end(&mut self.process);
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use cloakroom::{Locking, Session, SessionManager};
 use cloakroom_redis::RedisBuilder;
 use cloakroom_redis::php::{Layout, MovingStore, PhpServer, PhpServers, PhpStore, Stage};
+use cloakroom_testing::processes;
 use http::Request;
 
 use super::both::{self, Both};
@@ -296,12 +297,12 @@ pub async fn php_alone(shop: &Shop, id: &mut Option<String>) -> u64 {
 /// The process of a holder: a test program, which takes the lock and waits to be killed. Called by a test of the name
 /// `a_holder_of_the_lock`, which does nothing where it is not told what to hold.
 pub async fn hold_the_lock() {
-    let Ok(told) = std::env::var("CLOAKROOM_TEST_HOLDER") else { return };
-    let [port, name, cookie, id] = <[&str; 4]>::try_from(told.split(' ').collect::<Vec<_>>()).unwrap();
+    let Some((told, socket)) = processes::role() else { return };
+    let [name, cookie, id] = <[&str; 3]>::try_from(told.split(' ').collect::<Vec<_>>()).unwrap();
     let layout: Layout = name.parse().unwrap();
     let short = Locking { lease: Duration::from_millis(1500), ..Locking::default() };
     let config = layout.session_config().locking(short);
-    let server = cloakroom_redis::RedisStore::builder(&format!("redis://127.0.0.1:{port}/0")).unwrap();
+    let server = cloakroom_redis::RedisStore::builder(&format!("unix://{}", socket.display())).unwrap();
     let sessions =
         SessionManager::new(PhpStore::new(PhpServer::new(server).unwrap(), layout), config).unwrap();
     let request = Request::builder().header("cookie", format!("{cookie}={id}")).body(()).unwrap();
@@ -315,15 +316,9 @@ pub async fn a_holder_is_killed(shop: &Shop, layout: &str, lock_suffix: &str) {
     let mut id = None;
     shop.php("do=set&key=n&value=1", &mut id);
     let told = id.clone().unwrap();
-    let mut holder = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "a_holder_of_the_lock"])
-        .env(
-            "CLOAKROOM_TEST_HOLDER",
-            format!("{} {layout} {} {told}", shop.server().port(), shop.php.cookie()),
-        )
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let role = format!("{layout} {} {told}", shop.php.cookie());
+    let mut holder =
+        processes::command(&[], "a_holder_of_the_lock", &role, &shop.server().socket()).spawn().unwrap();
     let lock = format!("{}{told}{lock_suffix}", shop.prefix);
     let began = Instant::now();
     while !shop.server().raw(&format!("GET {lock}")).contains("cloakroom|rust-") {

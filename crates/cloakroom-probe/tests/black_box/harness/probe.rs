@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use cloakroom_testing::processes;
 use tempfile::TempDir;
 
 use super::certificates::Authority;
@@ -15,7 +17,7 @@ use super::servers::cluster::Cluster;
 use super::servers::proxy::Proxy;
 use super::servers::sentinels::Group;
 use super::servers::{Kind, Server};
-use super::{Request, Response, Visitor, signal, sleep_ms};
+use super::{Request, Response, Visitor, sleep_ms};
 
 /// A store behind a framework.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,15 +207,17 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let said = Said::by(&mut child);
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let Some(address) = line.trim_end().strip_prefix("listening on http://") else {
-            let mut why = String::new();
-            let _ = child.stderr.unwrap().read_to_string(&mut why);
-            panic!("the probe did not start: {line:?} {why}");
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("the probe did not start: {line:?} {}", said.all());
         };
         let address = address.parse().unwrap();
-        Probe { place: self, address, child, beside: None, dir, server, authority, group, cluster }
+        let said = Some(said);
+        Probe { place: self, address, child, said, beside: None, dir, server, authority, group, cluster }
     }
 }
 
@@ -243,6 +247,7 @@ pub struct Probe {
     pub place: Place,
     pub address: SocketAddr,
     child: Child,
+    said: Option<Said>,
     beside: Option<Box<Probe>>,
     pub dir: Arc<TempDir>,
     server: Option<Arc<Server>>,
@@ -324,8 +329,7 @@ impl Probe {
 
     /// Asks the process to stop, as a supervisor does, and waits until it has.
     pub fn terminate(&mut self) -> ExitStatus {
-        signal(self.child.id(), "-TERM");
-        self.child.wait().unwrap()
+        processes::end(&mut self.child)
     }
 
     /// Ends the process without notice.
@@ -370,9 +374,7 @@ impl Probe {
     /// What the probe wrote to standard error, all of it; ends it.
     pub fn log(&mut self) -> String {
         self.terminate();
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        log
+        self.said.take().unwrap().all()
     }
 }
 
@@ -381,11 +383,27 @@ impl Drop for Probe {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let ended = self.child.wait();
-        let mut said = String::new();
-        if std::thread::panicking()
-            && self.child.stderr.take().is_some_and(|mut e| e.read_to_string(&mut said).is_ok())
-        {
-            println!("the probe at {}, {ended:?}: {said}", self.address);
+        if let Some(said) = self.said.take().filter(|_| std::thread::panicking()) {
+            println!("the probe at {}, {ended:?}: {}", self.address, said.all());
         }
+    }
+}
+
+/// What a process writes to standard error, taken from it as it comes: one that nobody listens to stands still in the end.
+struct Said(JoinHandle<Vec<u8>>);
+
+impl Said {
+    fn by(child: &mut Child) -> Self {
+        let mut stderr = child.stderr.take().unwrap();
+        Said(std::thread::spawn(move || {
+            let mut said = Vec::new();
+            let _ = stderr.read_to_end(&mut said);
+            said
+        }))
+    }
+
+    /// All of it; waits for the end of the process.
+    fn all(self) -> String {
+        String::from_utf8_lossy(&self.0.join().unwrap_or_default()).into_owned()
     }
 }
