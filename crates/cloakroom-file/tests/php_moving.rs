@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use cloakroom::store::Store;
 use cloakroom_file::FileStore;
-use cloakroom_file::php::{Layout, MovingStore, PhpFileStore, PhpFiles, Stage};
+use cloakroom_file::php::{Layout, PhpFiles, Stage};
+use cloakroom_php::layout::{Moving, PhpSessions};
 use cloakroom_php::{Format, Session};
+use moving::late::{Calls, Late};
 use moving::{Application, moving_suite};
 
 /// An application that keeps its sessions in files.
@@ -48,11 +50,11 @@ impl Application for InFiles {
         Layout::php_files().user_variable("user_id")
     }
 
-    async fn moving(&self, stage: Stage, new: Arc<dyn Store>) -> Arc<dyn Store> {
+    async fn moving_with(&self, stage: Stage, new: Arc<dyn Store>, calls: Calls) -> Arc<dyn Store> {
         // On a machine that is busy with other things, whoever has a lock is slow to give it back.
         let files = PhpFiles::builder(self.folder.path().join("php")).busy_timeout(Duration::from_secs(20));
-        let php = PhpFileStore::new(files.open().await.unwrap(), self.layout());
-        Arc::new(MovingStore::new(php, new, stage))
+        let php = PhpSessions::new(Late::new(files.open().await.unwrap(), calls), self.layout());
+        Arc::new(Moving::new(php, new, stage))
     }
 
     async fn place(&self) -> Arc<dyn Store> {

@@ -13,6 +13,7 @@ use cloakroom_php::{Amp, Format, Laravel, Session};
 use cloakroom_redis::php::{
     AppKey, Cipher, Encrypter, LaravelApp, Layout, MovingStore, PhpServer, PhpStore, Stage,
 };
+use moving::late::{Calls, Late};
 use moving::{Application, moving_suite};
 use support::{Kind, Server};
 
@@ -74,9 +75,9 @@ impl Application for InRedis {
         self.layout.clone()
     }
 
-    async fn moving(&self, stage: Stage, new: Arc<dyn Store>) -> Arc<dyn Store> {
-        let php = PhpStore::new(PhpServer::new(self.server.builder()).unwrap(), self.layout.clone());
-        Arc::new(MovingStore::new(php, new, stage))
+    async fn moving_with(&self, stage: Stage, new: Arc<dyn Store>, calls: Calls) -> Arc<dyn Store> {
+        let server = PhpServer::new(self.server.builder()).unwrap();
+        Arc::new(MovingStore::new(PhpStore::new(Late::new(server, calls), self.layout.clone()), new, stage))
     }
 
     async fn place(&self) -> Arc<dyn Store> {

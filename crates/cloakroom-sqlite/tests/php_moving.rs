@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cloakroom::store::Store;
+use cloakroom_php::layout::{Moving, PhpSessions};
 use cloakroom_sqlite::SqliteStore;
-use cloakroom_sqlite::php::{Layout, MovingStore, PhpCache, PhpCacheStore, Stage};
+use cloakroom_sqlite::php::{Layout, PhpCache, Stage};
+use moving::late::{Calls, Late};
 use moving::{Application, moving_suite};
 use rusqlite::{Connection, params};
 
@@ -38,8 +40,9 @@ impl Application for InCache {
         Layout::mini().user_variable("user_id")
     }
 
-    async fn moving(&self, stage: Stage, new: Arc<dyn Store>) -> Arc<dyn Store> {
-        Arc::new(MovingStore::new(PhpCacheStore::new(self.cache(), self.layout()), new, stage))
+    async fn moving_with(&self, stage: Stage, new: Arc<dyn Store>, calls: Calls) -> Arc<dyn Store> {
+        let php = PhpSessions::new(Late::new(self.cache(), calls), self.layout());
+        Arc::new(Moving::new(php, new, stage))
     }
 
     async fn place(&self) -> Arc<dyn Store> {

@@ -35,7 +35,8 @@ impl Gate {
         let _ = self.0.waiting.subscribe().wait_for(|arrived| *arrived >= calls).await;
     }
 
-    pub(super) async fn pass(&self) {
+    /// Arrives, and completes once the gate is open: for a test that holds calls of something else than a store.
+    pub async fn pass(&self) {
         self.0.waiting.send_modify(|arrived| *arrived += 1);
         let _ = self.0.open.subscribe().wait_for(|open| *open).await;
     }

@@ -4,8 +4,10 @@
 
 pub mod afterwards;
 pub mod interleavings;
+pub mod late;
 pub mod leftovers;
 pub mod lines;
+pub mod pairs;
 pub mod visits;
 
 use std::sync::Arc;
@@ -17,13 +19,18 @@ use cloakroom::{Session, SessionConfig, SessionError, SessionHandle, SessionMana
 use cloakroom_php::layout::{Layout, Stage};
 use cloakroom_testing::fault::{Fault, FaultStore};
 use http::{HeaderMap, Request, StatusCode};
+use late::Calls;
 
 /// A PHP application, played by the test, and the place that its sessions move to.
 pub trait Application {
     /// With `user_id` as the variable of who is logged in.
     fn layout(&self) -> Layout;
     /// The sessions on their way, as another process has them.
-    async fn moving(&self, stage: Stage, new: Arc<dyn Store>) -> Arc<dyn Store>;
+    async fn moving(&self, stage: Stage, new: Arc<dyn Store>) -> Arc<dyn Store> {
+        self.moving_with(stage, new, Calls::default()).await
+    }
+    /// So, with what goes wrong in PHP's place.
+    async fn moving_with(&self, stage: Stage, new: Arc<dyn Store>, calls: Calls) -> Arc<dyn Store>;
     /// Where they move to, as another process has it.
     async fn place(&self) -> Arc<dyn Store>;
     /// PHP writes a session: the variables as `serialize()` has the array of them.
@@ -62,9 +69,18 @@ pub struct Visitor<'a, A> {
 impl<'a, A: Application> Visitor<'a, A> {
     /// A session of its own, with these variables.
     pub async fn new(application: &'a A, variables: &str) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        Self::with_id(application, Self::length(application).await, variables)
+    }
+
+    /// Of an id.
+    pub async fn length(application: &A) -> usize {
         let store = application.moving(Stage::Prepare, application.place().await).await;
-        let length = store.conventions().unwrap().ids.rules().length;
+        store.conventions().unwrap().ids.rules().length
+    }
+
+    /// With an id of that length.
+    pub fn with_id(application: &'a A, length: usize, variables: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
         let id = format!("{:0>length$}", COUNT.fetch_add(1, Ordering::Relaxed));
         let cookie = application.cookie(&id);
         application.writes(&id, variables);
