@@ -5,8 +5,9 @@ use std::io;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use cloakroom::clock::deadline_after;
 use redis::{RedisConnectionInfo, RedisError, Value};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -20,6 +21,9 @@ use crate::redis_url::{Address, TlsFiles};
 use crate::sentinels::{Follower, Sentinels};
 use crate::tls::Tls;
 use crate::{BuildError, RedisUrl, error, permissions};
+
+/// How much later than its deadline a call is given up by its caller: the connection's own task comes first, where it runs at all.
+const UNATTENDED: Duration = Duration::from_millis(50);
 
 /// The way to a server, and as whom.
 pub(crate) struct Route {
@@ -63,6 +67,11 @@ impl Connection {
         self.0.drives.0.abort();
     }
 
+    /// Whether its own task runs along with whoever asks this. It notices by itself when the server is silent.
+    pub(crate) fn is_attended_here(&self) -> bool {
+        Handle::try_current().is_ok_and(|here| here.id() == self.0.runtime)
+    }
+
     /// Waits for an answer over it. Its own task watches over deadlines where it runs along with the caller, and nearly every
     /// caller is on the same runtime. Another runtime may stand still.
     pub(crate) async fn in_time(
@@ -72,9 +81,10 @@ impl Connection {
     ) -> Result<Value, Unanswered> {
         match Handle::try_current() {
             Ok(here) if here.id() != self.0.runtime => {
-                Box::pin(tokio::time::timeout_at(ends.into(), answered))
+                let unattended = deadline_after(ends, UNATTENDED);
+                Box::pin(tokio::time::timeout_at(unattended.into(), answered))
                     .await
-                    .unwrap_or(Err(Unanswered::Late))
+                    .unwrap_or(Err(Unanswered::Unattended))
             }
             _ => answered.await,
         }

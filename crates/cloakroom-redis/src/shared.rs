@@ -361,8 +361,11 @@ impl Shared {
                     }
                     again = false;
                 }
-                Err(Unanswered::Late) => {
-                    link.silent(&open);
+                Err(late @ (Unanswered::Late | Unanswered::Unattended)) => {
+                    // Otherwise its own task has told the link, if the server is silent: it may as well have been asked too late.
+                    if late == Unanswered::Unattended {
+                        link.silent(&open);
+                    }
                     let how = format!("did not answer within {:?}", self.call_deadline);
                     return Err(error::unanswered(&node.place, effect, &how));
                 }
@@ -467,9 +470,9 @@ async fn ask_ahead(open: &Open, commands: &Pipeline, ends: Instant) -> Result<Va
     Ok(Value::Array(answers.into_iter().skip(1).step_by(2).collect()))
 }
 
-/// Somebody waits for an answer. A connection that leaves one without an answer up to its deadline is given up, also where
-/// the caller's own deadline came a moment before ours, and where the connection's own task does not run any more that would
-/// notice it.
+/// Somebody waits for an answer. Where the connection's own task does not run along with whoever waits, it may not run any more, and a
+/// connection that leaves a call without an answer up to its deadline is given up here, also where the caller's own deadline came a
+/// moment before ours.
 struct Waiting<'a> {
     link: &'a Link,
     open: &'a Open,
@@ -480,7 +483,10 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let patience = self.deadline.ends.saturating_duration_since(self.deadline.began);
-        if !self.answered && self.deadline.began.elapsed() >= patience.mul_f64(0.9) {
+        if !self.answered
+            && self.deadline.began.elapsed() >= patience.mul_f64(0.9)
+            && !self.open.connection.is_attended_here()
+        {
             self.link.silent(self.open);
         }
     }

@@ -235,7 +235,7 @@ impl Shared {
                 link.lost(&open);
                 false
             }
-            Err(Unanswered::Late | Unanswered::Crowded) => false,
+            Err(Unanswered::Late | Unanswered::Unattended | Unanswered::Crowded) => false,
         }
     }
 

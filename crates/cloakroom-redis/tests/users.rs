@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom::record::Version;
-use cloakroom::store::{Create, Created, Ended, Loaded, Renamed, RevokeWhich, Store};
+use cloakroom::store::{Create, Created, Ended, Loaded, Renamed, RevokeWhich, Store, StoreErrorKind};
 use cloakroom::{StoreKey, UserId};
 use cloakroom_redis::RedisStore;
 use cloakroom_testing::requests;
@@ -31,6 +31,7 @@ on_both! {
     c2_a_revocation_comes_through_beside_sessions_whose_ids_change_all_the_time
     c2_c4_a_logout_comes_through_beside_somebody_who_changes_the_id_all_the_time
     c2_a_revocation_that_was_cut_off_ends_the_rest_when_it_is_repeated
+    c13_whoever_has_too_many_to_be_listed_in_time_has_nobody_elses_reads_refused
     what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step
 }
 
@@ -224,6 +225,47 @@ async fn c2_a_revocation_that_was_cut_off_ends_the_rest_when_it_is_repeated(kind
         assert_eq!(live(&store, &since).await, since, "who has logged in since is spared");
         return;
     }
+}
+
+/// The server talks all the time, so its connection is not given up: else every call of the process would be refused until there is another.
+/// A machine that stands still may make it seem silent, though not every time.
+async fn c13_whoever_has_too_many_to_be_listed_in_time_has_nobody_elses_reads_refused(kind: Kind) {
+    const ROUNDS: usize = 10;
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let (near, user) = (server.store(), requests::user("mallory"));
+    log_in(&near, &user, MANY).await;
+    let others = log_in(&near, &requests::user("ann"), 1).await[0];
+    let far = far_from(&server);
+    let builder = RedisStore::builder(&far.url()).unwrap().connections(1);
+    let store = builder.call_deadline(Duration::from_millis(100)).build().unwrap();
+    let mut undisturbed = 0;
+    for _ in 0..ROUNDS {
+        let over = AtomicBool::new(false);
+        let listing = async {
+            // Six answers of a fiftieth of a second, at the least.
+            let error = store.list_user(user.clone()).await.unwrap_err();
+            assert_eq!(error.kind(), StoreErrorKind::Unavailable, "{error}");
+            over.store(true, Ordering::Relaxed);
+        };
+        let reading = async {
+            let mut refused = false;
+            loop {
+                // The last one is asked when the listing has failed.
+                let is_last = over.load(Ordering::Relaxed);
+                match store.load(others).await {
+                    Ok(_) if is_last => return refused,
+                    Ok(_) => {}
+                    Err(error) => {
+                        refused |= error.to_string().contains("does not answer");
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            }
+        };
+        let ((), refused) = tokio::join!(listing, reading);
+        undisturbed += usize::from(!refused);
+    }
+    assert!(undisturbed > ROUNDS / 2, "others were read all along in {undisturbed} of {ROUNDS} rounds");
 }
 
 async fn what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step(kind: Kind) {

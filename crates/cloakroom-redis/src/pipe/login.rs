@@ -44,7 +44,7 @@ impl Pipe {
     pub(crate) fn ended(&self, unanswered: Unanswered) -> RedisError {
         let over = match unanswered {
             Unanswered::Lost => self.0.lock().over.clone(),
-            Unanswered::Late | Unanswered::Crowded => None,
+            Unanswered::Late | Unanswered::Unattended | Unanswered::Crowded => None,
         };
         over.unwrap_or_else(|| std::io::Error::from(std::io::ErrorKind::TimedOut).into())
     }

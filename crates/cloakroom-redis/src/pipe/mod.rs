@@ -75,6 +75,8 @@ pub(crate) enum Unanswered {
     Lost,
     /// There was none by its deadline. What was asked may yet be done.
     Late,
+    /// The same, and the connection's own task did not say so: the runtime that it is on stands still.
+    Unattended,
     /// The server takes in nothing, and too much waits for it already: this was not sent.
     Crowded,
 }

@@ -102,7 +102,7 @@ impl Ear {
 fn silence(unanswered: Unanswered) -> String {
     match unanswered {
         Unanswered::Lost => "closed the connection".to_owned(),
-        Unanswered::Late | Unanswered::Crowded => "does not answer".to_owned(),
+        Unanswered::Late | Unanswered::Unattended | Unanswered::Crowded => "does not answer".to_owned(),
     }
 }
 
