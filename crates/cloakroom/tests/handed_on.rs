@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{
-    ErrorKind, LockGuard, Locking, MemoryStore, Mode, Session, SessionConfig, SessionError, SessionHandle,
+    ErrorKind, LockGuard, Locking, MemoryStore, Mode, NearCache, Session, SessionConfig, SessionError,
+    SessionHandle,
 };
-use cloakroom_testing::{Fault, Gate, ManualClock, Op, SpyStore};
+use cloakroom_testing::{Fault, Gate, ManualClock, Op, PushingStore, SpyStore};
 use house::{House, quiet};
 use http::StatusCode;
 use tokio::task::JoinHandle;
@@ -224,6 +225,30 @@ async fn c5_whoever_came_when_it_was_stored_already_looks_for_itself() {
     gate.open();
     commits.await.unwrap().unwrap();
     let refused = waits.await.unwrap().expect_err("the session was over before this one began to wait");
+    assert_eq!(refused.kind(), ErrorKind::Gone);
+}
+
+/// A cache in front of the store may not have been told yet.
+#[tokio::test]
+async fn c5_a_lease_is_not_handed_on_with_what_only_a_near_cache_takes_for_alive() {
+    let clock = ManualClock::new();
+    let here = PushingStore::new(Arc::new(MemoryStore::builder().clock(clock.clone()).build()));
+    let there = Arc::new(here.another_node());
+    let near = NearCache::builder(here.clone()).clock(clock.clone()).build();
+    let house = House::over(Arc::new(near.clone()), clock.clone(), SessionConfig::new());
+    let other = House::over(there, clock, SessionConfig::new());
+    // Nothing is stored under it, so that whoever is next has to read.
+    let Locked { id, guard, second, .. } = locked(&house).await;
+    for _ in 0..2 {
+        house.arrive(&[&id]).open().await.unwrap();
+    }
+    here.hold_news();
+    other.visit(Some(&id), |session| async move { session.destroy().await }).await;
+    let hits = near.counts().hits;
+    house.arrive(&[&id]).open().await.unwrap();
+    assert_eq!(near.counts().hits, hits + 1, "the cache still takes the session for alive");
+    drop(guard);
+    let refused = second.await.unwrap().expect_err("the session is over");
     assert_eq!(refused.kind(), ErrorKind::Gone);
 }
 

@@ -231,8 +231,8 @@ impl Engine {
         let mut held = HeldLease::new(baton, lease);
         if in_force {
             // A plain read instead of taking the lease again: an end does not ask for the lease, so what the previous
-            // holder knew may be over.
-            return Ok(match self.call(Effect::Reads, self.store.load(key)).await? {
+            // holder knew may be over, and a cache in front of the store may not have been told.
+            return Ok(match self.load_newest(key).await? {
                 Loaded::Live(snapshot) => Ok(Locked { held, snapshot }),
                 Loaded::Alias { successor, .. } => {
                     Err(NoLease::Ended(Ending::Moved { to: successor, user_changed: false }))
