@@ -8,7 +8,7 @@
 //! reads slide. The session is alive, for Redis removes it at its deadline.
 //!
 //! Where something else is there, the answer shows it, and it is judged here whether that settles the matter: a conflict, or an
-//! end. Where it does not (somebody holds the lease, a crashed holder left one behind, a read has slid the deadline), the
+//! end. Where it does not (somebody holds the lease, a crashed holder left one behind, a read has slid the deadline, it is damaged), the
 //! script goes on that judges by the server's clock.
 
 use std::convert::Infallible;
@@ -82,7 +82,9 @@ impl Shared {
         let committed = match instead {
             None => Some(Committed::Committed(replacement.after)),
             Some(there) => {
-                let there = there.map(|bytes| self.decode(&request.key, &bytes)).transpose()?;
+                // Damaged since it was read, where it may still tell which version it is: the script looks only at that.
+                let there = there.map(|bytes| self.decode(&request.key, &bytes)).transpose();
+                let Ok(there) = there else { return Ok(None) };
                 self.judge(request, there, by.time.estimate().unwrap_or(now))?
             }
         };

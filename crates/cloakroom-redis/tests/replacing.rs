@@ -228,6 +228,24 @@ async fn what_is_waited_for_is_a_script(kind: Kind) {
     assert_eq!(by(&server), usual(kind), "this one is not waited for");
 }
 
+async fn a_session_that_was_damaged_since_it_was_read_is_replaced(kind: Kind) {
+    let server = Server::start(kind);
+    let store = server.store();
+    warm(&store).await;
+    let (key, base) = begin(&store).await;
+    let name = support::name_of(&key);
+    let length = server.raw(&format!("STRLEN {name}"));
+    let length: usize = length.lines().next().unwrap()[1..].parse().unwrap();
+    server.raw(&format!("SETRANGE {name} {} X", length - 1));
+    assert_eq!(store.load(key).await.unwrap_err().kind(), StoreErrorKind::Corrupt);
+    let record = committed(&store, commit(key, &base, b"2")).await;
+    assert_eq!(live(&store, key).await, record);
+    // Where it cannot be told any more which version is there, nothing is written over it.
+    server.raw(&format!("SETRANGE {name} 0 XXXXXXXX"));
+    let damaged = store.commit(commit(key, &record, b"3")).await.unwrap_err();
+    assert_eq!(damaged.kind(), StoreErrorKind::Corrupt);
+}
+
 /// Behind a cache that was told of nothing yet.
 async fn c1_an_outdated_copy_overwrites_nothing(kind: Kind) {
     let server = Server::start(kind);
@@ -246,6 +264,7 @@ on_both! {
     a_large_session_is_replaced_by_script_and_has_the_same_life
     what_does_not_slide_leaves_the_key_the_expiry_that_it_has
     what_is_waited_for_is_a_script
+    a_session_that_was_damaged_since_it_was_read_is_replaced
     c1_an_outdated_copy_overwrites_nothing
 }
 
