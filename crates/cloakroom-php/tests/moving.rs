@@ -154,8 +154,13 @@ impl Application for There {
 
     fn locks(&self, id: &str) -> bool {
         let lease = Lease { owner: LeaseOwner(1), hold: 0, until: in_a(Duration::from_secs(60)) };
-        self.php.row(id, |row| row.lock = Some((lease, false)));
-        true
+        self.php.row(id, |row| {
+            let free = row.lock.is_none_or(|(held, _)| held.until <= SystemClock.now());
+            if free {
+                row.lock = Some((lease, false));
+            }
+            free
+        })
     }
 
     fn unlocks(&self, id: &str) {
@@ -168,4 +173,16 @@ moving_suite!(all());
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn c1_c2_c4_of_two_requests_while_a_session_moves_each_is_held_at_every_call_of_either_place() {
     moving::pairs::of_two_requests_each_is_held_at_every_call_of_either_place(&all()[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_c2_c4_while_a_session_moves_php_acts_at_every_call_of_a_request() {
+    moving::pairs::of_a_request_and_one_of_phps_the_first_is_held_at_every_call_of_either_place(&all()[0])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn c1_c2_c4_while_a_session_moves_every_call_of_a_request_fails() {
+    moving::pairs::a_request_fails_at_every_call_of_either_place_and_is_done_once_or_not_at_all(&all()[0])
+        .await;
 }

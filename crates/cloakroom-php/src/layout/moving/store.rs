@@ -5,7 +5,7 @@ use cloakroom::store::Ending;
 use cloakroom::store::{
     Acquire, Acquired, Commit, Committed, Conventions, Create, Created, End, Ended, ExpiryListener, Handover,
     Loaded, Purged, Release, Released, Rename, Renamed, Renew, Renewed, Revoke, Revoked, ScanFrom, ScanPage,
-    Store, StoreError, StoreFuture, StoreStats, Summary, Touch, Touched,
+    Store, StoreError, StoreErrorKind, StoreFuture, StoreStats, Summary, Touch, Touched,
 };
 use cloakroom::{StoreKey, UserId};
 
@@ -78,6 +78,16 @@ impl<G: Ground> Parts<G> {
             _ => Ok(answer),
         }
     }
+}
+
+/// Asked again, it is done in both places.
+fn half_done(error: StoreError) -> StoreError {
+    if error.kind() == StoreErrorKind::Undurable {
+        return error;
+    }
+    let what =
+        "a session ended in PHP's place, and it is not known whether in the one that it moves to as well";
+    StoreError::new(StoreErrorKind::Unknown, what).with_source(error)
 }
 
 /// So many changes of an id are followed.
@@ -166,7 +176,10 @@ impl<G: Ground> Store for Moving<G> {
             let mut request = request;
             for _ in 0..LINE {
                 let theirs = parts.php.end(request).await?;
-                let ours = parts.new.end(request).await?;
+                let ours = parts.new.end(request).await.map_err(|error| match theirs {
+                    Ended::NotLive => error,
+                    Ended::Ended(_) => half_done(error),
+                })?;
                 match (ours, theirs) {
                     (Ended::NotLive, Ended::NotLive) => {}
                     (Ended::NotLive, theirs) => return Ok(theirs),

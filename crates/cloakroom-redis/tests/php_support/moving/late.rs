@@ -24,6 +24,11 @@ impl Calls {
         *self.0.lock().unwrap() = None;
     }
 
+    /// Whether there were not as many calls.
+    pub fn is_due(&self) -> bool {
+        self.0.lock().unwrap().is_some()
+    }
+
     fn next(&self) -> Option<Fault> {
         let mut plan = self.0.lock().unwrap();
         let (left, _) = plan.as_mut()?;

@@ -7,6 +7,7 @@ pub mod interleavings;
 pub mod late;
 pub mod leftovers;
 pub mod lines;
+pub mod one;
 pub mod pairs;
 pub mod visits;
 
