@@ -24,6 +24,7 @@ use crate::link::{Link, OnPush};
 use crate::names::Names;
 use crate::node::Node;
 use crate::permissions;
+use crate::pipe::Unanswered;
 use crate::shared::Shared;
 
 /// Between two looks at who is to be listened to.
@@ -208,8 +209,11 @@ impl Shared {
                     expiry.deaf(&why.unwrap_or_else(|| "refuses a subscription".to_owned()));
                 }
                 Ok(_) => {}
-                // The link has been told, whether the connection ended or is silent.
-                Err(_) => {
+                Err(why) => {
+                    // Of one that is silent the link has been told. One may have ended with its runtime, and told nobody.
+                    if why == Unanswered::Lost {
+                        watch.link.lost(&open);
+                    }
                     watch.hears.store(false, Ordering::Release);
                     return false;
                 }

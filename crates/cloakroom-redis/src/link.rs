@@ -7,21 +7,24 @@
 //! ```
 //!
 //! While the server is away, a task tries to connect every now and then; nobody's request does. It stops when nobody has
-//! asked for a minute, and the next call begins anew.
+//! asked for a minute, and the next call begins anew: see `connecting`.
 //!
 //! A connection retries nothing, and hands what was sent to the server exactly once. What a lost connection means for a call
 //! that was on its way is told by [`Effect`](crate::error::Effect): a read is asked again here, a write never.
 
+mod connecting;
+
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cloakroom::store::StoreError;
 use parking_lot::Mutex;
-use rand::RngExt;
 use redis::{PushInfo, PushKind};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use self::connecting::{Trying, keep_connecting};
 use crate::error;
 use crate::greeting::Greeting;
 use crate::pipe::{News, OnNews};
@@ -30,13 +33,8 @@ use crate::shared::Deadline;
 use crate::standstill::Standstill;
 use crate::tracking::Line;
 
-/// First and longest pause between two tries to connect.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// A connection younger than this is not made anew because its server refuses writes.
 const OLD_ENOUGH: Duration = Duration::from_secs(1);
-/// Nobody asked for so long: trying is given up until somebody does.
-const NOBODY_ASKS: Duration = Duration::from_secs(60);
 
 /// What becomes of what the server pushes on its own accord.
 pub(crate) type OnPush = Arc<dyn Fn(PushInfo) + Send + Sync>;
@@ -289,7 +287,12 @@ impl Inner {
         }
     }
 
-    async fn connect(self: &Arc<Self>, epoch: u64) -> Result<(Connection, Tracks), Arc<str>> {
+    /// Makes the connection of that epoch, and says in `ended` when it ends, before anything else is told of that.
+    async fn connect(
+        self: &Arc<Self>,
+        epoch: u64,
+        ended: Arc<AtomicBool>,
+    ) -> Result<(Connection, Tracks), Arc<str>> {
         let weak = Arc::downgrade(self);
         let on_push = self.on_push.clone();
         let line = self.line.clone();
@@ -306,7 +309,10 @@ impl Inner {
             }
             News::Silent => leave(silent()),
             News::Awake => standstill.iter().for_each(|standstill| standstill.ended()),
-            News::Over => leave(Phase::Connecting),
+            News::Over => {
+                ended.store(true, Ordering::Release);
+                leave(Phase::Connecting);
+            }
         });
         let ends = Deadline::within(self.connect_timeout).ends;
         let connecting = async {
@@ -325,67 +331,5 @@ impl Inner {
             Ok(connected) => connected.map_err(Arc::from),
             Err(_) => Err(self.route.too_slow().into()),
         }
-    }
-}
-
-/// A task that connects, the only one of its link. However it ends, nobody waits for it any longer.
-struct Trying {
-    inner: Arc<Inner>,
-    /// The connection is up; the state is no longer this task's.
-    done: bool,
-}
-
-impl Drop for Trying {
-    fn drop(&mut self) {
-        if !self.done {
-            self.inner.state.lock().phase = Phase::Idle;
-        }
-        self.inner.changed.send_replace(());
-    }
-}
-
-async fn keep_connecting(mut trying: Trying) {
-    let inner = trying.inner.clone();
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let epoch = inner.state.lock().epoch + 1;
-        match inner.connect(epoch).await {
-            Ok((connection, tracks)) => {
-                let mut state = inner.state.lock();
-                state.epoch = epoch;
-                if let Some(line) = &inner.line {
-                    match tracks {
-                        Tracks::Yes => line.up(),
-                        // By somebody who found no connection to make anew.
-                        Tracks::Unasked if line.is_wanted() => continue,
-                        Tracks::Unasked | Tracks::Refused => {}
-                    }
-                }
-                state.phase = Phase::Up(connection, Instant::now(), tracks);
-                trying.done = true;
-                drop(state);
-                // What was said while it was made.
-                inner.follow();
-                return;
-            }
-            Err(why) => {
-                let mut state = inner.state.lock();
-                if state.asked.elapsed() > NOBODY_ASKS {
-                    return;
-                }
-                if !matches!(&state.phase, Phase::Away(known) if *known == why) {
-                    tracing::warn!(target: "cloakroom", "{} {why}; it is tried again", inner.place);
-                }
-                state.phase = Phase::Away(why);
-            }
-        }
-        inner.changed.send_replace(());
-        // Nobody but this task knows the link any more.
-        if Arc::strong_count(&inner) == 2 {
-            return;
-        }
-        let jitter = rand::rng().random_range(0.5..1.0);
-        tokio::time::sleep(pause.mul_f64(jitter)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }

@@ -11,6 +11,7 @@ use cloakroom::store::{Created, ExpiryListener, Loaded, OldId, RevokeWhich, Stor
 use cloakroom_redis::{RedisBuilder, RedisStore};
 use cloakroom_testing::requests;
 use support::cluster::Cluster;
+use support::proxy::Proxy;
 use support::{Kind, Server};
 
 /// How long what is left of a session is kept here.
@@ -191,6 +192,24 @@ async fn after_a_lost_connection_nothing_is_told_that_might_be_wrong() {
     until("nothing is left of it", async || other.load(ended).await.unwrap() == Loaded::Missing).await;
     until_told(&store, &heard, requests::key).await;
     assert!(!heard.has(ended));
+}
+
+/// On one thread, which looks at nothing until both are there: the answer to the first words, and the end behind it.
+#[tokio::test]
+async fn a_connection_that_ends_as_soon_as_it_is_made_is_made_anew_and_listened_on() {
+    let server = Server::start_with(Kind::Redis, &["--notify-keyspace-events", "Egx"]);
+    let wire = Proxy::to(server.port());
+    wire.hold_answers();
+    let store = told(RedisStore::builder(&wire.url()).unwrap());
+    let heard = Heard::to(&store);
+    until("the first words are answered", async || server.raw("CLIENT LIST").contains("cmd=hello")).await;
+    assert_eq!(wire.accepted(), 1, "nobody else asks anything");
+    wire.end_behind_the_next_answer();
+    wire.mend();
+    std::thread::sleep(Duration::from_millis(100));
+    until("it is listened to", async || server.raw("PUBSUB NUMSUB __keyevent@0__:expired").contains(":1"))
+        .await;
+    until_told(&store, &heard, requests::key).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -30,6 +30,8 @@ struct State {
     over: bool,
     /// So many connections were made.
     accepted: usize,
+    /// Connections before this one end behind what is told next.
+    ending: usize,
     /// Connections before this one are forgotten: nothing passes over them any more.
     forgotten: usize,
     /// Both ends of each connection, until it is over.
@@ -87,6 +89,11 @@ impl Proxy {
     /// forgotten them.
     pub fn forget(&self) {
         self.wire.set(|state| state.forgotten = state.accepted);
+    }
+
+    /// Connections that there are end as soon as something has come back on them; new ones are as ever.
+    pub fn end_behind_the_next_answer(&self) {
+        self.wire.set(|state| state.ending = state.accepted);
     }
 
     /// Everything flows again, what was held first.
@@ -152,7 +159,11 @@ impl Wire {
                     Way::Back => (wire.tells)(&buffer[..read]),
                 };
                 // An end of the connection does not get through either.
-                if !wire.wait(number, way) || read == 0 || to.write_all(&passes).is_err() {
+                if !wire.wait(number, way)
+                    || read == 0
+                    || to.write_all(&passes).is_err()
+                    || (way == Way::Back && wire.ends_now(number))
+                {
                     let _ = to.shutdown(Shutdown::Both);
                     let _ = from.shutdown(Shutdown::Both);
                     wire.state.lock().unwrap().ends.remove(&number);
@@ -160,6 +171,10 @@ impl Wire {
                 }
             }
         });
+    }
+
+    fn ends_now(&self, number: usize) -> bool {
+        number < self.state.lock().unwrap().ending
     }
 
     /// Waits until something may pass this way; false once it is over.
