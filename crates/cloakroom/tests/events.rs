@@ -1,9 +1,10 @@
 //! What happens to sessions, as a subscriber is told it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use cloakroom::store::{ExpiryListener, Store};
 use cloakroom::{Event, Locking, MemoryStore, Session, SessionConfig, SessionManager};
 use cloakroom_testing::ManualClock;
 use http::{HeaderMap, Request, StatusCode};
@@ -133,4 +134,34 @@ fn cookie_request(cookie: &str) -> Request<()> {
     let mut request = Request::new(());
     request.headers_mut().insert("cookie", cookie.parse().unwrap());
     request
+}
+
+/// Notes how long it is to take nothing for a session that is left of one.
+struct Noting {
+    store: MemoryStore,
+    told: Mutex<Vec<Duration>>,
+}
+
+impl Store for Noting {
+    fn tell_expired(&self, _: Weak<dyn ExpiryListener>, remembered: Duration) {
+        self.told.lock().push(remembered);
+    }
+
+    cloakroom_testing::hand_on!(store: name conventions load load_many create commit rename touch end);
+    cloakroom_testing::hand_on!(store: acquire renew release list_user revoke scan purge stats now released);
+}
+
+/// An id that was renewed leads to its successor through the grace, and is remembered for as long as any other after that.
+#[tokio::test]
+async fn a_store_that_tells_of_expiry_hears_how_long_what_is_left_of_a_session_is_kept() {
+    let store = Arc::new(Noting { store: MemoryStore::new(), told: Mutex::default() });
+    let config = SessionConfig::new()
+        .marker(Duration::from_secs(60))
+        .renewal(Duration::from_secs(600), Duration::from_secs(30))
+        .subscribe(|_: &Event| {});
+    let manager = SessionManager::over(Arc::clone(&store) as Arc<dyn Store>, config).unwrap();
+    for _ in 0..2 {
+        manager.open(&cookie_request(""), None).open().await.unwrap();
+    }
+    assert_eq!(*store.told.lock(), [Duration::from_secs(90)]);
 }

@@ -20,7 +20,8 @@ impl Engine {
         }
         if !self.listening.0.swap(true, Ordering::Relaxed) {
             let engine = Arc::downgrade(self);
-            self.store.tell_expired(engine, self.settings.marker.max(self.settings.grace));
+            // An alias is an alias through its grace, and a marker after that.
+            self.store.tell_expired(engine, self.settings.marker.saturating_add(self.settings.grace));
         }
     }
 }
