@@ -1,8 +1,10 @@
 //! A headless Chromium for a test. Where there is none, the test fails.
 #![allow(dead_code)] // Each test program uses a part of it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use fantoccini::cookies::Cookie;
@@ -18,10 +20,14 @@ static TURN: Mutex<()> = Mutex::const_new(());
 /// What a page needs to appear, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// No test takes so long, however busy the machine is: whatever a browser is asked then is answered with an error.
+const LIFETIME: Duration = Duration::from_secs(300);
+
 /// The turn of a test, and the driver its browsers are started with.
 pub(crate) struct Driver {
     child: Child,
-    url: String,
+    address: String,
+    _lives: mpsc::Sender<()>,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -35,13 +41,27 @@ impl Driver {
             .spawn()
             .expect("chromedriver must be installed: Debian's packages chromium and chromium-driver");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let port = lines
-            .map_while(Result::ok)
-            .find_map(|line| {
-                Some(line.split_once("started successfully on port ")?.1.trim_end_matches('.').to_owned())
-            })
-            .expect("chromedriver did not start");
-        Driver { child, url: format!("http://127.0.0.1:{port}"), _turn: turn }
+        let (tells, told) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                if let Some((_, port)) = line.split_once("started successfully on port ") {
+                    let _ = tells.send(port.trim_end_matches('.').to_owned());
+                }
+            }
+        });
+        let port = told.recv_timeout(PATIENCE).unwrap_or_else(|why| {
+            let _ = child.kill();
+            let _ = child.wait();
+            panic!("chromedriver did not start: {why}")
+        });
+        let (lives, ended) = mpsc::channel();
+        let process = child.id().to_string();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(LIFETIME) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-KILL", &process]).status();
+            }
+        });
+        Driver { child, address: format!("127.0.0.1:{port}"), _lives: lives, _turn: turn }
     }
 
     /// A browser with a profile of its own.
@@ -65,13 +85,26 @@ impl Driver {
         });
         let capabilities: Capabilities = serde_json::from_value(capabilities).unwrap();
         let connector = hyper_util::client::legacy::connect::HttpConnector::new();
-        let client = ClientBuilder::new(connector).capabilities(capabilities).connect(&self.url).await;
+        let url = format!("http://{}", self.address);
+        let client = ClientBuilder::new(connector).capabilities(capabilities).connect(&url).await;
         Browser { client: client.expect("Chromium did not start"), _profile: profile }
+    }
+
+    /// Has it close its browsers and end.
+    fn shut_down(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let request =
+            format!("GET /shutdown HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes())?;
+        stream.read_to_end(&mut Vec::new()).map(drop)
     }
 }
 
 impl Drop for Driver {
+    /// Killed, it leaves the browsers behind that a failed test has not closed.
     fn drop(&mut self) {
+        let _ = self.shut_down();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
