@@ -203,3 +203,63 @@ async fn c4_a_request_whose_write_was_made_before_a_new_id_starts_no_second_sess
         assert_eq!(house.manager.metrics().sessions_created, 1);
     }
 }
+
+/// The change of id was made and its answer got lost; by the time it is asked for again, the copy that it left has forgotten it. It is
+/// not made once more of the copy, over which the session that has the data by now would be left to nobody.
+#[tokio::test(start_paused = true)]
+async fn c4_a_change_of_id_that_left_a_copy_is_made_once_also_where_the_copy_has_forgotten_it() {
+    for of_the_copy in ["changed", "locked", "over", "asked under a lock"] {
+        let config = || SessionConfig::new().deadlines(Duration::from_secs(20), Duration::from_millis(150));
+        let (other, house) = House::two(config);
+        let old = house.newcomer().await;
+        let handle = house.arrive(&[&old]);
+        let session = handle.open().await.unwrap();
+        let guard = match of_the_copy {
+            "asked under a lock" => Some(session.lock().await.unwrap()),
+            _ => None,
+        };
+        house.faults.at_op(Op::Rename, 1, Fault::HangAfter);
+        let keeps = async {
+            quiet().await;
+            // More of them than a record remembers.
+            for n in 0..5 {
+                other.visit(Some(&old), |s| async move { s.put("of the copy", n).await }).await;
+            }
+            let copy = other.arrive(&[&old]).open().await.unwrap();
+            if of_the_copy == "over" {
+                other.pass(61);
+            }
+            if of_the_copy == "locked" { Some(copy.lock().await.unwrap()) } else { None }
+        };
+        let (changed, locked) = tokio::join!(session.regenerate_keeping_old_for(MINUTE), keeps);
+        changed.unwrap_or_else(|error| panic!("{of_the_copy}: {error}"));
+        session.set("later", 1).unwrap();
+        drop((guard, locked, session));
+        let new = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+        let keys = |id: String| async move {
+            other.arrive(&[&id]).open_existing().await.unwrap().map(|session| session.keys())
+        };
+        assert_eq!(keys(new).await.unwrap(), ["n", "later"], "the copy, once more: {of_the_copy}");
+        assert_eq!(house.faults.injected().len(), 1);
+    }
+}
+
+/// Asked for again, it finds the session locked by its own request, and goes under that lock as the same operation.
+#[tokio::test(start_paused = true)]
+async fn c5_a_change_of_id_whose_answer_got_lost_goes_under_the_lock_that_its_request_has_by_then() {
+    let house =
+        House::new(SessionConfig::new().deadlines(Duration::from_secs(5), Duration::from_millis(150)));
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    house.faults.at_op(Op::Rename, 1, Fault::Hang);
+    let locks = async {
+        quiet().await;
+        session.lock().await.unwrap()
+    };
+    let (changed, guard) = tokio::join!(session.regenerate(), locks);
+    changed.unwrap();
+    drop((guard, session));
+    let new = house.leave(&handle, StatusCode::OK).await.id().unwrap();
+    assert_eq!((house.who(&id).await, house.who(&new).await.is_some()), (None, true));
+}

@@ -11,7 +11,9 @@ use crate::ids::{OpId, RecordId, SessionId, UserId};
 use crate::record::{Device, Record};
 use crate::session::{MergeRule, Merged};
 use crate::settings::OnConflict;
-use crate::store::{BindUser, Deadlines, Ending, LeaseRef, Loaded, OldId, Rename, Renamed, StoreError};
+use crate::store::{
+    BindUser, Deadlines, Ending, LeaseRef, Loaded, OldId, Rename, Renamed, Snapshot, StoreError,
+};
 
 const ASKS: u32 = 3;
 
@@ -115,6 +117,15 @@ impl Engine {
                     return Err(error);
                 }
             };
+            let doubtful = |error: SessionError| if in_doubt { error.in_doubt() } else { error };
+            let answer = match answer {
+                Renamed::Renamed { .. } | Renamed::Exists => answer,
+                other if in_doubt => match self.renamed_before(&ask).await? {
+                    Some(snapshot) => Renamed::Renamed { snapshot, evicted: Vec::new() },
+                    None => other,
+                },
+                other => other,
+            };
             match answer {
                 Renamed::Renamed { snapshot, evicted } => {
                     self.metrics.commits.one();
@@ -145,12 +156,18 @@ impl Engine {
                 Renamed::Locked { .. } if matches!(change, IdChange::Renew) => return Ok(Moved::Busy),
                 Renamed::Locked { .. } => {
                     own = None;
-                    let may_have_one = ask.lease.is_none() && !in_doubt;
-                    if let Some(proof) = if may_have_one { of_request.of(known.key).await? } else { None } {
+                    let may_have_one = ask.lease.is_none();
+                    let found = if may_have_one { of_request.of(known.key).await } else { Ok(None) };
+                    if let Some(proof) = found.map_err(doubtful)? {
                         lease = Some(proof);
-                    } else if let Ok(locked) = self.acquire(known.key).await? {
+                    } else if let Ok(locked) = self.acquire(known.key).await.map_err(doubtful)? {
                         known.update(locked.snapshot);
                         own = Some(locked.held);
+                    }
+                    if in_doubt {
+                        // The same operation, which is done once whatever it shows.
+                        let lease = own.as_ref().and_then(HeldLease::proof).or(lease);
+                        request = Some((Rename { lease, ..ask }, new_id));
                     }
                 }
                 Renamed::LeaseLost => {
@@ -182,6 +199,20 @@ impl Engine {
                 }
                 Renamed::Ended(_) => return Ok(Moved::Ended),
             }
+        }
+    }
+
+    /// The session under its new id, if an earlier try of this was made and what that left behind does not say so any more: a copy is
+    /// a session of its own, which forgets. Nothing but this request can have made one under the new id.
+    async fn renamed_before(&self, asked: &Rename) -> Result<Option<Snapshot>, SessionError> {
+        if !matches!(asked.old, OldId::Copy { .. }) {
+            return Ok(None);
+        }
+        match self.load_newest(asked.to).await.map_err(SessionError::in_doubt)? {
+            Loaded::Live(snapshot) => Ok(Some(snapshot)),
+            Loaded::Missing => Ok(None),
+            // It was made, and has ended since.
+            Loaded::Alias { .. } | Loaded::Ended(_) => Err(SessionError::new(ErrorKind::Gone)),
         }
     }
 
