@@ -33,10 +33,17 @@ const TRIES: usize = 4;
 /// So often it is looked whether a copy that was taken away is forgotten, each time twice as late.
 const LOOKS: u32 = 6;
 
+/// What of a session moves.
+struct Moves {
+    payload: Payload,
+    /// Its id is to be renewed then.
+    due: Option<Duration>,
+}
+
 /// What PHP has of a session.
 enum Theirs {
     /// This, and what of it moves: nothing while somebody holds the lock, or where it cannot.
-    Live(Arc<Record>, Option<Payload>),
+    Live(Arc<Record>, Option<Moves>),
     /// It has moved.
     Marked,
     /// It is an old id in its grace, and leads there.
@@ -63,7 +70,8 @@ impl<G: Ground> Inner<G> {
                     // Of a session that PHP does not store, for it is empty, there is what is beside.
                     let value = table.value(key).unwrap_or_default();
                     let moves = whole::of(&self.layout.coding, value, &record.payload).filter(|_| free);
-                    Theirs::Live(record, moves)
+                    let due = (record.renew_at != Timestamp::NEVER).then(|| now.until(record.renew_at));
+                    Theirs::Live(record, moves.map(|payload| Moves { payload, due }))
                 }
                 Some(Entry::Marker { op, until, .. }) if op == mark() && now < until => Theirs::Marked,
                 Some(Entry::Alias { successor, sealed, grace_until, .. }) if now < grace_until => {
@@ -240,10 +248,10 @@ impl<G: Ground> Parts<G> {
         &self,
         key: StoreKey,
         theirs: &Record,
-        moves: &Payload,
+        moves: &Moves,
         ours: Option<&Arc<Record>>,
     ) -> Result<Option<Arc<Record>>, StoreError> {
-        let payload = flagged(moves, Flag::of(theirs));
+        let payload = flagged(&moves.payload, Flag::of(theirs));
         match ours {
             Some(ours) if ours.user != theirs.user => {
                 self.drop_copy(key, ours).await?;
@@ -264,7 +272,7 @@ impl<G: Ground> Parts<G> {
                     lifetime: Lifetime {
                         idle: self.php().layout.lifetime,
                         absolute: ABSOLUTE,
-                        renewal: None,
+                        renewal: moves.due,
                     },
                     bind: user.map(|user| BindUser { user, device: theirs.device.clone(), cap: None }),
                     payload,

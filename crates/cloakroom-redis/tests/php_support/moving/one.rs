@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cloakroom::store::Store;
-use cloakroom::{ErrorKind, Session, SessionManager};
+use cloakroom::payload::PayloadBuilder;
+use cloakroom::record::Lifetime;
+use cloakroom::store::{Create, Created, Store};
+use cloakroom::{ErrorKind, OpId, RecordId, Session, SessionConfig, SessionManager};
 use cloakroom_php::layout::Stage;
 use cloakroom_testing::fault::{Fault, FaultStore, Gate};
 
@@ -37,6 +39,8 @@ impl Does {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     Not,
+    /// Not, and the id is to be renewed with the next request.
+    NotAndDue,
     /// There is a copy.
     Copied,
     /// PHP's place has the mark, and the copy its flag.
@@ -112,6 +116,11 @@ pub async fn go(instance: &Instance, cookie: &str, does: Does, mark: &str) -> We
     }
 }
 
+/// What is due is renewed, and not again for an hour.
+pub fn renewing(application: &impl Application) -> SessionConfig {
+    config(application).renewal(Duration::from_secs(3600), Duration::from_secs(600))
+}
+
 /// An instance of which calls of either place can be held.
 pub struct Slow {
     pub instance: Instance,
@@ -123,14 +132,35 @@ impl Slow {
     pub async fn over(application: &impl Application, stage: Stage, new: &Arc<dyn Store>) -> Self {
         let (new, php) = (FaultStore::new(new.clone()), Calls::default());
         let store = application.moving_with(stage, Arc::new(new.clone()), php.clone()).await;
-        let sessions = SessionManager::over(store, config(application)).unwrap();
+        let sessions = SessionManager::over(store, renewing(application)).unwrap();
         Slow { instance: Instance { called: application.layout().name(), sessions }, new, php }
+    }
+
+    /// In place of PHP's session one of ours, which has the same number, and whose id is due.
+    async fn begins_anew(&self, visitor: &Visitor<'_, impl Application>) {
+        let store = visitor.application.moving(Stage::Prepare, Arc::new(self.new.clone())).await;
+        let id = store.conventions().unwrap().ids.hold(visitor.id.as_bytes()).unwrap();
+        visitor.php_ends();
+        let hour = Duration::from_secs(3600);
+        let mut payload = PayloadBuilder::with_capacity(16);
+        payload.push("n", b"i:1;");
+        let create = Create {
+            key: id.key(),
+            op: OpId::generate(),
+            record_id: RecordId::generate(),
+            lifetime: Lifetime { idle: hour, absolute: hour, renewal: Some(Duration::ZERO) },
+            bind: None,
+            payload: payload.finish(),
+            marker: hour,
+        };
+        assert!(matches!(store.create(create).await.unwrap(), Created::Created { .. }));
     }
 
     /// Begins a move and breaks off.
     pub async fn begins(&self, visitor: &Visitor<'_, impl Application>, begun: Begun) {
         match begun {
             Begun::Not => return,
+            Begun::NotAndDue => return self.begins_anew(visitor).await,
             Begun::Copied => self.new.at(2, Fault::LoseAnswer),
             Begun::Marked => self.new.at(3, Fault::Unavailable),
             Begun::Done => {}
@@ -230,6 +260,13 @@ pub struct Live {
     pub user: Option<String>,
     pub first: bool,
     pub second: bool,
+}
+
+impl Live {
+    /// Under whichever id.
+    pub fn is_as(&self, other: &Self) -> bool {
+        (self.n, &self.user, self.first, self.second) == (other.n, &other.user, other.first, other.second)
+    }
 }
 
 /// The sessions under this cookie, and under those that the requests set, if they are about the same one.

@@ -5,7 +5,7 @@ use cloakroom::ErrorKind;
 use cloakroom_php::layout::Stage;
 use cloakroom_testing::fault::Fault;
 
-use super::one::{ALL, Begun, Does, Live, Place, SECOND, Slow, Went, go, live};
+use super::one::{ALL, Begun, Does, Live, Place, SECOND, Slow, Went, go, live, renewing};
 use super::{Application, Instance, Visitor, basket, number};
 
 /// A session, how far it is when the request comes, and at which stage and call of it that is.
@@ -24,7 +24,7 @@ async fn everywhere<'a, A: Application>(
 ) {
     let (new, length) = (application.place().await, Visitor::length(application).await);
     let mut cases = Vec::new();
-    for begun in [Begun::Not, Begun::Copied, Begun::Marked, Begun::Done] {
+    for begun in [Begun::Not, Begun::NotAndDue, Begun::Copied, Begun::Marked, Begun::Done] {
         // What has not moved by then is over.
         let stages: &[Stage] = match begun {
             Begun::Done => &[Stage::Prepare, Stage::Move, Stage::Done],
@@ -59,20 +59,21 @@ const LANES: usize = 8;
 pub async fn of_two_requests_each_is_held_at_every_call_of_either_place(application: &impl Application) {
     let new = application.place().await;
     for then in [Stage::Prepare, Stage::Move, Stage::Done] {
-        let beside = Instance::over(application, then, new.clone()).await;
+        let beside = Instance::with(application, then, new.clone(), renewing(application)).await;
         for other in ALL {
             everywhere(application, async |case, begun, stage, does| {
                 let stages = [stage, then];
                 // Two stages apart, or where nothing moves: that is nothing to do with it.
                 let apart = stages.contains(&Stage::Done)
                     && (stages.contains(&Stage::Prepare) || begun != Begun::Done);
-                if apart || begun == Begun::Not && stages == [Stage::Prepare; 2] {
+                let not = matches!(begun, Begun::Not | Begun::NotAndDue);
+                if apart || not && stages == [Stage::Prepare; 2] {
                     return false;
                 }
                 let cookie = case.visitor.cookie.as_str();
                 let second = go(&beside, cookie, other, SECOND);
                 let (first, second, reached) = case.slow.held(cookie, does, case.call, second).await;
-                check(case, &first, &second, &format!("{}, {other:?} at {then:?}", case.at)).await;
+                check(case, begun, &first, &second, &format!("{}, {other:?} at {then:?}", case.at)).await;
                 reached
             })
             .await;
@@ -80,7 +81,7 @@ pub async fn of_two_requests_each_is_held_at_every_call_of_either_place(applicat
     }
 }
 
-async fn check(case: &Case<'_, impl Application>, first: &Went, second: &Went, at: &str) {
+async fn check(case: &Case<'_, impl Application>, begun: Begun, first: &Went, second: &Went, at: &str) {
     let at = format!("{at}\n{first:?}\n{second:?}");
     for (went, beside) in [(first, second), (second, first)] {
         if beside.does.takes_the_id() {
@@ -98,9 +99,21 @@ async fn check(case: &Case<'_, impl Application>, first: &Went, second: &Went, a
         assert!(live.is_empty(), "{at}: it was logged out");
         return;
     }
-    let live = one(&live, &at);
     let renamed = both.iter().any(|went| went.did() && matches!(went.does, Does::ChangesId | Does::LogsIn));
-    assert_eq!(live.id != cookie, renamed, "{at}: the old id");
+    // Whoever presents an id in its grace is told the new one: every id is one, until it is changed otherwise.
+    let live = match live.as_slice() {
+        [live, rest @ ..] if begun == Begun::NotAndDue && !renamed => {
+            assert!(rest.iter().all(|other| other.is_as(live)), "{at}: it is not one session");
+            let locked = both.iter().any(|went| went.does == Does::Locks);
+            assert!(locked || rest.len() == 1, "{at}: it was due");
+            live
+        }
+        live => {
+            let live = one(live, &at);
+            assert_eq!(live.id != cookie, renamed, "{at}: the old id");
+            live
+        }
+    };
     let adds = both.iter().filter(|went| went.adds()).count();
     assert_eq!(live.n, 1 + i64::try_from(adds).unwrap(), "{at}: the number");
     if first.adds() && second.adds() {
@@ -129,7 +142,11 @@ pub async fn of_a_request_and_one_of_phps_the_first_is_held_at_every_call_of_eit
     application: &impl Application,
 ) {
     for php in [Php::Writes, Php::LogsIn, Php::LogsOut] {
-        everywhere(application, async |case, _, _, does| {
+        everywhere(application, async |case, begun, _, does| {
+            // Of such, two requests tell.
+            if begun == Begun::NotAndDue {
+                return false;
+            }
             let visitor = &case.visitor;
             let acts = async {
                 // What it finds no session for, or waits for, is another request's.
@@ -194,7 +211,11 @@ pub async fn a_request_fails_at_every_call_of_either_place_and_is_done_once_or_n
     application: &impl Application,
 ) {
     for fault in [Fault::Unavailable, Fault::LoseRequest, Fault::LoseAnswer] {
-        everywhere(application, async |case, _, _, does| {
+        everywhere(application, async |case, begun, _, does| {
+            // Of such, two requests tell.
+            if begun == Begun::NotAndDue {
+                return false;
+            }
             let cookie = case.visitor.cookie.as_str();
             let (went, reached) = case.slow.fails(cookie, does, case.call, fault.clone()).await;
             if reached {
