@@ -137,12 +137,17 @@ pub(crate) struct Waited<'a> {
 }
 
 impl Waited<'_> {
-    /// The write and what goes behind it. The time is what is left now, when it is sent: a connection may have been waited for.
-    pub(crate) fn words(&self, ends: Instant) -> Pipeline {
-        let Durability { replicas, disk, within, .. } = self.wanted;
+    /// For how long it is to be waited for: of what is left now, when it is sent. A connection may have been waited for.
+    pub(crate) fn time(&self, ends: Instant) -> Duration {
         let left = ends.saturating_duration_since(Instant::now()).saturating_sub(MARGIN);
         // 0 would be for ever.
-        let millis = u64::try_from(within.min(left).as_millis()).unwrap_or(u64::MAX).max(1);
+        self.wanted.within.min(left).max(Duration::from_millis(1))
+    }
+
+    /// The write and what goes behind it.
+    pub(crate) fn words(&self, time: Duration) -> Pipeline {
+        let Durability { replicas, disk, .. } = self.wanted;
+        let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let mut words = Pipeline::with_capacity(3);
         words.add_command(self.write.clone());
         words.add_command(self.notice.clone());

@@ -446,10 +446,16 @@ impl Asking<'_> {
                 let answers = connection.ask_packed_behind(&redis::cmd("ASKING"), command, ends).await?;
                 Ok(answers.into_sequence().ok().and_then(|mut answers| answers.pop()).unwrap_or(Value::Nil))
             }
-            Asking::Waited(waited) => connection.ask_all(&waited.words(ends), ends).await,
-            Asking::Ahead(Asking::Waited(waited)) => ask_ahead(open, &waited.words(ends), ends).await,
+            Asking::Waited(waited) => {
+                let waits = waited.time(ends);
+                connection.ask_all_waiting(&waited.words(waits), waits, ends).await
+            }
+            Asking::Ahead(Asking::Waited(waited)) => {
+                let waits = waited.time(ends);
+                ask_ahead(open, &waited.words(waits), waits, ends).await
+            }
             Asking::Ahead(Asking::Many(commands) | Asking::Told { commands, .. }) => {
-                ask_ahead(open, commands, ends).await
+                ask_ahead(open, commands, Duration::ZERO, ends).await
             }
             // Nobody goes further ahead.
             Asking::Ahead(Asking::Ahead(_)) => Ok(Value::Nil),
@@ -461,12 +467,18 @@ impl Asking<'_> {
 }
 
 /// Each of the commands behind the word that lets a node answer that does not have the slot yet.
-async fn ask_ahead(open: &Open, commands: &Pipeline, ends: Instant) -> Result<Value, Unanswered> {
+async fn ask_ahead(
+    open: &Open,
+    commands: &Pipeline,
+    waits: Duration,
+    ends: Instant,
+) -> Result<Value, Unanswered> {
     let mut ahead = Pipeline::with_capacity(2 * commands.len());
     for command in commands.cmd_iter() {
         ahead.cmd("ASKING").add_command(command.clone());
     }
-    let answers = open.connection.ask_all(&ahead, ends).await?.into_sequence().unwrap_or_default();
+    let answers = open.connection.ask_all_waiting(&ahead, waits, ends).await?;
+    let answers = answers.into_sequence().unwrap_or_default();
     Ok(Value::Array(answers.into_iter().skip(1).step_by(2).collect()))
 }
 

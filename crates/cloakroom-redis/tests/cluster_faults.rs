@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use cloakroom::StoreKey;
 use cloakroom::store::{Committed, Created, Loaded, Store, StoreErrorKind};
+use cloakroom_redis::Durability;
 use cloakroom_testing::requests;
 use counting::{Counter, count_on, number};
 use support::cluster::Cluster;
 use support::pace::Pace;
-use support::{Kind, name_of};
+use support::{Kind, Server, name_of};
 
 /// Of a call to the store.
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -40,6 +41,40 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
 
 fn counted(number: u64) -> cloakroom::payload::Payload {
     requests::data(&[("n", number.to_string().as_bytes())])
+}
+
+/// What a node says that has said nothing for long is believed once the others agree, and they are not asked by everybody all the time. A
+/// write that waits for replicas is no such thing.
+async fn a_cluster_in_doubt_is_asked_ten_times_a_second_who_serves_what(kind: Kind) {
+    let cluster = Cluster::start(kind);
+    let waits = Durability::replicas(5).within(Duration::from_millis(400));
+    let store = cluster.builder().durability(waits).build().unwrap();
+    let key = key_on(&cluster, 0);
+    let asked = async |after: &str| {
+        cluster.nodes.iter().for_each(Server::forget_calls);
+        let (began, mut reads) = (Instant::now(), 0_u32);
+        while began.elapsed() < Duration::from_secs(1) {
+            store.load(key).await.unwrap();
+            reads += 1;
+        }
+        let times = (began.elapsed().as_millis() / 100 + 2) as u64;
+        for (n, node) in cluster.nodes.iter().enumerate() {
+            let calls = node.calls("cluster|slots");
+            assert!(calls <= times, "node {n} was asked {calls} times beside {reads} reads after {after}");
+        }
+    };
+    let made = store.create(requests::create(key, counted(1))).await;
+    assert_eq!(made.unwrap_err().kind(), StoreErrorKind::Undurable, "no node has five replicas");
+    asked("a write that waited").await;
+    let silent = tokio::spawn(store.load(key));
+    cluster.nodes[0].pause();
+    let held = tokio::spawn(store.load(key));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    cluster.nodes[0].resume();
+    for load in [silent, held] {
+        load.await.unwrap().unwrap();
+    }
+    asked("it stood still").await;
 }
 
 /// It is not dead, and answers nobody: its replica takes over, and what it wakes up to is not its own any more.
@@ -319,6 +354,7 @@ mod on_one_thread {
 }
 
 support::on_both! {
+    a_cluster_in_doubt_is_asked_ten_times_a_second_who_serves_what
     c1_c9_a_primary_that_stands_still_is_replaced_under_load
     c1_a_node_that_was_replaced_acknowledges_nothing_of_what_it_was_sent_before
     c1_c9_what_a_primary_answers_that_stood_still_is_believed_once_the_others_agree

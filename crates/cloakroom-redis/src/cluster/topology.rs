@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use cloakroom::clock::deadline_after;
 use cloakroom::store::{StoreError, StoreErrorKind};
 use parking_lot::{Mutex, RwLock};
 use rand::seq::SliceRandom;
@@ -235,10 +236,11 @@ impl Cluster {
     /// Asks who serves what, unless that has just been done: then what came of it counts.
     async fn learn(&self, store: &Shared, deadline: Deadline, age: Age) -> Result<(), StoreError> {
         let arrived = Instant::now();
+        let too_late = || error::unavailable(&store.place, "could not be asked in time who serves what");
         let Ok(_turn) = tokio::time::timeout_at(deadline.ends.into(), self.asking.lock()).await else {
-            return Err(error::unavailable(&store.place, "could not be asked in time who serves what"));
+            return Err(too_late());
         };
-        {
+        let pause = {
             let last = self.last.lock();
             let will_do = match age {
                 Age::Recent => last.at.is_some_and(|at| at >= arrived || at.elapsed() < PAUSE),
@@ -250,6 +252,14 @@ impl Cluster {
                     None => Ok(()),
                 };
             }
+            last.at.map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()))
+        };
+        if !pause.is_zero() {
+            // Whoever comes meanwhile waits behind this one, and what it is told is new to all of them.
+            if deadline_after(Instant::now(), pause) >= deadline.ends {
+                return Err(too_late());
+            }
+            tokio::time::sleep(pause).await;
         }
         let began = Instant::now();
         let learned = self.ask_some(store, deadline).await.map(|map| self.install(&map));

@@ -175,7 +175,8 @@ impl Driver {
         if let Some(since) = &mut self.quiet_since {
             let now = Instant::now();
             let quiet = now.saturating_duration_since(std::mem::replace(since, now));
-            if quiet > STILL && self.tells_of_standstills {
+            let waits = self.under_way.front().map_or(Duration::ZERO, Call::waits);
+            if quiet > STILL.saturating_add(waits) && self.tells_of_standstills {
                 (self.on_news)(News::Awake);
             }
         }

@@ -62,8 +62,8 @@ struct Call {
 /// What a call is answered with.
 enum Expects {
     One,
-    /// So many more, behind those that came.
-    More(usize, Vec<Value>),
+    /// So many more, behind those that came, and how long the server may take over one of them because it was told to wait.
+    More(usize, Vec<Value>, Duration),
     /// A refusal, if there is one, and then what stands behind it.
     Fenced(Option<Value>),
 }
@@ -125,7 +125,7 @@ impl Pipe {
 
     /// The same behind a word of its own; the answers to both.
     pub(crate) fn ask_packed_behind(&self, word: &Cmd, command: &[u8], ends: Instant) -> Asked {
-        self.call(Expects::More(2, Vec::with_capacity(2)), ends, |bytes| {
+        self.call(Expects::More(2, Vec::with_capacity(2), Duration::ZERO), ends, |bytes| {
             word.write_packed_command(bytes);
             bytes.extend_from_slice(command);
         })
@@ -133,12 +133,22 @@ impl Pipe {
 
     /// Several, one behind the other with nobody else's between; the answers as a list.
     pub(crate) async fn ask_all(&self, commands: &Pipeline, ends: Instant) -> Result<Value, Unanswered> {
+        self.ask_all_waiting(commands, Duration::ZERO, ends).await
+    }
+
+    /// The same, where the server is told to wait for so long behind the first of them: while it does, it does not stand still.
+    pub(crate) async fn ask_all_waiting(
+        &self,
+        commands: &Pipeline,
+        waits: Duration,
+        ends: Instant,
+    ) -> Result<Value, Unanswered> {
         if commands.is_empty() {
             return Ok(Value::Array(Vec::new()));
         }
         let answers = Vec::with_capacity(commands.len());
         let write = |bytes: &mut Vec<u8>| commands.cmd_iter().for_each(|one| one.write_packed_command(bytes));
-        self.call(Expects::More(commands.len(), answers), ends, write).await
+        self.call(Expects::More(commands.len(), answers, waits), ends, write).await
     }
 
     /// A command that is answered with pushes, or refused: a subscription. The server may as well push the same by itself, as when a slot
@@ -180,6 +190,14 @@ impl Call {
         }
     }
 
+    /// How long the server may take over the next answer to this because it was told to wait.
+    fn waits(&self) -> Duration {
+        match &self.expects {
+            Expects::More(_, answers, waits) if !answers.is_empty() => *waits,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Takes an answer; whether that was the last one.
     fn take(&mut self, answer: Value) -> bool {
         let whole = match &mut self.expects {
@@ -189,7 +207,7 @@ impl Call {
                 return false;
             }
             Expects::Fenced(refused) => refused.take().unwrap_or(answer),
-            Expects::More(left, answers) => {
+            Expects::More(left, answers, _) => {
                 answers.push(answer);
                 *left -= 1;
                 if *left > 0 {

@@ -203,6 +203,23 @@ async fn c9_a_call_ends_with_its_deadline_and_a_late_answer_is_nobody_elses() {
     assert_eq!(again.await.unwrap(), Err(Unanswered::Late));
 }
 
+#[tokio::test]
+async fn a_server_that_was_told_to_wait_does_not_stand_still_meanwhile() {
+    let mut at = connected(1 << 20);
+    let mut both = Pipeline::new();
+    both.add_command(get("a")).add_command(get("b"));
+    let pipe = at.pipe.clone();
+    let wait = Duration::from_secs(10);
+    let call = tokio::spawn(async move { pipe.ask_all_waiting(&both, wait, soon()).await });
+    at.read(2).await;
+    at.say("$1\r\nA\r\n").await;
+    tokio::time::sleep(STILL + STILL / 2).await;
+    let first = at.awake.load(Ordering::SeqCst);
+    at.say(":0\r\n").await;
+    call.await.unwrap().unwrap();
+    assert_eq!(at.awake.load(Ordering::SeqCst), first);
+}
+
 /// It may have been replaced meanwhile, and not know it yet.
 #[tokio::test]
 async fn that_a_server_stood_still_is_told_before_its_answers_are() {
