@@ -32,6 +32,7 @@ on_both! {
     c2_c4_a_logout_comes_through_beside_somebody_who_changes_the_id_all_the_time
     c2_a_revocation_that_was_cut_off_ends_the_rest_when_it_is_repeated
     c13_whoever_has_too_many_to_be_listed_in_time_has_nobody_elses_reads_refused
+    c2_whoever_has_too_many_ended_ones_in_the_index_can_be_listed_and_revoked_in_the_end
     what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step
 }
 
@@ -68,10 +69,13 @@ async fn live(store: &RedisStore, keys: &[StoreKey]) -> Vec<StoreKey> {
     live
 }
 
+fn index_of(user: &UserId) -> String {
+    name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:u")
+}
+
 /// Members of the user's index.
 fn in_index(server: &Server, user: &UserId) -> usize {
-    let index = name_of(&StoreKey::of_user(user)).replace("cloakroom:", "cloakroom:u");
-    let told = server.raw(&format!("ZCARD {index}"));
+    let told = server.raw(&format!("ZCARD {}", index_of(user)));
     told.lines().next().unwrap().trim_start_matches(':').parse().unwrap()
 }
 
@@ -266,6 +270,38 @@ async fn c13_whoever_has_too_many_to_be_listed_in_time_has_nobody_elses_reads_re
         undisturbed += usize::from(!refused);
     }
     assert!(undisturbed > ROUNDS / 2, "others were read all along in {undisturbed} of {ROUNDS} rounds");
+}
+
+/// More than can be looked at in a call's time: each try takes those out that it has seen, so that the next one has less to look at.
+async fn c2_whoever_has_too_many_ended_ones_in_the_index_can_be_listed_and_revoked_in_the_end(kind: Kind) {
+    const ENDED: usize = 3_000;
+    let server = Server::start_with(kind, &["--appendfsync", "no"]);
+    let user = requests::user("ann");
+    let alive = log_in(&server.store(), &user, 1).await;
+    let ended: Vec<StoreKey> = (0..ENDED).map(|_| requests::key()).collect();
+    for some in ended.chunks(500) {
+        let member = |key| format!(" 99999999999999 {}", name_of(key).replace("cloakroom:", ""));
+        let members: String = some.iter().map(member).collect();
+        server.raw(&format!("ZADD {}{members}", index_of(&user)));
+    }
+    assert_eq!(in_index(&server, &user), ENDED + 1);
+    let far = far_from(&server);
+    let builder = RedisStore::builder(&far.url()).unwrap();
+    let store = builder.call_deadline(Duration::from_millis(500)).build().unwrap();
+    let (began, mut tries) = (Instant::now(), 0);
+    let revoked = loop {
+        tries += 1;
+        match store.revoke(requests::revoke(&user, RevokeWhich::All)).await {
+            Ok(revoked) => break revoked,
+            Err(error) => {
+                let left = in_index(&server, &user);
+                assert!(began.elapsed() < Duration::from_secs(60), "{error}: {left} are left");
+            }
+        }
+    };
+    assert!(tries > 1, "all were looked at in one call's time");
+    assert_eq!(revoked.count, 1);
+    assert_eq!(live(&server.store(), &alive).await, []);
 }
 
 async fn what_has_ended_goes_out_of_an_index_that_is_too_long_for_one_step(kind: Kind) {

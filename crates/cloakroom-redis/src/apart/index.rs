@@ -103,7 +103,7 @@ impl Shared {
     ) -> Result<Sessions, StoreError> {
         let (now, members, announced) = self.members_of(deadline, user).await?;
         let mut sessions = Sessions { now, alive: Vec::new(), announced: Vec::new() };
-        let (mut known, mut leftovers) = (HashSet::new(), Vec::new());
+        let (mut known, mut leftovers, mut failed) = (HashSet::new(), Vec::new(), None);
         for some in members.chunks(AT_ONCE) {
             let asked = some.iter().map(|member| async move {
                 match Names::of_member(member) {
@@ -120,7 +120,10 @@ impl Shared {
                     Ok(found) => found,
                     // Trouble for itself, not for its user's other sessions. It stays: it may be looked into.
                     Err(error) if error.kind() == StoreErrorKind::Corrupt => continue,
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        failed = Some(error);
+                        continue;
+                    }
                 };
                 let is_here = found.as_ref().is_some_and(|session| session.key == key);
                 sessions.alive.extend(found.filter(|session| known.insert(session.record_id)));
@@ -130,10 +133,16 @@ impl Shared {
                     None => leftovers.push(member.clone()),
                 }
             }
+            if failed.is_some() {
+                break;
+            }
         }
         if !leftovers.is_empty() {
-            // Nobody waits for an index to be tidied.
+            // Nobody waits for an index to be tidied. Also where time was up in the midst of it: the next one that looks has less to look at.
             tokio::spawn(self.clone().take_out(user.clone(), leftovers));
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         sessions.alive.sort_by_key(|session| (session.created, session.record_id));
         Ok(sessions)
