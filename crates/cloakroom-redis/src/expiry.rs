@@ -3,8 +3,9 @@
 //! A server tells of a key that it removed at its deadline by name only, and a session and what is left of one have the same name.
 //! So each script that puts what is left in the place of a session takes the key's expiry away for a moment (`PERSIST`): that is told
 //! as well, nothing else of ours does it, and it makes no key go away. Whoever listens remembers those names until they expire in
-//! their turn. What was missed of that cannot be made up for, so that after each new connection nothing is told for as long as what is
-//! left of a session may be kept.
+//! their turn, however late: a server removes what nobody asks for by looking here and there, which takes it minutes where few of very
+//! many keys are past their time. What was missed of that cannot be made up for, so that after each new connection nothing is told
+//! for as long as what is left of a session may be kept; what the server is later with than that is taken for a session.
 //!
 //! In a cluster each node tells of its own keys.
 
@@ -31,9 +32,9 @@ use crate::shared::Shared;
 const ROUND: Duration = Duration::from_secs(1);
 /// How long a subscription may take to be confirmed.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How much later than its deadline a server may remove a key that nobody asks for.
+/// How much later than its deadline a server removes a key, as a rule.
 const SLACK: Duration = Duration::from_secs(1);
-/// Names that are remembered, at most; with more nothing is told for a while.
+/// Names that are remembered, at most.
 const MOST: usize = 1_000_000;
 /// What is listened for, the first of them first: what is left of a session; what expired.
 const LEFT: &str = "persist";
@@ -59,11 +60,21 @@ struct State {
     left: Remembered,
 }
 
-/// What is left of sessions, for twice as long as it is kept at most.
+/// What is left of sessions, until it is told that it expired too. Of some that is never told: while nobody listened, or because they
+/// were evicted. So of too many the older half is forgotten.
 struct Remembered {
+    /// At most half of what may be remembered, each.
+    half: usize,
     young: HashSet<StoreKey>,
     old: HashSet<StoreKey>,
+    /// When the last of the old ones came.
     turned: Instant,
+}
+
+impl Remembered {
+    fn up_to(most: usize, now: Instant) -> Self {
+        Remembered { half: most / 2, young: HashSet::new(), old: HashSet::new(), turned: now }
+    }
 }
 
 /// A node's part in it: the connection on which it tells.
@@ -75,7 +86,7 @@ pub(crate) struct Watch {
 impl Expiry {
     pub(crate) fn new(names: Names, database: u32, place: Arc<str>) -> Arc<Self> {
         let now = Instant::now();
-        let left = Remembered { young: HashSet::new(), old: HashSet::new(), turned: now };
+        let left = Remembered::up_to(MOST, now);
         let state = State { listeners: Vec::new(), remembered: Duration::ZERO, quiet_until: now, left };
         Arc::new(Expiry {
             names,
@@ -145,13 +156,14 @@ impl State {
 
     fn is_left(&mut self, key: StoreKey, now: Instant) {
         let left = &mut self.left;
-        if now.duration_since(left.turned) > self.remembered.saturating_add(SLACK) {
-            left.old = std::mem::take(&mut left.young);
-            left.turned = now;
-        }
-        if left.young.len() + left.old.len() >= MOST {
-            *left = Remembered { young: HashSet::new(), old: HashSet::new(), turned: now };
-            self.quiet(now);
+        if left.young.len() >= left.half {
+            let forgotten = std::mem::replace(&mut left.old, std::mem::take(&mut left.young));
+            let last_came = std::mem::replace(&mut left.turned, now);
+            // Some of those that are not past their time may yet expire.
+            if !forgotten.is_empty() && now.duration_since(last_came) <= self.remembered.saturating_add(SLACK)
+            {
+                self.quiet(now);
+            }
         }
         self.left.young.insert(key);
     }
@@ -325,26 +337,44 @@ mod tests {
         assert_eq!(*heard.0.lock(), [key(2)]);
     }
 
+    fn remembering(most: usize, remembered: Duration, now: Instant) -> State {
+        State { listeners: Vec::new(), remembered, quiet_until: now, left: Remembered::up_to(most, now) }
+    }
+
     #[test]
-    fn what_is_left_is_remembered_for_as_long_as_it_may_be_kept() {
-        let mut left = State {
-            listeners: Vec::new(),
-            remembered: Duration::from_secs(60),
-            quiet_until: Instant::now(),
-            left: Remembered { young: HashSet::new(), old: HashSet::new(), turned: Instant::now() },
-        };
-        let later = |seconds| Instant::now() + Duration::from_secs(seconds);
-        left.is_left(key(1), later(0));
-        left.is_left(key(2), later(62));
-        assert!(left.was_left(&key(1)) && !left.was_left(&key(1)));
-        left.is_left(key(3), later(124));
-        left.is_left(key(4), later(186));
-        assert!(!left.was_left(&key(2)) && left.was_left(&key(3)) && left.was_left(&key(4)));
+    fn what_is_left_is_remembered_until_it_is_told_that_it_expired() {
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let mut state = remembering(MOST, Duration::from_secs(60), now);
+        for n in 0..100 {
+            state.is_left(key(n), later(u64::from(n) * 62));
+        }
+        for n in 0..100 {
+            assert!(state.was_left(&key(n)) && !state.was_left(&key(n)), "{n}");
+        }
+        assert_eq!(state.quiet_until, now);
+    }
+
+    #[test]
+    fn of_too_much_the_older_half_is_forgotten_and_nothing_told_where_it_may_yet_expire() {
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let mut state = remembering(4, Duration::from_secs(60), now);
+        (1..=4).for_each(|n| state.is_left(key(n), later(0)));
+        assert_eq!(state.quiet_until, now, "there is room");
+        // All of them past their time, and never told of.
+        (5..=6).for_each(|n| state.is_left(key(n), later(62)));
+        assert!(state.quiet_until == now && state.was_left(&key(4)) && !state.was_left(&key(1)));
+        // Two that are not.
+        state.is_left(key(7), later(63));
+        state.is_left(key(8), later(64));
+        state.is_left(key(9), later(65));
+        assert_eq!(state.quiet_until, later(65 + 60 + 1));
+        assert!(!state.was_left(&key(5)) && state.was_left(&key(7)) && state.was_left(&key(9)));
         // As applications write "never".
-        left.remembered = Duration::MAX;
-        left.is_left(key(5), later(248));
-        left.quiet(later(248));
-        assert!(left.was_left(&key(5)) && left.quiet_until > later(3600));
+        state.remembered = Duration::MAX;
+        state.quiet(later(248));
+        assert!(state.quiet_until > later(3600));
     }
 
     #[test]

@@ -212,6 +212,35 @@ async fn a_connection_that_ends_as_soon_as_it_is_made_is_made_anew_and_listened_
     until_told(&store, &heard, requests::key).await;
 }
 
+/// A server looks for keys that expired where it comes by, and to some of them it comes after minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_left_of_a_session_is_not_told_however_late_the_server_removes_it() {
+    let options = ["--notify-keyspace-events", "Egx", "--enable-debug-command", "yes"];
+    let server = Server::start_with(Kind::Redis, &options);
+    let store = told(server.builder());
+    let heard = Heard::to(&store);
+    until_told(&store, &heard, requests::key).await;
+    // From now on only what is asked for.
+    assert!(server.raw("DEBUG SET-ACTIVE-EXPIRE 0").starts_with("+OK"));
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        let key = requests::key();
+        begin(&store, key, Duration::from_secs(600)).await;
+        let mut end = requests::end(key);
+        end.marker = MARKER;
+        store.end(end).await.unwrap();
+        ended.push(key);
+        // Well past the time of what is left.
+        tokio::time::sleep(MARKER + Duration::from_millis(1_200)).await;
+    }
+    for key in &ended {
+        assert_eq!(store.load(*key).await.unwrap(), Loaded::Missing);
+    }
+    // What is told of that comes first.
+    until_told(&store, &heard, requests::key).await;
+    assert!(!ended.iter().any(|key| heard.has(*key)));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn unless_it_was_asked_for_nobody_listens() {
     let server = Server::start_with(Kind::Redis, &["--notify-keyspace-events", "Egx"]);
