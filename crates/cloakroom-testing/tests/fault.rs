@@ -181,3 +181,9 @@ async fn without_a_fault_an_answer_at_once_stays_an_answer_at_once() {
     assert!(store.load_many(vec![new_key()]).try_ready().is_ok());
     assert!(store.released(new_key()).is_none());
 }
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "in vain: 1 calls at the Gate(closed, 0 arrived)")]
+async fn a_call_that_never_comes_is_not_waited_for_for_ever() {
+    Gate::new().arrived().await;
+}

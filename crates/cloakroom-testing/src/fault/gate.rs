@@ -1,7 +1,11 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+
+/// No call is so long on its way, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Stops a call until the test opens it: for interleavings that happen in one way and no other. Clones are the
 /// same gate.
@@ -24,15 +28,20 @@ impl Gate {
         self.0.open.send_replace(true);
     }
 
-    /// Completes once a call has arrived at the gate.
+    /// Completes once a call has arrived at the gate; panics as [`arrivals`](Self::arrivals) does.
     pub async fn arrived(&self) {
         self.arrivals(1).await;
     }
 
     /// Completes once `calls` calls have arrived at the gate since it was made.
+    ///
+    /// # Panics
+    /// Where they do not within a minute by the runtime's timers: a test that waits for ever says nothing. So it does where there are no timers.
     pub async fn arrivals(&self, calls: usize) {
+        let mut waiting = self.0.waiting.subscribe();
         // The sender lives in `self`: the channel cannot be closed.
-        let _ = self.0.waiting.subscribe().wait_for(|arrived| *arrived >= calls).await;
+        let arrived = tokio::time::timeout(PATIENCE, waiting.wait_for(|arrived| *arrived >= calls)).await;
+        assert!(arrived.is_ok(), "in vain: {calls} calls at the {self:?}");
     }
 
     /// Arrives, and completes once the gate is open: for a test that holds calls of something else than a store.
