@@ -123,8 +123,8 @@ impl IdTransport {
     pub(crate) fn forget(&self, response: &mut HeaderMap, secure: bool) {
         match &self.transport {
             Transport::Cookie => format::write(response, self.cookie.deletion(secure)),
-            Transport::Header(name) => insert(response, name, ""),
-            Transport::Bearer => insert(response, &Transport::DEFAULT_HEADER, ""),
+            Transport::Header(name) => insert(response, name, b""),
+            Transport::Bearer => insert(response, &Transport::DEFAULT_HEADER, b""),
         }
     }
 
@@ -149,9 +149,9 @@ fn bearer(credentials: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then(|| trim(token))
 }
 
-fn insert(response: &mut HeaderMap, name: &HeaderName, id: &str) {
+fn insert(response: &mut HeaderMap, name: &HeaderName, id: &[u8]) {
     // Ids are base64url or percent-encoded, so this is always a header value.
-    if let Ok(mut value) = HeaderValue::from_str(id) {
+    if let Ok(mut value) = HeaderValue::from_bytes(id) {
         value.set_sensitive(true);
         // Fails only past 32,768 header fields.
         let _ = response.try_insert(name.clone(), value);

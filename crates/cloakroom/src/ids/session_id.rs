@@ -76,10 +76,13 @@ impl SessionId {
     /// What the client is told of it: the id, or the envelope in which another system has it. `cookie` is the cookie's name.
     ///
     /// `None` where the envelope cannot be made.
-    pub(crate) fn told(&self, cookie: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn told(&self, cookie: &str) -> Option<Cow<'_, [u8]>> {
         match &self.0 {
-            Form::Own(_) => Some(Cow::Borrowed(self.expose())),
-            Form::Plain(id) => id.told(cookie),
+            Form::Own(text) => Some(Cow::Borrowed(text)),
+            Form::Plain(id) => id.told(cookie).map(|told| match told {
+                Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+                Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+            }),
         }
     }
 

@@ -51,14 +51,14 @@ impl Template {
         &self.name
     }
 
-    pub(super) fn set(&self, value: &str, now: Timestamp) -> HeaderValue {
+    pub(super) fn set(&self, value: &[u8], now: Timestamp) -> HeaderValue {
         let date_len = if self.max_age.is_some() { DATE_LEN } else { 0 };
         // Exactly what is needed: with room to spare, `Bytes` would allocate a second time.
         let len = self.name.len() + 1 + value.len() + self.suffix.len() + date_len;
         let mut out = Vec::with_capacity(len);
         out.extend_from_slice(self.name.as_bytes());
         out.push(b'=');
-        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(value);
         out.extend_from_slice(self.suffix.as_bytes());
         if let Some(seconds) = self.max_age {
             write_date(&mut out, now.after(Duration::from_secs(seconds)));

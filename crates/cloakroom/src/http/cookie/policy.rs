@@ -113,8 +113,13 @@ impl CookiePolicy {
     }
 
     /// The `Set-Cookie` value that hands out what the client is told of an id. Allocates once.
-    pub(crate) fn set_cookie(&self, told: &str, secure_request: bool, now: Timestamp) -> HeaderValue {
-        self.side(secure_request).set(told, now)
+    pub(crate) fn set_cookie(
+        &self,
+        told: impl AsRef<[u8]>,
+        secure_request: bool,
+        now: Timestamp,
+    ) -> HeaderValue {
+        self.side(secure_request).set(told.as_ref(), now)
     }
 
     /// The `Set-Cookie` value that makes the browser forget the cookie. Prepared; only cloned here.
