@@ -247,9 +247,12 @@ impl View {
 
     /// A record that this request has just made, with these changes: no other one can have changed a key that was read before.
     pub(crate) fn began(&mut self, payload: Payload, epoch: u32, written: &Changes) {
-        let started = self.lent.started();
-        for change in self.changes.list.iter_mut().filter(|c| started.of(&c.key).is_some()) {
-            change.seen = payload.clone();
+        // Hardly ever is anything in hand then, and to look through that takes longer than the rest.
+        if !self.lent.is_empty() {
+            let started = self.lent.started();
+            for change in self.changes.list.iter_mut().filter(|c| started.of(&c.key).is_some()) {
+                change.seen = payload.clone();
+            }
         }
         let earlier = std::mem::replace(&mut self.payload, payload);
         self.epoch = epoch;
