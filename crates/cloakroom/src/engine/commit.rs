@@ -123,8 +123,7 @@ impl Engine {
         };
         let answer = match self.store.commit(request(merged.payload.clone())).try_ready() {
             Ok(Ok(Committed::Committed(snapshot))) => {
-                self.metrics.store_latency.instant();
-                self.metrics.commits.one();
+                self.metrics.commits.one_at_once();
                 return Ok(Tried::Landed(
                     Landed::Stored { snapshot, at: None, undurable: None },
                     overwritten,

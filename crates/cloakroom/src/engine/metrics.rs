@@ -25,6 +25,29 @@ impl Counter {
     }
 }
 
+/// A [`Counter`] of what the store had a part in. An answer of its that was there at once is counted with what it was asked for: each
+/// counter that a request goes through costs it an exchange of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Acts {
+    others: Counter,
+    at_once: Counter,
+}
+
+impl Acts {
+    pub(crate) fn one(&self) {
+        self.others.one();
+    }
+
+    /// One whose answer was there at once: it counts in [`Metrics::store_latency`] as well.
+    pub(crate) fn one_at_once(&self) {
+        self.at_once.one();
+    }
+
+    fn now(&self) -> u64 {
+        self.others.now() + self.at_once.now()
+    }
+}
+
 /// How long something took, in buckets.
 #[derive(Debug, Default)]
 pub(crate) struct Timing {
@@ -46,9 +69,10 @@ impl Timing {
         }
     }
 
-    fn snapshot(&self) -> TimingSnapshot {
+    /// With so many answers that were there at once and are counted elsewhere.
+    fn snapshot(&self, instant: u64) -> TimingSnapshot {
         let mut buckets = [0; BUCKETS.len()];
-        let mut so_far = self.instant.now();
+        let mut so_far = self.instant.now() + instant;
         for (sum, bucket) in buckets.iter_mut().zip(&self.buckets) {
             so_far += bucket.now();
             *sum = so_far;
@@ -113,11 +137,13 @@ impl TimingSnapshot {
 }
 
 macro_rules! counters {
-    ($($name:ident: $help:literal,)*) => {
+    (@kind) => { Counter };
+    (@kind $kind:ident) => { $kind };
+    ($($name:ident $(($kind:ident))?: $help:literal,)*) => {
         /// The live counters.
         #[derive(Debug, Default)]
         pub(crate) struct Metrics {
-            $(pub(crate) $name: Counter,)*
+            $(pub(crate) $name: counters!(@kind $($kind)?),)*
             pub(crate) store_latency: Timing,
             pub(crate) lock_wait: Timing,
         }
@@ -137,8 +163,8 @@ macro_rules! counters {
             pub(crate) fn snapshot(&self) -> MetricsSnapshot {
                 MetricsSnapshot {
                     $($name: self.$name.now(),)*
-                    store_latency: self.store_latency.snapshot(),
-                    lock_wait: self.lock_wait.snapshot(),
+                    store_latency: self.store_latency(),
+                    lock_wait: self.lock_wait.snapshot(0),
                 }
             }
 
@@ -146,8 +172,8 @@ macro_rules! counters {
             pub(crate) fn prometheus(&self) -> String {
                 let mut out = String::new();
                 $(counter(&mut out, stringify!($name), $help, self.$name.now());)*
-                timing(&mut out, "store_latency_seconds", "Time until the store answered.", &self.store_latency);
-                timing(&mut out, "lock_wait_seconds", "Time until a lease was held.", &self.lock_wait);
+                timing(&mut out, "store_latency_seconds", "Time until the store answered.", &self.store_latency());
+                timing(&mut out, "lock_wait_seconds", "Time until a lease was held.", &self.lock_wait.snapshot(0));
                 out
             }
         }
@@ -155,7 +181,7 @@ macro_rules! counters {
 }
 
 counters! {
-    opened: "Requests that opened their session.",
+    opened (Acts): "Requests that opened their session.",
     sessions_created: "Sessions that were started.",
     sessions_renewed: "Ids that were replaced because they were due.",
     sessions_regenerated: "Ids that were replaced on request, logins included.",
@@ -163,7 +189,7 @@ counters! {
     sessions_expired: "Requests that came with the id of an expired session.",
     logins: "Sessions that were bound to a user.",
     evicted: "Sessions that were ended by the cap on sessions per user.",
-    commits: "Commits that the store acknowledged.",
+    commits (Acts): "Commits that the store acknowledged.",
     merges: "Commits that were merged with another request's changes.",
     conflicts_refused: "Requests whose changes rested on a value that another request had changed.",
     replays: "Requests that were run again after a conflict.",
@@ -185,16 +211,22 @@ counters! {
     purged: "Entries removed from the store because their time was past.",
 }
 
+impl Metrics {
+    /// Time until the store answered, whatever it was counted with.
+    fn store_latency(&self) -> TimingSnapshot {
+        self.store_latency.snapshot(self.opened.at_once.now() + self.commits.at_once.now())
+    }
+}
+
 fn counter(out: &mut String, name: &str, help: &str, value: u64) {
     let _ = writeln!(out, "# HELP cloakroom_{name}_total {help}");
     let _ = writeln!(out, "# TYPE cloakroom_{name}_total counter");
     let _ = writeln!(out, "cloakroom_{name}_total {value}");
 }
 
-fn timing(out: &mut String, name: &str, help: &str, timing: &Timing) {
+fn timing(out: &mut String, name: &str, help: &str, taken: &TimingSnapshot) {
     let _ = writeln!(out, "# HELP cloakroom_{name} {help}");
     let _ = writeln!(out, "# TYPE cloakroom_{name} histogram");
-    let taken = timing.snapshot();
     for (sum, bound) in taken.buckets.iter().zip(BUCKETS) {
         let seconds = Duration::from_micros(bound).as_secs_f64();
         let _ = writeln!(out, "cloakroom_{name}_bucket{{le=\"{seconds}\"}} {sum}");
@@ -211,11 +243,11 @@ mod tests {
     #[test]
     fn a_quantile_lies_in_the_bucket_of_the_call_it_stands_for() {
         let timing = Timing::default();
-        assert_eq!(timing.snapshot().quantile(0.5), None);
+        assert_eq!(timing.snapshot(0).quantile(0.5), None);
         for micros in [10, 20, 30, 700, 900_000] {
             timing.record(Duration::from_micros(micros));
         }
-        let taken = timing.snapshot();
+        let taken = timing.snapshot(0);
         let micros = |part| taken.quantile(part).unwrap().as_micros();
         assert!((1..=50).contains(&micros(0.5)), "{}", micros(0.5));
         assert!((501..=1000).contains(&micros(0.8)), "{}", micros(0.8));
@@ -226,16 +258,36 @@ mod tests {
     fn a_quantile_beyond_the_last_bound_is_that_bound() {
         let timing = Timing::default();
         timing.record(Duration::from_secs(60));
-        assert_eq!(timing.snapshot().quantile(0.5), Some(Duration::from_secs(1)));
+        assert_eq!(timing.snapshot(0).quantile(0.5), Some(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_was_answered_at_once_counts_as_what_was_asked_for_and_as_an_answer() {
+        let metrics = Metrics::default();
+        metrics.opened.one();
+        metrics.opened.one_at_once();
+        metrics.commits.one_at_once();
+        metrics.store_latency.instant();
+        let taken = metrics.snapshot();
+        assert_eq!((taken.opened, taken.commits), (2, 1));
+        assert_eq!((taken.store_latency.count, taken.store_latency.buckets), (3, [3; BUCKETS.len()]));
+        let text = metrics.prometheus();
+        for line in [
+            "cloakroom_opened_total 2",
+            "cloakroom_commits_total 1",
+            "cloakroom_store_latency_seconds_count 3",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+        }
     }
 
     #[test]
     fn the_difference_of_two_snapshots_is_what_came_between() {
         let timing = Timing::default();
         timing.record(Duration::from_millis(400));
-        let earlier = timing.snapshot();
+        let earlier = timing.snapshot(0);
         timing.record(Duration::from_micros(40));
-        let between = timing.snapshot().since(&earlier);
+        let between = timing.snapshot(0).since(&earlier);
         assert_eq!((between.count, between.micros), (1, 40));
         assert!(between.quantile(1.0).unwrap() <= Duration::from_micros(50));
     }

@@ -46,6 +46,7 @@ impl Engine {
         exclusive: bool,
         first: Option<FirstLoad>,
     ) -> Result<Found, SessionError> {
+        self.metrics.opened.one();
         self.note_opened(presented);
         if presented.is_empty() {
             return Ok(Found::default());
@@ -67,8 +68,8 @@ impl Engine {
         Ok(found)
     }
 
+    /// A request opened its session, and was counted.
     pub(crate) fn note_opened(self: &Arc<Self>, presented: &Scanned) {
-        self.metrics.opened.one();
         if presented.malformed > 0 {
             self.metrics.malformed_ids.add(u64::from(presented.malformed));
         }

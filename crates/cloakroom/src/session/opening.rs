@@ -49,13 +49,15 @@ impl Shared {
             Ok(ids) => ids,
             Err(error) => return AtOnce::Done(Err(error)),
         };
-        if !ids.is_empty() {
+        if ids.is_empty() {
+            engine.metrics.opened.one();
+        } else {
             let Some(one) = ids.single() else { return AtOnce::Wait(None) };
             let key = one.store_key();
             let later = |answer| AtOnce::Wait(Some(Box::new(FirstLoad { key, answer })));
             match engine.store.load(key).try_ready() {
                 Ok(Ok(Loaded::Live(snapshot))) if !snapshot.record.is_expired(snapshot.now) => {
-                    engine.metrics.store_latency.instant();
+                    engine.metrics.opened.one_at_once();
                     state.opened_at(Known::proven(one, key, snapshot));
                 }
                 // What is no session is told to subscribers, and they may look at this one: not while it is locked.
