@@ -81,12 +81,12 @@ impl Payload {
         }
     }
 
-    /// Where the entry of `key` lies.
-    pub(crate) fn place_of(&self, key: &str) -> Option<Range<usize>> {
+    /// Where the entry of `key` lies, and its value.
+    pub(crate) fn entry(&self, key: &str) -> Option<(Range<usize>, &[u8])> {
         let (mut at, mut rest) = (0, self.as_bytes());
-        while let Some((k, _, len)) = split(rest) {
+        while let Some((k, value, len)) = split(rest) {
             if k == key.as_bytes() {
-                return Some(at..at + len);
+                return Some((at..at + len, value));
             }
             rest = rest.get(len..)?;
             at += len;

@@ -166,17 +166,27 @@ impl Changes {
     }
 
     /// Applies the changes whatever is there: stored entries keep their places, new ones follow. What lies between changed
-    /// entries is copied as it is, without a look at it.
+    /// entries is copied as it is, without a look at it. Where they change nothing, it is the very same payload.
     pub(crate) fn apply(&self, current: &Payload) -> Payload {
         let empty = Payload::empty();
         let current = if self.cleared.is_some() { &empty } else { current };
         let mut stored: SmallVec<[(Range<usize>, &Change); 4]> = SmallVec::new();
         let mut new: SmallVec<[&Change; 4]> = SmallVec::new();
+        let mut same = self.cleared.is_none();
         for change in &self.list {
-            match current.place_of(&change.key) {
-                Some(place) => stored.push((place, change)),
-                None => new.push(change),
+            match current.entry(&change.key) {
+                Some((place, value)) => {
+                    same &= change.value.as_deref() == Some(value);
+                    stored.push((place, change));
+                }
+                None => {
+                    same &= change.value.is_none();
+                    new.push(change);
+                }
             }
+        }
+        if same {
+            return current.clone();
         }
         stored.sort_unstable_by_key(|(place, _)| place.start);
         let gone: usize = stored.iter().map(|(place, _)| place.len()).sum();
@@ -198,5 +208,42 @@ fn push(out: &mut PayloadWriter<'_>, change: &Change) {
     if let Some(value) = &change.value {
         let fits = out.push(&change.key, value);
         debug_assert!(fits, "limits are checked before values are buffered");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PayloadBuilder;
+
+    fn of(changes: &[(&str, Option<&[u8]>)]) -> Changes {
+        let list =
+            changes.iter().flat_map(|(key, value)| Changes::blind(key, value.map(<[u8]>::to_vec)).list);
+        Changes { list: list.collect(), ..Changes::default() }
+    }
+
+    #[test]
+    fn changes_that_change_nothing_leave_the_very_same_payload_and_no_others_do() {
+        let mut entries = PayloadBuilder::default();
+        assert!(entries.push("a", b"1") && entries.push("b", b"22"));
+        let stored = entries.finish();
+        for same in [
+            of(&[]),
+            of(&[("a", Some(b"1"))]),
+            of(&[("b", Some(b"22")), ("a", Some(b"1"))]),
+            of(&[("absent", None)]),
+        ] {
+            assert!(same.apply(&stored).is_same(&stored), "{same:?}");
+        }
+        for other in [
+            of(&[("a", Some(b"2"))]),
+            of(&[("a", Some(b"11")), ("b", Some(b"2"))]),
+            of(&[("a", None)]),
+            of(&[("a", Some(b"1")), ("new", Some(b""))]),
+            // The epoch is another one then, so that it is to be stored in any case.
+            Changes { cleared: Some(stored.clone()), ..of(&[("a", Some(b"1")), ("b", Some(b"22"))]) },
+        ] {
+            assert!(!other.apply(&stored).is_same(&stored), "{other:?}");
+        }
     }
 }
