@@ -5,7 +5,7 @@
 //! one unseen. Futures of one task are not told apart.
 
 use compact_str::CompactString;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 use tokio::task;
 
 use super::changes::Changes;
@@ -30,7 +30,14 @@ pub(super) struct Reads(SmallVec<[Read; 1]>);
 struct Read {
     key: CompactString,
     read_in: ReadIn,
-    by: SmallVec<[Reader; 1]>,
+    by: Readers,
+}
+
+/// The tasks that have read a key. Nearly always there is one, which has missed nothing: every request makes room for that.
+#[derive(Debug, Clone)]
+enum Readers {
+    One(Task),
+    More(Vec<Reader>),
 }
 
 #[derive(Debug, Clone)]
@@ -64,15 +71,11 @@ impl Reads {
         let task = Task::current();
         match self.0.iter_mut().find(|read| read.key == key) {
             Some(read) => {
-                match read.by.iter_mut().find(|reader| reader.task == task) {
-                    Some(reader) => reader.missed = None,
-                    None => read.by.push(Reader { task, missed: None }),
-                }
+                read.by.note(task);
                 false
             }
             None => {
-                let by = smallvec![Reader { task, missed: None }];
-                self.0.push(Read { key: CompactString::from(key), read_in: there(), by });
+                self.0.push(Read { key: CompactString::from(key), read_in: there(), by: Readers::One(task) });
                 true
             }
         }
@@ -129,22 +132,62 @@ impl Reads {
 
 impl Read {
     fn known_in<'a>(&'a self, newest: &'a Payload) -> &'a Payload {
-        let missed = self.by.iter().any(|reader| reader.missed.is_some()).then(Task::current);
-        let mine = missed.and_then(|task| self.by.iter().find(|reader| reader.task == task));
-        mine.and_then(|reader| reader.missed.as_ref()).unwrap_or_else(|| self.read_in.payload(newest))
+        self.by.missed_here().unwrap_or_else(|| self.read_in.payload(newest))
     }
 
     /// It was written, and is seen `there` from here on.
     fn written(&mut self, awaited_by: Option<Task>, newest: &Payload, there: ReadIn) {
         let read_in = std::mem::replace(&mut self.read_in, there);
         // What was buffered is every task's.
-        let Some(writer) = awaited_by else { return };
-        for reader in &mut self.by {
+        if let Some(writer) = awaited_by {
+            self.by.all_miss_but(writer, || read_in.payload(newest).clone());
+        }
+    }
+}
+
+impl Readers {
+    /// This task reads the key as it is now.
+    fn note(&mut self, task: Task) {
+        match self {
+            Readers::One(one) if *one == task => {}
+            Readers::One(one) => {
+                *self = Readers::More(vec![Reader::up_to_date(*one), Reader::up_to_date(task)]);
+            }
+            Readers::More(readers) => match readers.iter_mut().find(|reader| reader.task == task) {
+                Some(reader) => reader.missed = None,
+                None => readers.push(Reader::up_to_date(task)),
+            },
+        }
+    }
+
+    /// Where the calling task knows the key, if another one has written it since.
+    fn missed_here(&self) -> Option<&Payload> {
+        let Readers::More(readers) = self else { return None };
+        let task = Task::current();
+        readers.iter().find(|reader| reader.task == task)?.missed.as_ref()
+    }
+
+    /// One task has written the key. The others know what was there before.
+    fn all_miss_but(&mut self, writer: Task, before: impl Fn() -> Payload) {
+        if let Readers::One(one) = self {
+            if *one == writer {
+                return;
+            }
+            *self = Readers::More(vec![Reader::up_to_date(*one)]);
+        }
+        let Readers::More(readers) = self else { return };
+        for reader in readers {
             if reader.task == writer {
                 reader.missed = None;
-            } else if reader.missed.is_none() {
-                reader.missed = Some(read_in.payload(newest).clone());
+            } else {
+                reader.missed.get_or_insert_with(&before);
             }
         }
+    }
+}
+
+impl Reader {
+    fn up_to_date(task: Task) -> Self {
+        Reader { task, missed: None }
     }
 }
