@@ -118,6 +118,18 @@ async fn c13_leases_given_back_do_not_pile_up_and_run_out_where_there_is_no_room
     drop(session.lock().await.unwrap());
 }
 
+/// Where all of these visitors but the first so many have read, each with a touch that does not come to its end.
+async fn crowded(visitors: usize, but: usize) -> (House, Vec<String>) {
+    let house = House::new(bounded());
+    let ids = house.newcomers(visitors).await;
+    house.pass(3600);
+    house.faults.always(Some(Op::Touch), Fault::Hang);
+    for id in &ids[but..] {
+        house.reads(id).await;
+    }
+    (house, ids)
+}
+
 #[tokio::test(start_paused = true)]
 async fn c13_a_revocation_waits_for_room_and_is_made() {
     let house = House::new(bounded());
@@ -137,13 +149,7 @@ async fn c13_a_revocation_waits_for_room_and_is_made() {
 #[tokio::test(start_paused = true)]
 async fn c13_a_start_or_a_login_that_waits_for_room_and_is_not_polled_holds_nobody_up() {
     for first in ["a start", "a login"] {
-        let house = House::new(bounded());
-        let ids = house.newcomers(BOUND).await;
-        house.pass(3600);
-        house.faults.always(Some(Op::Touch), Fault::Hang);
-        for id in &ids {
-            house.reads(id).await;
-        }
+        let (house, _) = crowded(BOUND, 0).await;
         let handle = house.arrive(&[]);
         let session = handle.open().await.unwrap();
         let mut waits = std::pin::pin!(async {
@@ -165,13 +171,7 @@ async fn c13_a_start_or_a_login_that_waits_for_room_and_is_not_polled_holds_nobo
 /// The response does not wait for what need not be polled, and was not begun.
 #[tokio::test(start_paused = true)]
 async fn c13_a_logout_that_waits_for_room_and_is_not_polled_does_not_hold_up_its_response() {
-    let house = House::new(bounded());
-    let ids = house.newcomers(BOUND + 1).await;
-    house.pass(3600);
-    house.faults.always(Some(Op::Touch), Fault::Hang);
-    for id in &ids[1..] {
-        house.reads(id).await;
-    }
+    let (house, ids) = crowded(BOUND + 1, 1).await;
     let handle = house.arrive(&[&ids[0]]);
     let session = handle.open().await.unwrap();
     let mut waits = std::pin::pin!(session.destroy());
@@ -186,13 +186,7 @@ async fn c13_a_logout_that_waits_for_room_and_is_not_polled_does_not_hold_up_its
 /// The same of a guard's commit that was about to start the session, which another call of its request has started by then.
 #[tokio::test(start_paused = true)]
 async fn c13_a_guards_commit_that_waits_for_room_and_is_not_polled_does_not_hold_up_its_response() {
-    let house = House::new(bounded());
-    let ids = house.newcomers(BOUND).await;
-    house.pass(3600);
-    house.faults.always(Some(Op::Touch), Fault::Hang);
-    for id in &ids[1..] {
-        house.reads(id).await;
-    }
+    let (house, ids) = crowded(BOUND, 1).await;
     let handle = house.arrive(&[]);
     let session = handle.open().await.unwrap();
     let mut guard = session.lock().await.unwrap();

@@ -36,6 +36,23 @@ async fn stored(house: &House, id: &str) -> Option<i64> {
 }
 
 #[tokio::test]
+async fn c1_who_has_read_what_another_task_buffered_since_knows_it() {
+    let house = House::new(SessionConfig::new());
+    let id = house.newcomer().await;
+    let handle = house.arrive(&[&id]);
+    let session = handle.open().await.unwrap();
+    session.get::<i64>("n").unwrap();
+    write_in_a_task(&session, "put").await;
+    let buffers = session.clone();
+    tokio::spawn(async move { buffers.set("n", 3) }).await.unwrap().unwrap();
+    assert_eq!(session.get::<i64>("n").unwrap(), Some(3));
+    session.save().await.unwrap();
+    session.set("n", 4).unwrap();
+    assert_eq!(house.leave(&handle, StatusCode::OK).await.status, StatusCode::OK);
+    assert_eq!(stored(&house, &id).await, Some(4));
+}
+
+#[tokio::test]
 async fn c1_what_another_task_of_the_request_stored_is_not_overwritten_by_one_that_read_before() {
     for newcomer in [false, true] {
         for which in WRITES {

@@ -463,6 +463,7 @@ impl Engine {
 /// Whether nothing has to be stored: a buffered write of what was there when the request began may be ordered there. An
 /// awaited one began later: only the store can tell what is there now, and whether there still is a session.
 fn is_settled(merged: &Merged, record: &Record, kind: WriteKind) -> bool {
-    // Changes that change nothing leave the very same payload. To compare one that was written just now takes waiting for that.
+    // Changes that change nothing leave the very same payload, so its bytes need not be compared: they were written just now, and to
+    // read them back waits for that.
     kind == WriteKind::Buffered && merged.payload.is_same(&record.payload) && merged.epoch == record.epoch
 }

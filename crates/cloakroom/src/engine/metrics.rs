@@ -54,7 +54,7 @@ pub(crate) struct Timing {
     /// Each call counts in one of them: they are added up when they are read.
     buckets: [Counter; BUCKETS.len()],
     beyond: Counter,
-    /// Answers that were there at once.
+    /// Answers that were there at once, but for those that an [`Acts`] counts.
     instant: Counter,
     micros: Counter,
 }

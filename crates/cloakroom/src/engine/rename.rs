@@ -17,6 +17,11 @@ use crate::store::{
 
 const ASKS: u32 = 3;
 
+/// The lease that a change of id shows: its own, or its request's.
+fn shown(own: Option<&HeldLease>, lease: Option<LeaseRef>) -> Option<LeaseRef> {
+    own.and_then(HeldLease::proof).or(lease)
+}
+
 /// Who is bound to the session with the change.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
@@ -87,8 +92,7 @@ impl Engine {
                 None => {
                     let merged = merge(&known.record, rule)?;
                     self.check_size(&merged)?;
-                    let proof = own.as_ref().and_then(HeldLease::proof).or(lease);
-                    self.rename_request(&known, proof, change, slide, merged)?
+                    self.rename_request(&known, shown(own.as_ref(), lease), change, slide, merged)?
                 }
             };
             if let Some(held) = &mut own {
@@ -119,11 +123,14 @@ impl Engine {
             };
             let doubtful = |error: SessionError| if in_doubt { error.in_doubt() } else { error };
             let answer = match answer {
-                Renamed::Renamed { .. } | Renamed::Exists => answer,
-                other if in_doubt => match self.renamed_before(&ask).await? {
-                    Some(snapshot) => Renamed::Renamed { snapshot, evicted: Vec::new() },
-                    None => other,
-                },
+                other @ (Renamed::Renamed { .. } | Renamed::Exists) => other,
+                other if in_doubt => {
+                    // Not answered before that is known: the lease is not handed on meanwhile.
+                    own.iter_mut().for_each(HeldLease::write_begins);
+                    let before = self.renamed_before(&ask).await?;
+                    own.iter_mut().for_each(HeldLease::write_ends);
+                    before.map_or(other, |snapshot| Renamed::Renamed { snapshot, evicted: Vec::new() })
+                }
                 other => other,
             };
             match answer {
@@ -166,7 +173,7 @@ impl Engine {
                     }
                     if in_doubt {
                         // The same operation, which is done once whatever it shows.
-                        let lease = own.as_ref().and_then(HeldLease::proof).or(lease);
+                        let lease = shown(own.as_ref(), lease);
                         request = Some((Rename { lease, ..ask }, new_id));
                     }
                 }

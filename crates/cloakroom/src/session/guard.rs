@@ -246,8 +246,9 @@ impl LockGuard {
             state.target(&shared.engine().settings)
         };
         // What the request has in hand of the same keys is under this lock as well, and would land over it.
-        let target = shared.after_hands(Wanted::KeysOf(&changes), target).await?.0?;
-        let Some(target) = target else {
+        // Whatever became of that, it does not come after this one.
+        let (target, _) = shared.after_hands(Wanted::KeysOf(&changes), target).await?;
+        let Some(target) = target? else {
             self.finish(false);
             return shared
                 .commit_taken(WriteKind::Awaited, None, |_| (TakenOut::Unseen(changes), epoch))

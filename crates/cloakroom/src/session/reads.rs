@@ -11,7 +11,11 @@ use tokio::task;
 use super::changes::Changes;
 use crate::payload::Payload;
 
-/// A task of the runtime's. Whatever runs outside of one is one as well.
+/// So many readers of one key are told apart: a session that lives long may be read by any number of tasks, and each may keep a payload
+/// alive. Whoever read before them counts as if it knew.
+const TOLD_APART: usize = 16;
+
+/// A task of the runtime's. Whatever runs outside of one is one as well, on however many threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Task(Option<task::Id>);
 
@@ -138,9 +142,10 @@ impl Read {
     /// It was written, and is seen `there` from here on.
     fn written(&mut self, awaited_by: Option<Task>, newest: &Payload, there: ReadIn) {
         let read_in = std::mem::replace(&mut self.read_in, there);
-        // What was buffered is every task's.
-        if let Some(writer) = awaited_by {
-            self.by.all_miss_but(writer, || read_in.payload(newest).clone());
+        match awaited_by {
+            Some(writer) => self.by.all_miss_but(writer, || read_in.payload(newest).clone()),
+            // What was buffered is every task's.
+            None => self.by.nobody_misses(),
         }
     }
 }
@@ -155,8 +160,19 @@ impl Readers {
             }
             Readers::More(readers) => match readers.iter_mut().find(|reader| reader.task == task) {
                 Some(reader) => reader.missed = None,
-                None => readers.push(Reader::up_to_date(task)),
+                None => {
+                    if readers.len() >= TOLD_APART {
+                        readers.remove(0);
+                    }
+                    readers.push(Reader::up_to_date(task));
+                }
             },
+        }
+    }
+
+    fn nobody_misses(&mut self) {
+        if let Readers::More(readers) = self {
+            readers.iter_mut().for_each(|reader| reader.missed = None);
         }
     }
 
@@ -189,5 +205,25 @@ impl Readers {
 impl Reader {
     fn up_to_date(task: Task) -> Self {
         Reader { task, missed: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_reads_a_key_after_very_many_others_takes_the_place_of_one() {
+        let reads = Arc::new(Mutex::new(Reads::default()));
+        for _ in 0..10 * TOLD_APART {
+            let reads = reads.clone();
+            tokio::spawn(async move { reads.lock().unwrap().note("n", || ReadIn::Newest) }).await.unwrap();
+        }
+        let reads = reads.lock().unwrap();
+        assert!(
+            matches!(&reads.0[..], [Read { by: Readers::More(readers), .. }] if readers.len() == TOLD_APART)
+        );
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct View {
     epoch: u32,
     /// How often what was buffered was discarded: changes that were taken out before do not come back then.
     discards: u32,
-    /// Keys that were read, each with where it was read. Kept until `reload`.
+    /// What was read, where, and by whom.
     reads: Reads,
     /// What is being stored of what was buffered, under what was buffered since.
     pub(super) lent: Underneath,

@@ -150,7 +150,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Tells this listener of sessions that reach their deadline, where the store removes them by itself and can tell, until the
     /// listener is dropped. Best effort: one that is not told has expired all the same. What was ended, moved or evicted is not
-    /// told. `remembered` is how long what is left of a session is kept at most, which such a store must not take for one.
+    /// told, as far as the store knows of it. `remembered` is how long what is left of a session is kept at most, which such a store must not take for one.
     ///
     /// Called by the engine when a session is first asked for, if anybody subscribed to events. The default tells nobody.
     fn tell_expired(&self, listener: Weak<dyn ExpiryListener>, remembered: Duration) {
