@@ -3,7 +3,7 @@
 //! A server tells of a key that it removed at its deadline by name only, and a session and what is left of one have the same name.
 //! So each script that puts what is left in the place of a session takes the key's expiry away for a moment (`PERSIST`): that is told
 //! as well, nothing else of ours does it, and it makes no key go away. Whoever listens remembers those names until they expire in
-//! their turn, however late: a server removes what nobody asks for by looking here and there, which takes it minutes where few of very
+//! their turn, however late (a million at most): a server removes what nobody asks for by looking here and there, which takes it minutes where few of very
 //! many keys are past their time. What was missed of that cannot be made up for, so that after each new connection nothing is told
 //! for as long as what is left of a session may be kept; what the server is later with than that is taken for a session.
 //!
@@ -67,7 +67,7 @@ struct Remembered {
     half: usize,
     young: HashSet<StoreKey>,
     old: HashSet<StoreKey>,
-    /// When the last of the old ones came.
+    /// Not before the last of the old ones came.
     turned: Instant,
 }
 

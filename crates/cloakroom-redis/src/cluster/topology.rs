@@ -28,6 +28,8 @@ use crate::together;
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(100);
+/// So much time has to be left for a question behind that.
+const MARGIN: Duration = Duration::from_millis(50);
 /// What is known is asked for again when it is as old as that, though nothing was wrong with it.
 const OLD: Duration = Duration::from_secs(15);
 /// Nodes asked at once.
@@ -255,16 +257,23 @@ impl Cluster {
             last.at.map_or(Duration::ZERO, |at| PAUSE.saturating_sub(at.elapsed()))
         };
         if !pause.is_zero() {
-            // Whoever comes meanwhile waits behind this one, and what it is told is new to all of them.
-            if deadline_after(Instant::now(), pause) >= deadline.ends {
+            // Whoever comes meanwhile waits behind this one, and what it is told is new to all of them: who would hardly have time to ask
+            // leaves that to the next.
+            if deadline_after(Instant::now(), pause.saturating_add(MARGIN)) >= deadline.ends {
                 return Err(too_late());
             }
             tokio::time::sleep(pause).await;
         }
         let began = Instant::now();
         let learned = self.ask_some(store, deadline).await.map(|map| self.install(&map));
-        let failed = learned.as_ref().err().map(|error| error.to_string().into());
-        *self.last.lock() = Last { began: Some(began), at: Some(Instant::now()), failed };
+        let now = Instant::now();
+        let mut last = self.last.lock();
+        last.at = Some(now);
+        // Where its own time was up, that is no answer to those who have more.
+        if learned.is_ok() || now < deadline.ends {
+            last.began = Some(began);
+            last.failed = learned.as_ref().err().map(|error| error.to_string().into());
+        }
         learned
     }
 

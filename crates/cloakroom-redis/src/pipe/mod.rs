@@ -136,7 +136,7 @@ impl Pipe {
         self.ask_all_waiting(commands, Duration::ZERO, ends).await
     }
 
-    /// The same, where the server is told to wait for so long behind the first of them: while it does, it does not stand still.
+    /// The same, where the server is told to wait for so long behind the first of them (behind `ASKING` a little too early): while it does, it does not stand still.
     pub(crate) async fn ask_all_waiting(
         &self,
         commands: &Pipeline,

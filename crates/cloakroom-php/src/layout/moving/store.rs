@@ -152,17 +152,13 @@ impl<G: Ground> Store for Moving<G> {
         // Asked now, while the request that holds the id is there.
         let theirs = self.0.may_be_phps(&request.key).then(|| self.0.php.touch(request));
         self.ask(|parts| async move {
-            // PHP's first: beside a session that is there, what the new place has is a copy that nobody uses.
-            let theirs = match theirs {
-                Some(theirs) => theirs.await,
-                None => Ok(Touched::NotLive),
-            };
-            if let Ok(Touched::Touched { .. }) = theirs {
-                return theirs;
-            }
-            match parts.new.touch(request).await? {
-                Touched::NotLive => theirs,
-                touched => Ok(touched),
+            // Both: what the new place has beside a session of PHP's is a copy that nobody uses, and a session that has moved is not to wait
+            // for PHP's place.
+            let ours = parts.new.touch(request).await;
+            let Some(theirs) = theirs else { return ours };
+            match (theirs.await, ours) {
+                (touched @ Ok(Touched::Touched { .. }), _) | (touched, Ok(Touched::NotLive)) => touched,
+                (_, ours) => ours,
             }
         })
     }
