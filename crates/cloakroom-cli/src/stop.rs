@@ -7,6 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[cfg(windows)]
 use tokio::signal::windows::{CtrlC, ctrl_c};
 
+#[cfg(not(any(unix, windows)))]
+compile_error!("there is no signal here by which the demo could be told to stop");
+
 /// Hears every signal that comes after it was made, also while nobody waits for one.
 pub(crate) struct Stop {
     #[cfg(unix)]

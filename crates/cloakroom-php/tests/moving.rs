@@ -1,5 +1,5 @@
-//! Live sessions on their way out of a place of PHP's in memory, where this test plays PHP: the suite of every place, and what would take too long
-//! with any other one.
+//! Live sessions on their way out of a place of PHP's in memory, where this test plays PHP: the suite of every place,
+//! and what would take too long with any other one.
 #![cfg(feature = "layout")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 

@@ -206,7 +206,11 @@ async fn a_connection_that_ends_as_soon_as_it_is_made_is_made_anew_and_listened_
     assert_eq!(wire.accepted(), 1, "nobody else asks anything");
     wire.end_behind_the_next_answer();
     wire.mend();
-    std::thread::sleep(Duration::from_millis(100));
+    let began = Instant::now();
+    while wire.open() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the connection does not end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     until("it is listened to", async || server.raw("PUBSUB NUMSUB __keyevent@0__:expired").contains(":1"))
         .await;
     until_told(&store, &heard, requests::key).await;

@@ -2,7 +2,6 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use cloakroom_testing::ReferenceStore;
@@ -66,9 +65,11 @@ fn a_child_ends_with_its_parent() {
 fn family() {
     let Some((role, nowhere)) = processes::role() else { return };
     if role == "parent" {
-        let mut child = processes::command(&[], "family", "child", &nowhere);
-        processes::tell(&child.stdout(Stdio::null()).spawn().unwrap().id().to_string());
+        let mut child = processes::command(&[], "family", "child", &nowhere).spawn().unwrap();
+        processes::told(&mut child).next().unwrap();
+        processes::tell(&child.id().to_string());
     } else {
+        processes::tell("it has seen its parent");
         std::thread::sleep(Duration::MAX);
     }
 }

@@ -103,14 +103,16 @@ async fn front(folder: &Path, port: u16, service: &str) -> Result<Program, Troub
 /// On a port that is free. Somebody else may be quicker: then on another one.
 async fn front_anywhere(folder: &Path, service: &str) -> Result<(Program, u16), Trouble> {
     const TRIES: u32 = 5;
-    for _ in 1..TRIES {
+    let mut tries = TRIES;
+    loop {
         let port = free_port()?;
-        if let Ok(nginx) = front(folder, port, service).await {
-            return Ok((nginx, port));
+        tries -= 1;
+        match front(folder, port, service).await {
+            Ok(nginx) => return Ok((nginx, port)),
+            Err(why) if tries == 0 => return Err(why),
+            Err(_) => {}
         }
     }
-    let port = free_port()?;
-    Ok((front(folder, port, service).await?, port))
 }
 
 impl House {

@@ -75,6 +75,11 @@ impl Proxy {
         self.wire.state.lock().unwrap().accepted
     }
 
+    /// How many connections are not over.
+    pub fn open(&self) -> usize {
+        self.wire.state.lock().unwrap().ends.len()
+    }
+
     /// Nothing comes through any more, in either direction, and no connection is closed.
     pub fn cut(&self) {
         self.wire.set(|state| (state.calls_held, state.answers_held) = (true, true));

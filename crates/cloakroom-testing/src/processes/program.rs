@@ -40,18 +40,18 @@ pub fn command(under: &[&str], entry: &str, role: &str, path: &Path) -> Command 
 /// so for ever.
 pub fn role() -> Option<(String, PathBuf)> {
     let role = (std::env::var(ROLE).ok()?, std::env::var_os(FILE)?.into());
-    std::thread::spawn(end_some_time);
+    // Looked at here: whoever is told something by this child knows that it has seen its parent.
+    #[cfg(unix)]
+    let parent = std::os::unix::process::parent_id();
+    #[cfg(unix)]
+    let has_parent = move || std::os::unix::process::parent_id() == parent;
+    #[cfg(not(unix))]
+    let has_parent = || true;
+    std::thread::spawn(move || end_some_time(has_parent));
     Some(role)
 }
 
-fn end_some_time() {
-    #[cfg(unix)]
-    let has_parent = {
-        let parent = std::os::unix::process::parent_id();
-        move || std::os::unix::process::parent_id() == parent
-    };
-    #[cfg(not(unix))]
-    let has_parent = || true;
+fn end_some_time(has_parent: impl Fn() -> bool) {
     let began = Instant::now();
     while has_parent() && began.elapsed() < LIFETIME {
         std::thread::sleep(Duration::from_millis(500));

@@ -249,7 +249,8 @@ impl Slow {
 /// What the first request sets, and the second.
 pub const FIRST: &str = "first";
 pub const SECOND: &str = "second";
-/// So long what is done meanwhile may wait for the first one's lock.
+/// So long what is done meanwhile may wait for the first one's lock. On a busy machine others are given up as well: those cases are two
+/// requests at the same time, and no more.
 const STUCK: Duration = Duration::from_millis(20);
 
 /// The session under an id.
