@@ -163,12 +163,13 @@ impl Shop {
         self.server().raw(&format!("EXISTS {key}")).starts_with(":1")
     }
 
-    /// Locks, and what has no expiry (but for what PHP keeps for ever).
+    /// Locks, and what has no expiry (but for what PHP keeps for ever). "lock" as a word: within one a random id may have it.
     pub fn leftovers(&self) -> String {
         let for_ever = if self.endless { self.prefix.as_str() } else { "none" };
         let script = "local all='' for _,key in ipairs(redis.call('KEYS','*')) do \
             local endless=redis.call('PTTL',key)<0 and string.sub(key,1,#ARGV[1])~=ARGV[1] \
-            if string.find(string.lower(key),'lock') or endless then all=all..key..' ' end end return all";
+            local name=string.lower(key) \
+            if string.find(name,'%f[%a]lock') or string.find(name,'lock:') or endless then all=all..key..' ' end end return all";
         let left = |server: &Server| {
             let answer = server.raw(&format!("EVAL \"{script}\" 0 {for_ever}"));
             answer.split_once("\r\n").unwrap().1.split("\r\n").next().unwrap().to_owned()
