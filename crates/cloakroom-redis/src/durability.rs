@@ -20,13 +20,14 @@ use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::Semaphore;
 
+use crate::asking::Asking;
 use crate::error::{self, Effect};
 use crate::invocation::{Evaluated, Invocation};
 use crate::link::Link;
 use crate::node::{Node, Nodes};
 use crate::permissions;
 use crate::scripts;
-use crate::shared::{Asking, Deadline, Shared, Told};
+use crate::shared::{Deadline, Shared, Told};
 
 /// Connections for such writes, made as they are needed. As many writes wait at once.
 const CONNECTIONS: usize = 16;

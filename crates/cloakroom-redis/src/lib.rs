@@ -35,6 +35,7 @@
 //! cluster; over TCP or TLS (feature `tls`), a single server also over a socket in the file system.
 
 mod apart;
+mod asking;
 mod builder;
 mod cluster;
 #[cfg(feature = "config")]

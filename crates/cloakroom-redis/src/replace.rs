@@ -21,6 +21,7 @@ use cloakroom::store::{Commit, Committed, Snapshot, StoreError};
 use cloakroom::{StoreKey, UserId};
 use redis::Value;
 
+use crate::asking::Asking;
 use crate::durability::{Kept, Write};
 use crate::error::{self, Effect};
 use crate::invocation::{Evaluated, Invocation};
@@ -29,7 +30,7 @@ use crate::node::Node;
 use crate::packed::Packed;
 use crate::scripts;
 use crate::sessions::Known;
-use crate::shared::{Asking, Deadline, Shared, Spot};
+use crate::shared::{Deadline, Shared, Spot};
 
 /// Bytes of data with which a session is compared as a whole. It travels two more times, to the server and back, where the script takes
 /// only a few bytes along: beyond this the network pays more than the server saves.

@@ -7,10 +7,11 @@ use cloakroom::store::protocol::Entry;
 use cloakroom::store::{ScanFrom, ScanPage, StoreError, StoreStats, Summary};
 use redis::{Pipeline, Value};
 
+use crate::asking::Asking;
 use crate::error::{self, Effect};
 use crate::layout;
 use crate::node::Node;
-use crate::shared::{Asking, Deadline, Shared};
+use crate::shared::{Deadline, Shared};
 use crate::together;
 
 /// Names that one `SCAN` looks at. Part of a position: the same for every page.

@@ -241,7 +241,7 @@ async fn a_session_that_was_damaged_since_it_was_read_is_replaced(kind: Kind) {
     let record = committed(&store, commit(key, &base, b"2")).await;
     assert_eq!(live(&store, key).await, record);
     // Where it cannot be told any more which version is there, nothing is written over it.
-    server.raw(&format!("SETRANGE {name} 0 XXXXXXXX"));
+    server.raw(&format!("SETRANGE {name} 0 damaged!"));
     let damaged = store.commit(commit(key, &record, b"3")).await.unwrap_err();
     assert_eq!(damaged.kind(), StoreErrorKind::Corrupt);
 }

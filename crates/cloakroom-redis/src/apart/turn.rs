@@ -12,11 +12,12 @@ use rand::RngExt;
 use redis::Value;
 use tokio::runtime::Handle;
 
+use crate::asking::Asking;
 use crate::error::{self, Effect};
 use crate::invocation::Invocation;
 use crate::layout;
 use crate::scripts;
-use crate::shared::{Asking, Deadline, Shared, Spot};
+use crate::shared::{Deadline, Shared, Spot};
 
 /// First and longest pause between two tries.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);

@@ -16,10 +16,11 @@ use redis::Value;
 
 use super::redirect::{NoPlace, Redirect};
 use super::topology::Cluster;
+use crate::asking::Asking;
 use crate::durability::Over;
 use crate::error::{self, Effect};
 use crate::node::Node;
-use crate::shared::{Asking, Deadline, Shared, Spot, Told};
+use crate::shared::{Deadline, Shared, Spot, Told};
 
 /// First and longest pause before a command is tried again.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);

@@ -19,11 +19,12 @@ use tokio::runtime::Handle;
 use super::map::SlotMap;
 use super::seeds::Seeds;
 use super::slot::SLOTS;
+use crate::asking::Asking;
 use crate::error::{self, Effect};
 use crate::host::HostPort;
 use crate::node::{Node, NodeSettings};
 use crate::route::Route;
-use crate::shared::{Asking, Deadline, Shared, Spot};
+use crate::shared::{Deadline, Shared, Spot};
 use crate::together;
 
 /// Between two questions.
