@@ -10,16 +10,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cloakroom::PlainId;
 use cloakroom::clock::{Clock, SystemClock, Timestamp};
 use cloakroom::store::protocol::Lease;
-use cloakroom::store::{LeaseOwner, Store, StoreError};
+use cloakroom::store::{LeaseOwner, Loaded, Store, StoreError, Touch, Touched};
+use cloakroom::{PlainId, SessionManager, StoreKey};
 use cloakroom_php::layout::{
     Change, DataChange, Ground, Held, Layout, LockChange, Matter, Moving, PhpSessions, Seen, Stage, View,
 };
 use cloakroom_testing::ReferenceStore;
+use cloakroom_testing::fault::{Fault, Gate};
+use http::Request;
 use moving::late::{Calls, Late};
-use moving::{Application, moving_suite};
+use moving::{Application, Instance, Visitor, config, moving_suite, number};
 
 /// What is under an id.
 #[derive(Default)]
@@ -185,4 +187,29 @@ async fn c1_c2_c4_while_a_session_moves_php_acts_at_every_call_of_a_request() {
 async fn c1_c2_c4_while_a_session_moves_every_call_of_a_request_fails() {
     moving::pairs::a_request_fails_at_every_call_of_either_place_and_is_done_once_or_not_at_all(&all()[0])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c13_a_session_that_has_moved_is_touched_while_phps_place_does_not_answer() {
+    let [application] = all();
+    let visitor = Visitor::new(&application, &number(1)).await;
+    Instance::at(&application, Stage::Move).await.add(&visitor.cookie).await.unwrap();
+    let deadline = async || match visitor.moved().await {
+        Loaded::Live(snapshot) => snapshot.record.idle_deadline,
+        other => panic!("{other:?}"),
+    };
+    let (before, calls, gate) = (deadline().await, Calls::default(), Gate::new());
+    let store = application.moving_with(Stage::Move, application.place().await, calls.clone()).await;
+    // PHP's place is asked by the id, which is known while a request has it.
+    let sessions = SessionManager::over(store.clone(), config(&application)).unwrap();
+    let request = Request::builder().header("cookie", &visitor.cookie).body(()).unwrap();
+    let opened = sessions.open(&request, None);
+    let _held = opened.open().await.unwrap();
+    calls.at(1, Fault::Hold(gate.clone()));
+    let (key, idle) = (StoreKey::of_plain(visitor.id.as_bytes()), Duration::from_secs(100_000));
+    let touched = tokio::spawn(async move { store.touch(Touch { key, idle }).await });
+    gate.arrived().await;
+    assert!(deadline().await > before, "it waits for PHP's place");
+    gate.open();
+    assert!(matches!(touched.await.unwrap().unwrap(), Touched::Touched { .. }));
 }
